@@ -1,1 +1,53 @@
-"""Placeholder."""
+"""Poll an asynchronous job until it ends: backoff laws, policies and a poller without input or output.
+
+This door exports what is pure, on the standard library alone. The driver over requests has an address of its
+own, ``client.blocking``, and ``python -m client`` is its command. Durations are seconds (float, or timedelta
+where you give one); times are seconds on a monotonic clock. The formulas are in ``docs/client.md``.
+
+    from client import Backoff, PollingPolicy
+    from client.blocking import VideoTranslationClient
+
+    policy = PollingPolicy(Backoff("exponential", 0.5, maximum=10, jitter="full"), deadline=60)
+    with VideoTranslationClient("http://127.0.0.1:5000", policy) as client:
+        job = client.submit()
+        result = client.wait_for_completion(job.id, started_at=job.replied_at)
+"""
+
+from client._backoff import Backoff
+from client._errors import (
+    ClientError,
+    DeadlineExceeded,
+    GaveUp,
+    IllegalEvent,
+    JobFailed,
+    PollingError,
+    StatusReadFailed,
+    SubmitFailed,
+)
+from client._events import Done, Failure, Send, Wait
+from client._policy import ErrorPolicy, HintPolicy, PollingPolicy
+from client._poller import Poller
+from client._presets import PRESETS
+from client._retry_after import parse_retry_after
+
+__all__ = [
+    "PRESETS",
+    "Backoff",
+    "ClientError",
+    "DeadlineExceeded",
+    "Done",
+    "ErrorPolicy",
+    "Failure",
+    "GaveUp",
+    "HintPolicy",
+    "IllegalEvent",
+    "JobFailed",
+    "Poller",
+    "PollingError",
+    "PollingPolicy",
+    "Send",
+    "StatusReadFailed",
+    "SubmitFailed",
+    "Wait",
+    "parse_retry_after",
+]

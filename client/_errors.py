@@ -1,0 +1,71 @@
+"""Errors that say whose fault it is.
+
+Ours: ValueError (a setting that cannot be) and IllegalEvent (a driver that breaks the poller's rules). The
+server's: SubmitFailed, StatusReadFailed, GaveUp. The job's: JobFailed. Time's: DeadlineExceeded.
+"""
+
+from __future__ import annotations
+
+from client._events import Failure
+from client._records import Result
+
+
+class IllegalEvent(RuntimeError):
+    """An event that the poller's state does not allow: a bug in the driver. The poller is unchanged."""
+
+
+class ClientError(Exception):
+    """Base of what this library raises about servers, jobs and time."""
+
+
+class SubmitFailed(ClientError):
+    """The job was not accepted.
+
+    status_code: None when no reply came. detail: what the server or the transport said.
+    """
+
+    def __init__(self, status_code: int | None, detail: str) -> None:
+        super().__init__(status_code, detail)
+        self.status_code = status_code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        answer = "no reply" if self.status_code is None else f"HTTP {self.status_code}"
+        return f"the job was not accepted: {answer}: {self.detail}"
+
+
+class StatusReadFailed(ClientError):
+    """One status read failed: ``failure`` says how, ``retry_after`` (seconds or None) when to try again."""
+
+    def __init__(self, failure: Failure, retry_after: float | None = None) -> None:
+        super().__init__(failure, retry_after)
+        self.failure = failure
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"the status could not be read: {self.failure}"
+
+
+class PollingError(ClientError):
+    """Polling ended, and not in ``completed``: ``result`` holds the last status, the counts and the reason."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result)  # the arguments are kept as given, so that the error can be pickled
+        self.result = result
+
+    def __str__(self) -> str:
+        job = "the job" if self.result.job_id is None else f"job {self.result.job_id}"
+        spent = f"{self.result.attempts} polls in {self.result.elapsed:.3g} s"
+        return f"{job}: {self.result.reason} ({spent}, last status: {self.result.status or 'none seen'})"
+
+
+class JobFailed(PollingError):
+    """The job itself ended in ``error``. Polling worked."""
+
+
+class DeadlineExceeded(PollingError, TimeoutError):
+    """The deadline passed, and the last poll still brought no end. Also a TimeoutError, as callers expect."""
+
+
+class GaveUp(PollingError):
+    """A budget (of pending polls, of failed reads) ran out, or a read failed in a way no retry can mend."""

@@ -1,0 +1,83 @@
+"""The poller's vocabulary: what it is told about reads, and the commands it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+JobState: TypeAlias = Literal["pending", "completed", "error"]
+Outcome: TypeAlias = Literal["completed", "error", "timeout", "gave_up", "censored"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Failure:
+    """Why one status read failed. It says nothing of the job.
+
+    kind: "transport" (no whole reply came), "malformed" (a reply without a known status) or "http <code>".
+    status_code: of the reply, None when there was none.
+    detail: what the server or the transport said, for a reader.
+    retryable: worth another try. Unless given it follows from the code: 4xx are not, except 408 and 429;
+        everything else is. (A 404 soon after the start is retried all the same:
+        ``ErrorPolicy.not_found_grace``.)
+    """
+
+    kind: str
+    status_code: int | None
+    detail: str
+    retryable: bool
+
+    def __init__(
+        self, kind: str, status_code: int | None = None, detail: str = "", *, retryable: bool | None = None
+    ) -> None:
+        if retryable is None:
+            retryable = status_code is None or not 400 <= status_code < 500 or status_code in (408, 429)
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "status_code", status_code)
+        object.__setattr__(self, "detail", detail)
+        object.__setattr__(self, "retryable", retryable)
+
+    @classmethod
+    def http(cls, status_code: int, detail: str = "") -> Failure:
+        """Return the failure that a reply with this status code stands for."""
+        return cls(f"http {status_code}", status_code, detail)
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.detail})" if self.detail else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Command: do nothing until this time on the driver's clock (it may have passed), then call ``wake``."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Command: send status request number ``attempt`` (from 1), and give it at most ``timeout`` seconds.
+
+    Answer with ``reply`` or ``fail``.
+    """
+
+    attempt: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Command: stop. Polling is over.
+
+    outcome: "completed" or "error" (the job's own end), "timeout" (deadline), "gave_up" (a budget ran out, or
+        a read failed beyond mending) or "censored" (cancelled first).
+    at: when, on the driver's clock.
+    attempts: status requests sent; of these ``wasted`` were answered "pending" and ``failures`` failed. What
+        is left is 1 for a job's end, 1 for a request cancelled in flight, and otherwise 0.
+    reason: one phrase of English.
+    """
+
+    outcome: Outcome
+    at: float
+    attempts: int
+    wasted: int
+    failures: int
+    reason: str

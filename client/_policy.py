@@ -1,0 +1,159 @@
+"""Frozen policies: what a client does about "not finished", "this read failed" and "the server says wait"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from client._backoff import Backoff, spell
+from client._checks import Seconds, instance, number, one_of, seconds, whole
+
+FirstPoll: TypeAlias = Literal["after_delay", "immediately"]
+
+_ERROR_BACKOFF: Final = Backoff("exponential", 1.0, multiplier=2.0, maximum=20.0, jitter="full")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class ErrorPolicy:
+    """How failed status reads are retried; a failed read is not a failed job, and has a budget of its own.
+
+    backoff: the law of the wait after the n-th failed read in a row (n is its attempt number).
+    max_consecutive: this many failed reads in a row are retried; one more and the poller gives up. A good
+        read starts the count afresh.
+    not_found_grace: a 404 within this many seconds of the start is retried, for a job may take a moment to
+        become visible after it was accepted. Later, a 404 means that the job is not there.
+
+    Raises ValueError naming the field, its value and what would be right.
+    """
+
+    backoff: Backoff
+    max_consecutive: int
+    not_found_grace: float
+
+    def __init__(
+        self, backoff: Backoff = _ERROR_BACKOFF, *, max_consecutive: int = 10, not_found_grace: Seconds = 5.0
+    ) -> None:
+        instance("backoff", backoff, Backoff)
+        object.__setattr__(self, "backoff", backoff)
+        object.__setattr__(self, "max_consecutive", whole("max_consecutive", max_consecutive, at_least=0))
+        object.__setattr__(self, "not_found_grace", seconds("not_found_grace", not_found_grace, zero=True))
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class HintPolicy:
+    """What a server's Retry-After is worth: it may lengthen a wait, never shorten it.
+
+    With a hint h the wait is ``max(own wait, min(h, maximum) * (1 + spread * u))``: capped, so that a
+    mistaken server cannot park its clients for a day, and spread to one side, so that clients that were all
+    told the same time do not come back all at once, and none before that time.
+
+    honour: False ignores hints altogether.
+    maximum: cap of a hint, in seconds.
+    spread: the one-sided jitter as a share of the hint, from 0 to 1.
+
+    Raises ValueError naming the field, its value and what would be right.
+    """
+
+    honour: bool
+    maximum: float
+    spread: float
+
+    def __init__(self, *, honour: bool = True, maximum: Seconds = 60.0, spread: float = 0.1) -> None:
+        instance("honour", honour, bool)
+        object.__setattr__(self, "honour", honour)
+        object.__setattr__(self, "maximum", seconds("maximum", maximum))
+        object.__setattr__(self, "spread", number("spread", spread, at_least=0, at_most=1))
+
+    def lengthen(self, wait: float, hint: float | None, u: float) -> float:
+        """Return the wait in seconds under the hint (seconds or None), with u uniform in [0, 1)."""
+        if not self.honour or hint is None or not hint > 0:  # "not >" also turns a NaN away
+            return wait
+        return max(wait, min(hint, self.maximum) * (1 + self.spread * u))
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class PollingPolicy:
+    """Everything that decides when a status request is sent and when to stop: one setting under comparison.
+
+    cadence: the law of the waits while the job is pending.
+    first_poll: "after_delay" (the first poll follows the first delay) or "immediately".
+    deadline: seconds from the start in which the answer is wanted; None for no deadline. No wait or request
+        runs past it, and one last poll is sent when it falls due.
+    max_attempts: give up after this many polls answered ``pending``; None for no limit.
+    request_timeout: most seconds for one status request; never more than what is left before the deadline.
+    last_poll_timeout: seconds allowed to the last poll, the one sent at the deadline: the only time by which
+        a deadline may be overrun, and meant for one round trip.
+    errors: retries of failed status reads. hints: what Retry-After may do.
+
+    Durations are float seconds or timedelta, stored as float seconds.
+    Raises ValueError naming the field, its value and what would be right.
+    """
+
+    cadence: Backoff
+    first_poll: FirstPoll
+    deadline: float | None
+    max_attempts: int | None
+    request_timeout: float
+    last_poll_timeout: float
+    errors: ErrorPolicy
+    hints: HintPolicy
+
+    def __init__(
+        self,
+        cadence: Backoff,
+        *,
+        first_poll: FirstPoll = "after_delay",
+        deadline: Seconds | None = None,
+        max_attempts: int | None = None,
+        request_timeout: Seconds = 10.0,
+        last_poll_timeout: Seconds = 1.0,
+        errors: ErrorPolicy = ErrorPolicy(),
+        hints: HintPolicy = HintPolicy(),
+    ) -> None:
+        instance("cadence", cadence, Backoff)
+        one_of("first_poll", first_poll, get_args(FirstPoll))
+        instance("errors", errors, ErrorPolicy)
+        instance("hints", hints, HintPolicy)
+        put = object.__setattr__  # the one way to fill a frozen instance
+        put(self, "cadence", cadence)
+        put(self, "first_poll", first_poll)
+        put(self, "deadline", None if deadline is None else seconds("deadline", deadline))
+        put(
+            self,
+            "max_attempts",
+            None if max_attempts is None else whole("max_attempts", max_attempts, at_least=1),
+        )
+        put(self, "request_timeout", seconds("request_timeout", request_timeout))
+        put(self, "last_poll_timeout", seconds("last_poll_timeout", last_poll_timeout))
+        put(self, "errors", errors)
+        put(self, "hints", hints)
+
+    def describe(self) -> str:
+        """Return the setting as one line of English; what is left at its default beyond the deadline is not
+        said.
+
+        "exponential: 0.5 s doubling to at most 10 s, full jitter, first poll after the first delay, deadline
+        60 s"
+        """
+        usual = PollingPolicy(self.cadence)
+        parts = [
+            self.cadence.describe(),
+            "first poll at once" if self.first_poll == "immediately" else "first poll after the first delay",
+            "no deadline" if self.deadline is None else f"deadline {spell(self.deadline)}",
+        ]
+        if self.max_attempts is not None:
+            parts.append(
+                f"gives up after {self.max_attempts} pending {'poll' if self.max_attempts == 1 else 'polls'}"
+            )
+        if self.request_timeout != usual.request_timeout:
+            parts.append(f"request timeout {spell(self.request_timeout)}")
+        if self.last_poll_timeout != usual.last_poll_timeout:
+            parts.append(f"last poll timeout {spell(self.last_poll_timeout)}")
+        if self.errors != usual.errors:
+            backoff, grace = self.errors.backoff.describe(), spell(self.errors.not_found_grace)
+            parts.append(f"{self.errors.max_consecutive} failed reads in a row ({backoff}; 404 for {grace})")
+        if not self.hints.honour:
+            parts.append("Retry-After ignored")
+        elif self.hints != usual.hints:
+            parts.append(f"Retry-After up to {spell(self.hints.maximum)} plus {self.hints.spread:.0%} spread")
+        return ", ".join(parts)

@@ -1,0 +1,263 @@
+"""The polling machine, without input or output: events with a time stamp go in, commands come out.
+
+Theory
+------
+A client that polls does one thing at a time: it waits, or it has a request in flight, or it is finished. Each
+event moves it along one row of this table, and the command it gives *is* its next state:
+
+=========  ================================  ==============  ======================
+state      event                             command         next state
+=========  ================================  ==============  ======================
+READY      start (the submit reply is here)  Wait            WAITING
+WAITING    wake  (the wait is over)          Send            POLLING
+POLLING    reply (a status was read)         Wait or Done    WAITING or DONE
+POLLING    fail  (the read failed)           Wait or Done    WAITING or DONE
+not DONE   cancel (the run ended first)      Done            DONE
+DONE       --                                --              --
+=========  ================================  ==============  ======================
+
+Any other pair raises IllegalEvent and changes nothing. The driver decides nothing: it obeys commands and
+reports.
+
+**Time.** The start is t = 0. The first wait starts there, each later one when a reply (or failure) arrives,
+so a slow server is polled less often, never in bursts. Time only moves forward: an event stamped earlier than
+the one before, or a wake earlier than its wait (a timer may fire a hair early), counts as on time. The
+machine has no clock.
+
+**Two questions, two budgets.** "Not finished yet" is answered by the cadence: wait k follows its k-th delay,
+and ``max_attempts`` bounds the polls answered pending. "This read failed" is answered by the error policy:
+the wait after the n-th failed read in a row follows its n-th delay, and more than ``max_consecutive`` in a
+row give up. A failed read does not advance the cadence; a good one clears the run of failures. Neither budget
+touches the other.
+
+**Hints** (Retry-After, on any reply) only lengthen a wait, and only up to a cap; see HintPolicy.
+
+**Randomness** is an argument: ``uniform(n)`` is the draw for the n-th computed wait, n = 1, 2, 3..., whether
+the cadence or the error policy asks. The same draw spreads a hint.
+
+**The deadline** is exact both ways. No wait ends after the edge (start + deadline), and no request sent
+before it may run past it. One poll is sent at the edge itself, allowed ``last_poll_timeout``: if it does not
+bring the job's end, the outcome is "timeout". So nobody stops short of the time they were given, and nobody
+overruns it by more than that allowance. A poll still in flight when the edge passes is followed by the edge
+poll at once. The job's end beats the timeout whenever it arrives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from client._backoff import Backoff, spell
+from client._errors import IllegalEvent
+from client._events import Done, Failure, JobState, Outcome, Send, Wait
+from client._policy import PollingPolicy
+
+
+class State(Enum):
+    """Where a poller stands; ``TRANSITIONS`` says what may happen there."""
+
+    READY = "ready"
+    WAITING = "waiting"
+    POLLING = "polling"
+    DONE = "done"
+
+
+class Event(Enum):
+    """What a driver may tell a poller; each is the method of the same name."""
+
+    START = "start"
+    WAKE = "wake"
+    REPLY = "reply"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+_Command = Wait | Send | Done
+_C = TypeVar("_C", Wait, Send, Done)
+
+TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[type[_Command], ...]]]] = MappingProxyType(
+    {
+        State.READY: {Event.START: (Wait,), Event.CANCEL: (Done,)},
+        State.WAITING: {Event.WAKE: (Send,), Event.CANCEL: (Done,)},
+        State.POLLING: {Event.REPLY: (Wait, Done), Event.FAIL: (Wait, Done), Event.CANCEL: (Done,)},
+        State.DONE: {},
+    }
+)
+AFTER: Final[Mapping[type[_Command], State]] = MappingProxyType(
+    {Wait: State.WAITING, Send: State.POLLING, Done: State.DONE}
+)
+
+# A wait that would end this close to the edge ends on it: sums of decimal fractions miss the edge by a
+# rounding error, and a poll sent a picosecond before it would be one more request, doomed by a timeout of a
+# picosecond.
+_ROUNDING: Final = 1e-6
+
+
+class _Waits:
+    """The waits of one backoff law: counts them and remembers the last, for decorrelated jitter."""
+
+    __slots__ = ("_backoff", "_previous", "count")
+
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self.count = 0
+        self._previous: float | None = None
+
+    def next(self, u: float) -> float:
+        self.count += 1
+        self._previous = self._backoff.delay(self.count, self._previous, u)
+        return self._previous
+
+    def restart(self) -> None:
+        self.count = 0
+        self._previous = None
+
+
+class Poller:
+    """Decides when to poll one job and when to stop; see the module's theory. It does no input or output.
+
+    policy: the setting. uniform: ``uniform(n)`` gives the random number in [0, 1) for the n-th computed wait.
+
+        poller = Poller(policy, uniform=lambda n: random.random())
+        command = poller.start(now)
+        # Wait -> wake(now) -> Send -> reply(now, ...) or fail(now, ...) -> Wait ... Done
+
+    Times are seconds on one monotonic clock of the driver's choosing. An event that the state does not allow
+    raises IllegalEvent and changes nothing.
+    """
+
+    __slots__ = (
+        "_at_edge",
+        "_attempts",
+        "_cadence",
+        "_draws",
+        "_edge",
+        "_errors",
+        "_failures",
+        "_now",
+        "_policy",
+        "_started",
+        "_state",
+        "_uniform",
+        "_until",
+        "_wasted",
+    )
+
+    def __init__(self, policy: PollingPolicy, uniform: Callable[[int], float]) -> None:
+        self._policy = policy
+        self._uniform = uniform
+        self._state = State.READY
+        self._now = -math.inf
+        self._started = math.nan
+        self._edge = math.inf
+        self._until = -math.inf  # when the wait under way ends
+        self._at_edge = False  # whether the request in flight is the last one
+        self._cadence = _Waits(policy.cadence)
+        self._errors = _Waits(policy.errors.backoff)
+        self._draws = 0
+        self._attempts = 0
+        self._wasted = 0
+        self._failures = 0
+
+    @property
+    def state(self) -> State:
+        """Where the poller stands."""
+        return self._state
+
+    def start(self, now: float) -> Wait:
+        """Polling starts: the submit reply has arrived. This is t = 0 of the deadline."""
+        self._admit(Event.START, now)
+        self._started = self._now
+        if self._policy.deadline is not None:
+            self._edge = self._started + self._policy.deadline
+        if self._policy.first_poll == "immediately":
+            self._until = self._now
+            return self._issue(Wait(self._until))
+        return self._wait(self._cadence, None)
+
+    def wake(self, now: float) -> Send:
+        """The wait is over: the next status request is due."""
+        self._admit(Event.WAKE, now)
+        self._now = max(self._now, self._until)
+        self._attempts += 1
+        self._at_edge = self._now >= self._edge
+        if self._at_edge:
+            return self._issue(Send(self._attempts, self._policy.last_poll_timeout))
+        return self._issue(Send(self._attempts, min(self._policy.request_timeout, self._edge - self._now)))
+
+    def reply(self, now: float, status: JobState, retry_after: float | None = None) -> Wait | Done:
+        """The status was read. ``retry_after`` is the server's hint in seconds.
+
+        Raises ValueError, changing nothing, when the status is not "pending", "completed" or "error".
+        """
+        if status not in ("pending", "completed", "error"):
+            raise ValueError(
+                f"status={status!r} cannot be used: report anything but a known status with fail()"
+            )
+        self._admit(Event.REPLY, now)
+        if status != "pending":
+            return self._finish(status, f"the job ended: {status}")
+        self._wasted += 1
+        self._errors.restart()
+        if self._at_edge:
+            return self._time_out("the last poll was answered 'pending'")
+        if self._wasted == self._policy.max_attempts:
+            return self._finish("gave_up", f"{_count(self._wasted, 'poll')} answered 'pending' is the limit")
+        return self._wait(self._cadence, retry_after)
+
+    def fail(self, now: float, failure: Failure, retry_after: float | None = None) -> Wait | Done:
+        """The read failed, which says nothing of the job. ``retry_after`` is the server's hint in seconds."""
+        self._admit(Event.FAIL, now)
+        self._failures += 1
+        if self._at_edge:
+            return self._time_out(f"the last poll failed: {failure}")
+        if not (failure.retryable or self._may_yet_appear(failure)):
+            return self._finish("gave_up", f"no retry can mend a failed read of this kind: {failure}")
+        if self._errors.count >= self._policy.errors.max_consecutive:
+            return self._finish(
+                "gave_up", f"{_count(self._errors.count + 1, 'failed read')} in a row, the last: {failure}"
+            )
+        return self._wait(self._errors, retry_after)
+
+    def cancel(self, now: float) -> Done:
+        """The run ended before the job did: outcome "censored". Legal in every state but DONE."""
+        self._admit(Event.CANCEL, now)
+        return self._finish("censored", "polling was cancelled")
+
+    def _admit(self, event: Event, now: float) -> None:
+        """Refuse an event that has no row in the table; otherwise move time forward, never back."""
+        if event not in TRANSITIONS[self._state]:
+            raise IllegalEvent(f"{event.value}() is not allowed while {self._state.value}")
+        self._now = max(self._now, now)
+
+    def _issue(self, command: _C) -> _C:
+        """Give a command; it is also the next state."""
+        self._state = AFTER[type(command)]
+        return command
+
+    def _wait(self, waits: _Waits, hint: float | None) -> Wait:
+        """Compute the next wait, lengthen it by the hint, and clamp it to the edge."""
+        self._draws += 1
+        u = self._uniform(self._draws)
+        self._until = self._now + self._policy.hints.lengthen(waits.next(u), hint, u)
+        if self._until > self._edge - _ROUNDING:
+            self._until = max(self._now, self._edge)
+        return self._issue(Wait(self._until))
+
+    def _may_yet_appear(self, failure: Failure) -> bool:
+        return failure.status_code == 404 and self._now - self._started <= self._policy.errors.not_found_grace
+
+    def _time_out(self, last_poll: str) -> Done:
+        return self._finish(
+            "timeout", f"the deadline of {spell(self._policy.deadline or 0.0)} passed; {last_poll}"
+        )
+
+    def _finish(self, outcome: Outcome, reason: str) -> Done:
+        return self._issue(Done(outcome, self._now, self._attempts, self._wasted, self._failures, reason))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

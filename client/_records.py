@@ -1,0 +1,80 @@
+"""What the blocking driver reports: frozen records. Times are seconds on the driver's monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from client._events import Done, JobState, Outcome, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An accepted job: its id, its address, and when the reply arrived (t = 0 of its polling)."""
+
+    id: str
+    url: str
+    replied_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One good status read.
+
+    progress: 0.0 to 1.0, None when the server did not say.
+    finished_ago: seconds since the job's end by the server's clock, in terminal replies; the detection lag is
+        this number, and no clocks need to agree. None when the server did not say.
+    retry_after: the server's hint in seconds, or None.
+    """
+
+    id: str | None
+    status: JobState
+    progress: float | None = None
+    finished_ago: float | None = None
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One status request as it went, and what the poller decided next (``command``).
+
+    planned_at: when the poller wanted it; ``sent_at - planned_at`` is the driver's own lateness.
+    status_code: None when no reply came. status: None when the read failed, and ``failure`` says how.
+    retry_after: the server's hint in seconds, or None.
+    """
+
+    number: int
+    planned_at: float
+    sent_at: float
+    replied_at: float
+    status_code: int | None
+    status: JobState | None
+    failure: str | None
+    retry_after: float | None
+    command: Wait | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How polling one job ended.
+
+    outcome, attempts, wasted, failures, reason: as in ``Done``.
+    status: the last job status seen, None when no read succeeded.
+    started_at, detected_at: start of polling and its end.
+    finished_ago: seconds between the job's end and the reply that told of it, by the server's clock.
+    """
+
+    job_id: str | None
+    outcome: Outcome
+    status: JobState | None
+    started_at: float
+    detected_at: float
+    finished_ago: float | None
+    attempts: int
+    wasted: int
+    failures: int
+    reason: str
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start of polling to its end."""
+        return self.detected_at - self.started_at
