@@ -1,0 +1,5 @@
+"""``python -m harness``: the command line."""
+
+from harness._cli import main
+
+main(prog_name="python -m harness")

@@ -1,0 +1,132 @@
+"""The command line: thin commands over the library.
+
+Exit status, for every command: 0 done and trustworthy (``compare``: same or better); 1 the machine failed or
+the figures cannot be trusted (``compare``: worse); 2 unusable input, nothing was started; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from harness._options import Options, resolve
+from server import DocumentError
+
+HARNESS_FOLDER = Path(__file__).resolve().parent
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure which polling backoff a client of an asynchronous job API should ship."""
+
+
+def options_or_exit(
+    scenario: str | None, reports: str | None = None, port: int | None = None
+) -> Options:
+    """The resolved experiment; bad input is printed, one fault a line, with exit status 2."""
+    try:
+        return resolve(scenario, reports=reports, port=port)
+    except DocumentError as error:
+        fail(str(error), 2)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Print to stderr and end with ``status``."""
+    click.echo(message, err=True)
+    sys.exit(status)
+
+
+def check_names(wanted: Sequence[str], known: Sequence[str]) -> None:
+    """End with status 2 unless every wanted setting exists."""
+    for name in wanted:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+            fail(f"no setting {name!r} in this scenario; {hint}", 2)
+
+
+@main.command()
+@click.argument("scenario", required=False)
+@click.option("-s", "--setting", "settings", multiple=True, metavar="NAME", help="Run only this one (repeatable).")
+@click.option("--reports", metavar="DIR", help="Where the report folder goes (default: config.yaml).")
+@click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
+@click.option("--processes", type=click.IntRange(1), help="Spread the lanes over this many processes.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
+def run(
+    scenario: str | None,
+    settings: tuple[str, ...],
+    reports: str | None,
+    port: int | None,
+    processes: int | None,
+    as_json: bool,
+) -> None:
+    """Run SCENARIO live: a simulator process, Locust's lanes, a report.
+
+    SCENARIO is a YAML file or the name of one in scenarios/; without it BACKOFF_SCENARIO, then config.yaml
+    decide.
+    """
+    options = options_or_exit(scenario, reports, port)
+    check_names(settings, list(options.scenario.settings))
+    command = [sys.executable, "-m", "locust", "-f", str(HARNESS_FOLDER), "--headless", "--skip-log-setup"]
+    command += ["--scenario", str(options.scenario.path), "--reports", str(options.config.reports)]
+    command += ["--simulator-port", str(options.config.simulator.port)]
+    command += ["--report-format", "json" if as_json else "table"]
+    if processes and processes > 1:
+        command += ["--processes", str(processes)]
+    # Locust takes this process over: signals, terminal and exit status are then simply its own.
+    os.execv(sys.executable, [*command, *settings])  # noqa: S606 - our own arguments, no shell
+
+
+@main.command()
+@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
+def check(scenarios: tuple[str, ...]) -> None:
+    """Validate SCENARIOs and say in English what would run and what it will cost."""
+    faults = []
+    for name in scenarios:
+        try:
+            options = resolve(name)
+        except DocumentError as error:
+            faults.append(str(error))
+        else:
+            click.echo("\n".join(options.scenario.describe()))
+    if faults:
+        fail("\n".join(faults), 2)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
+def report(folder: Path, as_json: bool) -> None:
+    """Make results.json and report.html of a run FOLDER anew from its raw rows, and print the comparison."""
+    from measure import render_table, write_report
+
+    results = write_report(folder)
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+    else:
+        click.echo(render_table(results))
+        click.echo(f"report: {folder / 'report.html'}")
+    if not results["complete"] or any(check["status"] == "invalid" for check in results["trust"]):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare(runs: tuple[str, ...], as_json: bool) -> None:
+    """Tell whether RUNs differ, on paired jobs, with an interval; one RUN: its settings among themselves."""
+    from measure import UnusableRun, compare_runs
+
+    try:
+        comparison = compare_runs(*runs)
+    except UnusableRun as error:
+        fail(str(error), 2)
+    click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else comparison.render())
+    sys.exit(comparison.exit_code)

@@ -1,0 +1,138 @@
+"""The simulator as a process of its own: start it, ask it for its counts, stop it.
+
+It never runs inside the Locust process: one interpreter lock would couple the load with what is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+STARTUP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+TOKEN_VARIABLE = "BACKOFF_ADMIN_TOKEN"  # noqa: S105 - the variable's name, not a token
+
+
+class SimulatorError(RuntimeError):
+    """The simulator did not start, died, or does not answer its admin calls."""
+
+
+class Simulator:
+    """A running simulator seen from the harness; ``process`` is None for one that somebody else started.
+
+    All admin calls raise ``SimulatorError`` when they cannot be answered.
+    """
+
+    def __init__(self, url: str, token: str | None, process: subprocess.Popen[bytes] | None, log: Path | None):
+        self.url = url
+        self._process = process
+        self._log = log
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy must not stand between two processes of one machine
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    @classmethod
+    def start(cls, scenario: Path, host: str, port: int) -> Simulator:
+        """Start ``python -m server`` for ``scenario`` and wait until it answers.
+
+        Raises ``SimulatorError`` with the child's own last words, e.g. that the port is in use.
+        """
+        token = secrets.token_urlsafe(24)
+        with tempfile.NamedTemporaryFile(prefix="backoff-simulator-", suffix=".log", delete=False) as log:
+            command = [sys.executable, "-m", "server", "--scenario", str(scenario), "--exit-with-parent"]
+            process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [*command, "--host", host, "--port", str(port)],
+                stdin=subprocess.PIPE,  # its end of file tells the child that this process is gone, however it went
+                stdout=log,
+                stderr=log,
+                env={**os.environ, TOKEN_VARIABLE: token},
+                start_new_session=True,  # Ctrl-C is for the harness, which still needs the counts
+            )
+        simulator = cls(f"http://{host}:{port}", token, process, Path(log.name))
+        try:
+            simulator._wait_until_ready(host)
+        except BaseException:
+            simulator.stop()
+            raise
+        return simulator
+
+    @classmethod
+    def attach(cls, url: str) -> Simulator:
+        """A simulator that already runs at ``url``; its token is taken from ``BACKOFF_ADMIN_TOKEN``."""
+        return cls(url.rstrip("/"), os.environ.get(TOKEN_VARIABLE), None, None)
+
+    def _wait_until_ready(self, host: str) -> None:
+        give_up = time.monotonic() + STARTUP_TIMEOUT_S
+        while time.monotonic() < give_up:
+            if (death := self.death()) is not None:
+                raise SimulatorError(death)
+            if port := self._announced_port():
+                self.url = f"http://{host}:{port}"
+                try:
+                    # Only our child knows our token, so another server on the port cannot pass for it.
+                    self.counters()
+                    return
+                except SimulatorError:
+                    pass
+            time.sleep(0.05)
+        raise SimulatorError(f"the simulator did not answer within {STARTUP_TIMEOUT_S:g} s: {self._last_words()}")
+
+    def _announced_port(self) -> int | None:
+        for line in self._log_lines():
+            _, found, rest = line.partition(" on http://")
+            if found:
+                return int(rest.split()[0].rsplit(":", 1)[1])
+        return None
+
+    def death(self) -> str | None:
+        """Why the process is gone, in one line, or None while it lives (or is not ours to watch)."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        return f"the simulator stopped (exit status {self._process.returncode}): {self._last_words()}"
+
+    def reset(self, starts_in: float) -> None:
+        """Zero the counts and start the simulator's scenario clock ``starts_in`` seconds from now."""
+        self._call("POST", "/admin/reset", json={"starts_in": starts_in})
+
+    def counters(self) -> dict[str, Any]:
+        """Its counts since the last reset: submissions, polls, replies, busy_seconds, cpu_seconds, ..."""
+        counted: dict[str, Any] = self._call("GET", "/admin/counters").json()
+        return counted
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        try:
+            reply = self._session.request(method, self.url + path, timeout=10, **kwargs)
+            reply.raise_for_status()
+        except requests.RequestException as error:
+            raise SimulatorError(self.death() or f"{method} {self.url}{path}: {error}") from error
+        return reply
+
+    def _log_lines(self) -> list[str]:
+        return self._log.read_text(errors="replace").splitlines() if self._log and self._log.exists() else []
+
+    def _last_words(self) -> str:
+        lines = [line for line in self._log_lines() if line.strip()]
+        return lines[-1] if lines else "it said nothing"
+
+    def stop(self) -> None:
+        """Stop the process if it is ours, and remove its log; harmless when it is gone already."""
+        if self._process is not None:
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
