@@ -1,0 +1,276 @@
+"""The raw records of a run: one row per job, one per poll, and what was true of each visit.
+
+Everything that is reported is a pure function of these. Times are seconds from the start of the
+setting's visit, by a monotonic clock; an unknown value is ``None`` (an empty field on disk, NaN in a frame).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+OUTCOMES = ("completed", "error", "timeout", "gave_up", "censored")
+"""How a job can end for its client; the last three are *lost*: their end was not learnt."""
+
+LEARNT = ("completed", "error")
+
+
+class JobRow(NamedTuple):
+    """What became of one job under one setting: a line of ``jobs.csv``.
+
+    ``key`` names the job: the same ``(repeat, key)`` is the same job under every setting. ``planned_at_s``
+    is when the workload wanted it submitted, ``sent_at_s`` when the submission was sent and
+    ``submitted_at_s`` when its reply arrived. ``finished_at_s`` is the job's end on the server, and
+    ``detected_at_s`` when its client learnt of it. ``duration_s`` is the work it needed.
+    """
+
+    setting: str
+    repeat: int
+    key: int
+    lane: int
+    planned_at_s: float
+    submitted_at_s: float | None
+    finished_at_s: float | None
+    detected_at_s: float | None
+    duration_s: float | None
+    outcome: str
+    polls: int
+    wasted_polls: int
+    detection_lag_s: float | None
+    completion_latency_s: float | None
+    sent_at_s: float | None
+
+
+class PollRow(NamedTuple):
+    """One status request: a line of ``polls.csv``.
+
+    ``planned_at_s`` is when the poller wanted it sent, ``latency_s`` how long the reply took (None when none
+    came), ``response`` the status code as text, or ``transport_error``.
+    """
+
+    setting: str
+    repeat: int
+    key: int
+    attempt: int
+    planned_at_s: float
+    sent_at_s: float
+    latency_s: float | None
+    response: str
+
+
+@dataclass(frozen=True)
+class ServerCounts:
+    """The simulator's own account of one visit, to be held against the clients' account.
+
+    ``cpu_seconds`` is processor time over all its ``processes`` (None under virtual time), ``busy_seconds``
+    the service time that its simulated capacity spent.
+    """
+
+    submissions: int
+    polls: int
+    replies: Mapping[str, int] = field(default_factory=dict)
+    cpu_seconds: float | None = None
+    busy_seconds: float | None = None
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One stay of the load generator at one setting: submissions, then the drain of every job.
+
+    ``duration_s`` runs from the start of the visit to the end of the drain, ``submit_window_s`` to the end
+    of submissions. ``generator_cpu`` is each generator process's mean share of one core (1.0 is all of it).
+    ``planned_jobs`` is None where the plan has no fixed number (closed loops). ``complete`` is false when
+    the visit was cut short.
+    """
+
+    setting: str
+    repeat: int
+    index: int
+    duration_s: float
+    submit_window_s: float
+    lanes: int
+    planned_jobs: int | None = None
+    workers_expected: int = 1
+    workers_lost: int = 0
+    generator_cpu: Sequence[float] = ()
+    generator_cpu_peak: float | None = None
+    server: ServerCounts | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class ScenarioInfo:
+    """The scenario as it was run: its name, its question and its text."""
+
+    name: str
+    text: str
+    question: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the text in UTF-8, in hexadecimal."""
+        return sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What was run, when and where.
+
+    ``started_at`` is ISO 8601 in UTC. ``settings`` maps each setting to its description in English, in the
+    scenario's order. ``objectives`` are upper bounds such as ``{"lag_p95": 2.0}``. Without a ``baseline`` the
+    first setting is it. ``incomplete`` is the reason why the run stopped early, None if it did not.
+    """
+
+    engine: Literal["live", "virtual"]
+    seed: int
+    started_at: str
+    environment: Mapping[str, Any]
+    scenario: ScenarioInfo
+    settings: Mapping[str, str]
+    baseline: str | None = None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    incomplete: str | None = None
+
+
+class Lateness(NamedTuple):
+    """How late requests were sent, against when they were wanted (seconds)."""
+
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class PollAggregate:
+    """All polls of one visit, reduced to what the metrics need.
+
+    ``per_second[i]`` counts the polls sent in second ``i`` of the visit; ``peak_per_second`` is the largest
+    count in any window of one second, wherever it starts. ``latency_s`` and ``latency_count`` are a
+    weighted sample of reply times (both empty when unknown). ``lateness`` is None under virtual time.
+    """
+
+    setting: str
+    repeat: int
+    per_second: NDArray[np.int64]
+    peak_per_second: int
+    responses: Mapping[str, int]
+    latency_s: NDArray[np.float64]
+    latency_count: NDArray[np.int64]
+    lateness: Lateness | None = None
+
+    @property
+    def total(self) -> int:
+        """How many polls were sent."""
+        return int(self.per_second.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run's records in memory, as :func:`load_run` returns them; what :func:`analyse` takes."""
+
+    info: RunInfo
+    visits: tuple[Visit, ...]
+    jobs: pd.DataFrame
+    polls: tuple[PollAggregate, ...]
+
+
+def sliding_peak(times_s: ArrayLike, window_s: float = 1.0) -> int:
+    """The largest number of events in any half-open window ``[t, t + window_s)``; 0 without events."""
+    times = np.sort(np.asarray(times_s, dtype=np.float64))
+    if times.size == 0:
+        return 0
+    # A fullest window can be moved right until it starts at an event, so only those need a look.
+    ends = np.searchsorted(times, times + window_s, side="left")
+    return int((ends - np.arange(times.size)).max())
+
+
+def aggregate_polls(
+    setting: str,
+    repeat: int,
+    sent_at_s: ArrayLike,
+    responses: Mapping[str, int],
+    latency_s: ArrayLike = (),
+    planned_at_s: ArrayLike | None = None,
+) -> PollAggregate:
+    """Reduce one visit's polls to a :class:`PollAggregate`.
+
+    ``sent_at_s`` has one time per poll, in any order; ``latency_s`` one per reply (NaN where none came); both
+    may be large arrays. ``planned_at_s`` is given where lateness has a meaning. Raises ValueError when the
+    responses do not add up to the polls sent.
+    """
+    sent = np.asarray(sent_at_s, dtype=np.float64)
+    if sum(responses.values()) != sent.size:
+        raise ValueError(
+            f"responses of setting {setting!r} add up to {sum(responses.values())}, "
+            f"but {sent.size} polls were sent; every poll has exactly one response"
+        )
+    latency = np.asarray(latency_s, dtype=np.float64)
+    values, counts = np.unique(latency[~np.isnan(latency)], return_counts=True)
+    lateness = None
+    if planned_at_s is not None and sent.size:
+        late = sent - np.asarray(planned_at_s, dtype=np.float64)
+        p50, p99 = np.quantile(late, [0.5, 0.99])
+        lateness = Lateness(float(p50), float(p99), float(late.max()))
+    seconds = np.floor(np.maximum(sent, 0.0)).astype(np.int64)
+    return PollAggregate(
+        setting=setting,
+        repeat=repeat,
+        per_second=np.bincount(seconds).astype(np.int64),
+        peak_per_second=sliding_peak(sent),
+        responses=dict(sorted(responses.items())),
+        latency_s=values,
+        latency_count=counts.astype(np.int64),
+        lateness=lateness,
+    )
+
+
+def job_frame(rows: Iterable[JobRow]) -> pd.DataFrame:
+    """The rows as a frame with typed columns (NaN where unknown)."""
+    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(JobRow._fields)), JobRow)
+
+
+def poll_frame(rows: Iterable[PollRow]) -> pd.DataFrame:
+    """The rows as a frame with typed columns (NaN where unknown)."""
+    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(PollRow._fields)), PollRow)
+
+
+def poll_aggregates(rows: Iterable[PollRow]) -> tuple[PollAggregate, ...]:
+    """One :class:`PollAggregate` per (setting, repeat), in order of first appearance."""
+    return aggregates_of_frame(poll_frame(rows))
+
+
+def aggregates_of_frame(polls: pd.DataFrame) -> tuple[PollAggregate, ...]:
+    """The same from a frame with the columns of :class:`PollRow`."""
+    aggregates = []
+    for (setting, repeat), visit in polls.groupby(["setting", "repeat"], sort=False):
+        responses = {str(name): int(count) for name, count in visit["response"].value_counts().items()}
+        aggregates.append(
+            aggregate_polls(
+                str(setting),
+                int(str(repeat)),
+                visit["sent_at_s"].to_numpy(),
+                responses,
+                visit["latency_s"].to_numpy(),
+                visit["planned_at_s"].to_numpy(),
+            )
+        )
+    return tuple(aggregates)
+
+
+def column_types(row: type[JobRow] | type[PollRow]) -> dict[str, str]:
+    """Column name to pandas type, read off the row's annotations."""
+    names = {str: "str", int: "int64"}
+    return {name: names.get(hint, "float64") for name, hint in row.__annotations__.items()}
+
+
+def typed_frame(frame: pd.DataFrame, row: type[JobRow] | type[PollRow]) -> pd.DataFrame:
+    """The frame with exactly the row's columns in order and types; ValueError names a missing one."""
+    missing = [name for name in row._fields if name not in frame.columns]
+    if missing:
+        raise ValueError(f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+    return frame[list(row._fields)].astype(column_types(row))
