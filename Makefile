@@ -1,0 +1,51 @@
+# `make` alone lists the targets. Python 3.11 or newer and make are all that is assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := client server measure scenarios virtual plan harness
+CODE := $(PACKAGES) tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit lint format check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: $(VENV)/run.ok ## run the default scenario live and print the comparison and the report's path
+	$(BIN)/python -m harness run
+
+test: lint unit ## run every check and test
+
+unit: $(VENV)/test.ok ## run the tests alone
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.ok ## ruff and mypy
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+check: $(VENV)/run.ok ## validate the shipped scenarios and say what each would run
+	$(BIN)/python -m harness check scenarios/*.yaml
+
+format: $(VENV)/test.ok ## format the code
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(VENV)/test.ok ## side-by-side speed benchmarks (minutes; run nothing else meanwhile)
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the virtual environment and caches (reports stay)
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps make a second `make run` start at once; a changed dependency list installs anew.
+$(VENV)/run.ok: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e .
+	@touch $@
+
+$(VENV)/test.ok: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[test]'
+	@touch $@ $(VENV)/run.ok
