@@ -1,0 +1,189 @@
+"""All distributions: the elementary laws, measured values, mixtures, and the union that YAML chooses from."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
+
+from server._laws import (
+    BELOW_ONE,
+    Exponential,
+    Fixed,
+    Floats,
+    Gamma,
+    Law,
+    Lognormal,
+    Normal,
+    Uniform,
+    Weibull,
+)
+from server._traces import read_trace
+from server._values import Mistake, Model, Positive, Seconds
+
+
+class Trace(Law):
+    """Durations drawn from measured ones: a ``column`` of a CSV ``file``, each row equally likely.
+
+    A relative path starts at the folder of the YAML file; kept absolute, so that a copy of the model in
+    another process finds the file too.
+    """
+
+    type: Literal["trace"] = "trace"
+    file: Path
+    column: str
+
+    # Bytes rather than an array: models are compared by value, which arrays refuse.
+    _sorted: bytes = PrivateAttr(b"")
+    _faults: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("file")
+    @classmethod
+    def _locate(cls, file: Path, info: ValidationInfo) -> Path:
+        return (Path((info.context or {}).get("folder", "")) / file).absolute()
+
+    def model_post_init(self, _context: object, /) -> None:
+        values, self._faults = read_trace(self.file, self.column)
+        self._sorted = np.sort(np.array(values, dtype=np.float64)).tobytes()
+
+    def contradictions(self) -> Iterable[Mistake]:
+        for fault in self._faults:
+            yield ("file",), fault
+
+    @property
+    def _values(self) -> Floats:
+        return np.frombuffer(self._sorted)
+
+    def mean(self) -> float:
+        return float(np.mean(self._values))
+
+    def describe(self) -> str:
+        return f"{self._values.size} measured values, column {self.column!r} of {self.file.name}"
+
+    def _quantile(self, u: Any) -> Any:
+        values = self._values
+        return values[np.floor(u * values.size).astype(np.intp)]
+
+    def _cumulative(self, t: Floats) -> Floats:
+        return np.asarray(np.searchsorted(self._values, t, side="right") / self._values.size)
+
+
+class _Weighted(Model):
+    weight: Positive
+
+
+class WeightedFixed(_Weighted, Fixed):
+    """`Fixed` as a part of a `Mixture`."""
+
+
+class WeightedUniform(_Weighted, Uniform):
+    """`Uniform` as a part of a `Mixture`."""
+
+
+class WeightedExponential(_Weighted, Exponential):
+    """`Exponential` as a part of a `Mixture`."""
+
+
+class WeightedNormal(_Weighted, Normal):
+    """`Normal` as a part of a `Mixture`."""
+
+
+class WeightedGamma(_Weighted, Gamma):
+    """`Gamma` as a part of a `Mixture`."""
+
+
+class WeightedWeibull(_Weighted, Weibull):
+    """`Weibull` as a part of a `Mixture`."""
+
+
+class WeightedLognormal(_Weighted, Lognormal):
+    """`Lognormal` as a part of a `Mixture`."""
+
+
+class WeightedTrace(_Weighted, Trace):
+    """`Trace` as a part of a `Mixture`."""
+
+
+Component = Annotated[
+    WeightedFixed
+    | WeightedUniform
+    | WeightedExponential
+    | WeightedNormal
+    | WeightedGamma
+    | WeightedWeibull
+    | WeightedLognormal
+    | WeightedTrace,
+    Field(discriminator="type"),
+]
+
+
+class Mixture(Law):
+    """Several kinds of jobs: each duration follows one of the laws, chosen in proportion to the weights.
+
+    ``ppf`` splits [0, 1) among the components and stretches each share to the component's own [0, 1). One
+    draw thus decides both; the durations have the mixture's distribution, but do not grow with ``u`` throughout.
+    """
+
+    type: Literal["mixture"] = "mixture"
+    of: tuple[Component, ...] = Field(json_schema_extra={"minItems": 1})
+
+    def contradictions(self) -> Iterable[Mistake]:
+        if not self.of:  # pydantic's own minimum would also complain when every component is at fault
+            yield ("of",), "needs at least one component: {weight: 1, type: ...}"
+
+    @cached_property
+    def _bounds(self) -> tuple[float, ...]:
+        total = math.fsum(part.weight for part in self.of)
+        return (0.0, *accumulate(part.weight / total for part in self.of[:-1]), 1.0)
+
+    def mean(self) -> float:
+        return math.fsum(part.mean() * share for part, share in zip(self.of, self._shares, strict=True))
+
+    def describe(self) -> str:
+        parts = (
+            f"{share:.3g} x ({part.describe()})" for part, share in zip(self.of, self._shares, strict=True)
+        )
+        return "mixture of " + " and ".join(parts)
+
+    @property
+    def _shares(self) -> tuple[float, ...]:
+        return tuple(high - low for low, high in zip(self._bounds[:-1], self._bounds[1:], strict=True))
+
+    def _quantile(self, u: Any) -> Any:
+        bounds = self._bounds
+        if isinstance(u, float):
+            index = bisect_right(bounds, u) - 1
+            low, high = bounds[index], bounds[index + 1]
+            return self.of[index].ppf(min((u - low) / (high - low), BELOW_ONE))
+        times = np.empty_like(u)
+        chosen = np.searchsorted(np.array(bounds), u, side="right") - 1
+        for index, (part, low, high) in enumerate(zip(self.of, bounds[:-1], bounds[1:], strict=True)):
+            mine = chosen == index
+            times[mine] = part.ppf(np.minimum((u[mine] - low) / (high - low), BELOW_ONE))
+        return times
+
+    def _cumulative(self, t: Floats) -> Floats:
+        shares = zip(self.of, self._shares, strict=True)
+        return np.asarray(sum((part.cdf(t) * share for part, share in shares), start=np.zeros_like(t)))
+
+
+def _expand_shorthand(value: object) -> object:
+    return {"type": "fixed", "value": value} if isinstance(value, str | int | float) else value
+
+
+_AnyLaw = Annotated[
+    Fixed | Uniform | Exponential | Normal | Gamma | Weibull | Lognormal | Trace | Mixture,
+    Field(discriminator="type"),
+]
+
+Distribution = Annotated[
+    _AnyLaw, BeforeValidator(_expand_shorthand, json_schema_input_type=Seconds | _AnyLaw)
+]
+"""Any of the laws, chosen by its ``type``; a plain duration stands for `Fixed`."""

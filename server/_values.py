@@ -1,0 +1,205 @@
+"""The vocabulary of values in our YAML files: durations, numbers and the base class of every model.
+
+Numbers are strict: text is not a number and ``true`` is not 1. Durations are seconds, or text with a unit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Mistake = tuple[tuple[str | int, ...], str]
+"""Where, relative to a model, and what is wrong there together with what would be right."""
+
+_SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
+_LOOSE_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]+)\.?")
+_UNIT_NAMES = {
+    "ms": ("ms", "msec", "msecs", "milli", "millis", "millisecond", "milliseconds"),
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+}
+_SECONDS_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+
+
+def parse_seconds(value: object) -> float:
+    """Return a duration in seconds from a number of seconds, or from text: ``250ms``, ``5s``, ``2m``, ``1h``.
+
+    Raises ValueError, saying what would be right, for anything else: negative, not finite, true and false,
+    other text, other types.
+    """
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value)
+        if match is None:
+            raise ValueError(f"{value!r} is not a duration; {_duration_remedy(value)}")
+        return _finite(float(match["number"]) * _SECONDS_PER_UNIT[match["unit"]], value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(
+            f"must be a duration, not {name_value(value)}; write a number of seconds, or 250ms, 5s, 2m"
+        )
+    return _finite(value, value)
+
+
+def _finite(value: float, written: object) -> float:
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds):
+        raise ValueError(f"must be a finite number of seconds, not {name_value(written)}")
+    if seconds < 0:
+        raise ValueError(f"must not be negative, not {name_value(written)}")
+    return seconds + 0.0  # turns -0.0 into 0.0
+
+
+def _duration_remedy(text: str) -> str:
+    stripped = text.strip()
+    loose = _LOOSE_DURATION.fullmatch(stripped)
+    if loose is not None:
+        for unit, names in _UNIT_NAMES.items():
+            if loose["unit"].lower() in names:
+                return f"write {loose['number']}{unit}"
+    clock = re.fullmatch(r"(\d+):([0-5]?\d)", stripped)
+    if clock is not None:
+        return f"write {int(clock[1]) * 60 + int(clock[2])}s"
+    if stripped.startswith("-"):
+        return "a duration must not be negative"
+    try:
+        return f"write {parse_number(stripped):.15g} as a plain number of seconds, without quotes"
+    except ValueError:
+        return "write a number of seconds, or a number with ms, s, m or h, such as 250ms, 5s, 2m"
+
+
+def parse_number(text: str) -> float:
+    """Return the finite number that a text spells in plain ASCII digits, or raise ValueError."""
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, flags=re.ASCII):
+        raise ValueError(f"{text!r} is not a number")
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return number
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a duration for people: ``15 ms``, ``4 s``, ``2 min``, ``1.5 h``; six significant digits."""
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.6g} ms"
+    if seconds >= 3600:
+        return f"{seconds / 3600:.6g} h"
+    if seconds >= 120:
+        return f"{seconds / 60:.6g} min"
+    return f"{seconds:.6g} s"
+
+
+def name_value(value: object) -> str:
+    """Return how an error message should call a value that came out of a YAML file."""
+    if value is None:
+        return "null (nothing)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, int | float | str):
+        try:
+            text = repr(value)
+        except ValueError:  # CPython refuses to print integers of more than 4300 digits
+            return "a huge number"
+        return text if len(text) <= 60 else text[:57] + "..."
+    return f"a {type(value).__name__}"
+
+
+_SECONDS_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _SECONDS_PATTERN}],
+}
+_POSITIVE_SECONDS_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": _SECONDS_PATTERN}],
+}
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), WithJsonSchema(_SECONDS_SCHEMA)]
+"""A duration in seconds, zero or more: 4, 0.25, ``250ms``, ``5s``, ``2m`` or ``1h``."""
+
+PositiveSeconds = Annotated[
+    float, BeforeValidator(parse_seconds), Field(gt=0), WithJsonSchema(_POSITIVE_SECONDS_SCHEMA)
+]
+"""A duration in seconds, more than zero."""
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number; not text, not true or false."""
+
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+"""A finite number above zero."""
+
+Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
+"""A share or a probability: a number from 0 to 1."""
+
+Count = Annotated[int, Field(strict=True, ge=1)]
+"""A whole number of at least one."""
+
+
+class Model(BaseModel):
+    """Base of every model: frozen, rejects unknown keys, and reports all of its faults at once.
+
+    Pydantic stops before the checks that span several fields when one field is at fault. The two hooks below
+    report such checks beside the faults of single fields, each at the path of the key to be changed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    @classmethod
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+        """Yield the mistakes in which keys are given and which are not; ``data`` is still as written."""
+        del data
+        return ()
+
+    def contradictions(self) -> Iterable[Mistake]:
+        """Yield the mistakes between values that are each valid by themselves."""
+        return ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _collect(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        mistakes = list(cls.choices(data)) if isinstance(data, Mapping) else []
+        try:
+            model = handler(data)
+        except ValidationError as error:
+            if not mistakes:
+                raise
+            raise _fault(cls.__name__, mistakes, error) from None
+        mistakes = mistakes or list(model.contradictions())
+        if mistakes:
+            raise _fault(cls.__name__, mistakes)
+        return model
+
+
+def _fault(title: str, mistakes: list[Mistake], others: ValidationError | None = None) -> ValidationError:
+    lines = [
+        InitErrorDetails(
+            type=PydanticCustomError("mistake", "{message}", {"message": text}), loc=path, input=None
+        )
+        for path, text in mistakes
+    ]
+    for error in others.errors(include_url=False) if others else ():
+        kind: str | PydanticCustomError = error["type"]
+        if kind == "mistake":
+            kind = PydanticCustomError("mistake", "{message}", error["ctx"])
+        lines.append(
+            InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
+        )
+    return ValidationError.from_exception_data(title, lines)
