@@ -213,9 +213,7 @@ class Backoff:
         return min(cap, low + (min(high, _LONGEST) - low) * u)
 
     def describe(self) -> str:
-        """Return the law as a phrase of English, such as "exponential: 0.5 s doubling to at most 10 s, full
-        jitter".
-        """
+        """Return the law in English: "exponential: 0.5 s doubling to at most 10 s, full jitter"."""
         jitter = "no jitter" if self.jitter == "none" else f"{self.jitter} jitter"
         return f"{self.curve}: {self._shape()}, {jitter}"
 

@@ -47,7 +47,7 @@ class StatusReadFailed(ClientError):
 
 
 class PollingError(ClientError):
-    """Polling ended, and not in ``completed``: ``result`` holds the last status, the counts and the reason."""
+    """Polling ended, and not in ``completed``: ``result`` has the last status, the counts and the reason."""
 
     def __init__(self, result: Result) -> None:
         super().__init__(result)  # the arguments are kept as given, so that the error can be pickled
