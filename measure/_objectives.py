@@ -1,0 +1,74 @@
+"""Holding a setting against the scenario's objectives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from measure._intervals import Floats, needed, quantile, supports
+from measure._metrics import job_values
+
+LOST_SHARE_ALLOWED = 0.01  # Up to here an average over the other jobs still speaks for the setting.
+COLUMNS = {"lag": "detection_lag_s", "latency": "completion_latency_s"}
+
+
+def judge_objectives(
+    objectives: Mapping[str, float], jobs: pd.DataFrame, metrics: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Hold a setting against the objectives: ``{name: {limit, value, met, note}}``.
+
+    Giving up must not pay. A lost job counts as infinitely late in every quantile and maximum; a mean cannot
+    hold infinities, so means and loads are judged only while at most 1 % of the jobs were lost. ``met`` is
+    None when too few jobs support the quantile. Raises ValueError for an unknown objective.
+    """
+    return {name: _judge(name, limit, jobs, metrics) for name, limit in objectives.items()}
+
+
+def _judge(name: str, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    kind, _, statistic = name.partition("_")
+    lost = lost_share(jobs)
+    if kind in COLUMNS and statistic != "mean":
+        ordered = _with_lost_jobs(jobs, COLUMNS[kind])
+        p = 1.0 if statistic == "max" else int(statistic.removeprefix("p")) / 100
+        if p < 1 and not supports(p, ordered.size):
+            note = f"{ordered.size} jobs are too few to judge {statistic}; {needed(p)} are needed"
+            return _judged(limit, None, None, note)
+        value = quantile(ordered, p) if p < 1 else float(ordered.max(initial=-np.inf))
+        if value is None or np.isinf(value):
+            return _judged(
+                limit, None, False, f"{lost:.1%} of the jobs were lost and count as infinitely late"
+            )
+        return _judged(limit, value, value <= limit, None)
+    value = _average(name, metrics)
+    if value is None or lost > LOST_SHARE_ALLOWED:
+        return _judged(limit, value, False, f"{lost:.1%} of the jobs were lost, more than 1 %")
+    return _judged(limit, value, value <= limit, None)
+
+
+def lost_share(jobs: pd.DataFrame) -> float:
+    """The share of jobs whose end was not learnt (1.0 without jobs)."""
+    return float(job_values(jobs, "lost_share").mean()) if len(jobs) else 1.0
+
+
+def _with_lost_jobs(jobs: pd.DataFrame, column: str) -> Floats:
+    lost = job_values(jobs, "lost_share") == 1
+    values = np.where(lost, np.inf, job_values(jobs, column))
+    return np.sort(values[~np.isnan(values)])
+
+
+def _average(name: str, metrics: Mapping[str, Any]) -> float | None:
+    figures = {
+        "lag_mean": metrics["detection_lag_s"]["mean"],
+        "latency_mean": metrics["completion_latency_s"]["mean"],
+        "polls_per_job": metrics["polls_per_job"]["mean"],
+        "requests_per_second_peak": metrics["status_requests"]["per_second_peak"],
+    }
+    if name not in figures:
+        raise ValueError(f"unknown objective {name!r}")
+    value: float | None = figures[name]
+    return value
+
+
+def _judged(limit: float, value: float | None, met: bool | None, note: str | None) -> dict[str, Any]:
+    return {"limit": limit, "value": value, "met": met, "note": note}
