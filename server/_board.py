@@ -1,0 +1,283 @@
+"""The job service as a pure state machine: requests with a time stamp go in, replies come out.
+
+The board never reads a clock, a socket or global randomness, so the Flask application under real time and the
+twin under virtual time run the very same service.
+
+A status request that arrives at ``now`` meets, in this order:
+
+1. an *outage*: it fails with the outage's status;
+2. the *rate limit*: it fails with 429 and the time until it would be let in;
+3. a *fault*, by one draw against the cumulative rates: it fails, or its connection is reset;
+4. the job's status, read at the moment the reply leaves.
+
+Replies of the first two kinds leave after the service's delay. Those of the last two wait for one of the
+capacity's workers, are served, and then take the delay. Submissions meet none of this but the delay: they
+always succeed, so that every setting is measured on the same jobs.
+
+Whatever happens to a job is settled when it is submitted and kept by its `Ticket`. The board keeps counters,
+one number for the rate limit, and the times at which busy slots and workers become free: its memory does not
+grow with the number of jobs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import accumulate
+from math import ceil
+from typing import Literal, NamedTuple
+
+from server._config import RateLimit, Simulation
+from server._distributions import Distribution
+from server._laws import Fixed
+from server._random import uniform
+
+# A request due within a nanosecond is let in: repeated sums of 1/rate round.
+_TOLERANCE = 1e-9
+
+# The status code of a reply that is a reset connection.
+_RESET = 0
+
+
+class Ticket(NamedTuple):
+    """All that decides a job's future, settled at its submission. Times are seconds on the board's clock.
+
+    Work begins at ``started_at``, which is later than ``submitted_at`` when the job queued for a slot, and
+    ends at ``finished_at`` with ``outcome``.
+    """
+
+    key: int
+    submitted_at: float
+    started_at: float
+    finished_at: float
+    outcome: Literal["completed", "error"]
+
+
+class JobView(NamedTuple):
+    """What a status reply says of a job: its status, progress from 0 to 1, and seconds since it finished."""
+
+    status: Literal["pending", "completed", "error"]
+    progress: float
+    finished_ago: float | None
+
+
+class Reply(NamedTuple):
+    """An answer that leaves at the time ``at`` (seconds on the board's clock).
+
+    ``retry_after`` is in whole seconds, rounded up. ``job`` is None unless the request succeeded.
+    ``status_code`` is 0 where the connection is reset and nothing is sent.
+    """
+
+    at: float
+    status_code: int
+    retry_after: int | None
+    job: JobView | None
+
+    @property
+    def reset(self) -> bool:
+        """Whether the connection is reset instead of answered."""
+        return self.status_code == _RESET
+
+
+class Counters(NamedTuple):
+    """What a board has done since it was made or last reset.
+
+    ``replies`` counts the answers to status requests by status code, and under ``"reset"`` the connections
+    reset; they sum to ``polls``. Requests count when they arrive, so ``busy_seconds``, the workers' time,
+    includes that of requests still in the queue. It stays 0 without a capacity.
+    """
+
+    submissions: int
+    polls: int
+    replies: dict[str, int]
+    busy_seconds: float
+
+
+class Board:
+    """The service that ``simulation`` describes; ``epoch`` is time zero of its outages and its rate limit.
+
+    Calls must come with times that never decrease (ValueError otherwise, and nothing changes). Requests of
+    the same instant are served in the order of the calls.
+    """
+
+    def __init__(self, simulation: Simulation, epoch: float = 0.0) -> None:
+        seed, job, service = simulation.seed, simulation.job, simulation.service
+        self._seed = seed
+        self._duration = _draws(job.duration, seed, "duration")
+        self._error_rate = job.error_rate
+        self._slot_limit = job.slots
+        self._delay = _draws(service.delay, seed, "delay")
+        limits = accumulate(fault.rate for fault in service.faults)
+        self._faults = tuple(
+            (limit, fault.status or _RESET, _whole(fault.retry_after))
+            for limit, fault in zip(limits, service.faults, strict=True)
+        )
+        self._fault_rate = self._faults[-1][0] if self._faults else 0.0
+        self._outages = tuple(
+            (outage.start, outage.start + outage.length, outage.status, _whole(outage.retry_after))
+            for outage in service.outages
+        )
+        self._rate_limit = service.rate_limit
+        capacity = service.capacity
+        self._workers = capacity.workers if capacity else None
+        self._service_time = _draws(capacity.service_time if capacity else None, seed, "service")
+        self._eta = service.retry_after == "eta"
+        self._hint = None if isinstance(service.retry_after, str) else _whole(service.retry_after)
+        self.reset(epoch)
+
+    def reset(self, now: float, epoch: float | None = None) -> None:
+        """Make the board as new: counters at zero, queues empty, limits unused, epoch at ``now`` or later.
+
+        Tickets handed out before stay good, since they hold all that decides their jobs.
+        """
+        self._latest = now
+        self._epoch = now if epoch is None else epoch
+        self._bucket = None if self._rate_limit is None else _TokenBucket(self._rate_limit)
+        self._slots: list[float] = []
+        self._queue: list[float] = []
+        self._anonymous_jobs = self._anonymous_polls = 0
+        self._submissions = self._polls = 0
+        self._replies: defaultdict[int, int] = defaultdict(int)
+        self._busy_seconds = 0.0
+
+    def start(self, now: float, key: int) -> Ticket:
+        """Return the ticket of a job that starts at once: it takes no slot and counts as no submission."""
+        return self._ticket(now, now, key)
+
+    def submit(self, now: float, key: int | None = None) -> tuple[Ticket, Reply]:
+        """Accept a job. Without a ``key`` it takes the next of the board's own: 1, 2, 3..."""
+        self._advance(now)
+        if key is None:
+            self._anonymous_jobs += 1
+            key = self._anonymous_jobs
+        started = now if self._slot_limit is None else _earliest(self._slots, self._slot_limit, now)
+        ticket = self._ticket(now, started, key)
+        if self._slot_limit is not None:
+            heappush(self._slots, ticket.finished_at)
+        self._submissions += 1
+        return ticket, Reply(now + self._delay(key, 0), 202, None, JobView("pending", 0.0, None))
+
+    def poll(self, now: float, ticket: Ticket, attempt: int | None = None) -> Reply:
+        """Answer a status request for a job.
+
+        ``attempt`` is the client's number of this poll of this job, from 1; with it, the draws for the reply
+        do not depend on what else the board is asked. Without it the board numbers such polls itself.
+        """
+        self._advance(now)
+        key = ticket.key
+        if attempt is None:
+            self._anonymous_polls += 1
+            attempt = self._anonymous_polls
+        self._polls += 1
+        delay = self._delay(key, attempt)
+        if self._outages:
+            since = now - self._epoch
+            for start, end, status, hint in self._outages:
+                if start <= since < end:
+                    return self._failure(now + delay, status, hint)
+        if self._bucket is not None:
+            wait = self._bucket.take(now)
+            if wait > 0.0:
+                return self._failure(now + delay, 429, ceil(wait))
+        at = (now if self._workers is None else self._serve(now, self._workers, key, attempt)) + delay
+        if self._faults:
+            u = uniform(self._seed, "fault", key, attempt)
+            if u < self._fault_rate:
+                for limit, status, hint in self._faults:
+                    if u < limit:
+                        return self._failure(at, status, hint)
+        self._replies[200] += 1
+        if ticket.finished_at <= at:
+            return Reply(at, 200, None, JobView(ticket.outcome, 1.0, at - ticket.finished_at))
+        hint = ceil(ticket.finished_at - at) if self._eta else self._hint
+        return Reply(at, 200, hint, JobView("pending", _progress(ticket, at), None))
+
+    def poll_unknown(self, now: float) -> Reply:
+        """Answer, at once, a status request for a job that nobody submitted: 404."""
+        self._advance(now)
+        self._polls += 1
+        return self._failure(now, 404, None)
+
+    def counters(self) -> Counters:
+        """Return a copy of the counters."""
+        replies = {"reset" if code == _RESET else str(code): n for code, n in sorted(self._replies.items())}
+        return Counters(self._submissions, self._polls, replies, self._busy_seconds)
+
+    def _advance(self, now: float) -> None:
+        if not now >= self._latest:
+            raise ValueError(f"time went back from {self._latest} to {now}: calls must be in order of time")
+        self._latest = now
+
+    def _ticket(self, submitted: float, started: float, key: int) -> Ticket:
+        failed = uniform(self._seed, "outcome", key) < self._error_rate
+        finished = started + self._duration(key, 0)
+        return Ticket(key, submitted, started, finished, "error" if failed else "completed")
+
+    def _serve(self, now: float, workers: int, key: int, attempt: int) -> float:
+        service_time = self._service_time(key, attempt)
+        done = _earliest(self._queue, workers, now) + service_time
+        heappush(self._queue, done)
+        self._busy_seconds += service_time
+        return done
+
+    def _failure(self, at: float, status: int, hint: int | None) -> Reply:
+        self._replies[status] += 1
+        return Reply(at, status, hint, None)
+
+
+class _TokenBucket:
+    """At most ``burst + rate * T`` requests are let in during any ``T`` seconds.
+
+    Kept as the time at which the bucket would be full again (the generic cell rate algorithm), since one
+    comparison then takes the place of refilling by sums of small fractions.
+    """
+
+    __slots__ = ("_full_at", "_interval", "_patience")
+
+    def __init__(self, limit: RateLimit) -> None:
+        self._interval = 1.0 / limit.rate
+        self._patience = (limit.burst - 1) * self._interval
+        self._full_at = float("-inf")
+
+    def take(self, now: float) -> float:
+        """Take a token and return 0, or take none and return the seconds until there is one."""
+        wait = self._full_at - self._patience - now - _TOLERANCE
+        if wait > 0.0:
+            return wait
+        self._full_at = max(self._full_at, now) + self._interval
+        return 0.0
+
+
+def _draws(distribution: Distribution | None, seed: int, stream: str) -> Callable[[int, int], float]:
+    """Return the function from (key, n) to this stream's draw; constants need none, so polls stay cheap."""
+    if distribution is None:
+        return lambda _key, _n: 0.0
+    if isinstance(distribution, Fixed):
+        value = float(distribution.value)
+        return lambda _key, _n: value
+    quantile = distribution.ppf
+    return lambda key, n: float(quantile(uniform(seed, stream, key, n)))
+
+
+def _earliest(busy_until: list[float], limit: int, now: float) -> float:
+    """Return when the next in the queue is served, and give it that place.
+
+    ``busy_until`` is the heap of the times at which places become free, without those that are free already:
+    it never holds more entries than work in hand, however high the limit.
+    """
+    while busy_until and busy_until[0] <= now:
+        heappop(busy_until)
+    return now if len(busy_until) < limit else heappop(busy_until)
+
+
+def _progress(ticket: Ticket, at: float) -> float:
+    """Return the share of the work done, rounded down to three decimals: a pending job never shows 1."""
+    if at <= ticket.started_at:
+        return 0.0
+    share = (at - ticket.started_at) / (ticket.finished_at - ticket.started_at)
+    return min(int(share * 1000), 999) / 1000
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else ceil(seconds)
