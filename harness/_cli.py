@@ -122,11 +122,11 @@ def report(folder: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(runs: tuple[str, ...], as_json: bool) -> None:
     """Tell whether RUNs differ, on paired jobs, with an interval; one RUN: its settings among themselves."""
-    from measure import UnusableRun, compare_runs
+    from measure import RunUnusable, compare_runs
 
     try:
         comparison = compare_runs(*runs)
-    except UnusableRun as error:
+    except RunUnusable as error:
         fail(str(error), 2)
     click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else comparison.render())
     sys.exit(comparison.exit_code)

@@ -22,7 +22,7 @@ from locust.env import Environment
 from harness._conductor import Conductor, Record
 from harness._options import Options
 from harness._progress import Progress
-from measure import RunFolder, RunInfo
+from measure import RunFolder, RunInfo, ScenarioInfo
 
 logger = logging.getLogger("backoff")
 
@@ -100,12 +100,7 @@ class Finisher:
             seed=scenario.seed,
             started_at=record.started_at.isoformat(timespec="seconds"),
             environment=describe_environment(),
-            scenario={
-                "name": scenario.name,
-                "sha256": scenario.sha256,
-                "text": scenario.text,
-                "question": scenario.question,
-            },
+            scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
             settings={
                 name: policy.describe()
                 for name, policy in scenario.settings.items()
@@ -117,7 +112,7 @@ class Finisher:
         )
         try:
             folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
-            folder.write(info, record.visits, record.jobs, record.polls, scenario.text)
+            folder.write(info, record.visits, record.jobs, record.polls)
         except OSError as error:
             logger.error("the run could not be written: %s", error)
             self._environment.process_exit_code = 1

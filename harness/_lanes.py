@@ -19,14 +19,15 @@ from gevent.event import Event
 from gevent.pool import Group
 from gevent.queue import Queue
 
-from client import PollingPolicy
-from client.blocking import Attempt, SubmitFailed, VideoTranslationClient
+from client import PollingPolicy, SubmitFailed
+from client.blocking import Attempt, VideoTranslationClient
 from measure import JobRow, PollRow
 from scenarios import Scenario, closed_key, planned, think_time
 from server import uniform
 
 FLUSH_INTERVAL_S = 0.5
 CPU_INTERVAL_S = 1.0
+CONNECTIONS_PER_LANE = 1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
 
 Send = Callable[[str, dict[str, Any]], None]
 RequestListener = Callable[..., None]
@@ -72,7 +73,7 @@ class Share:
 
     def run_lane(self, lane: int) -> None:
         """Submit every job of ``lane`` at its planned time and poll each to its end."""
-        client = VideoTranslationClient(self.orders.host, self.policy)
+        client = VideoTranslationClient(self.orders.host, self.policy, connections=CONNECTIONS_PER_LANE)
         try:
             if self.scenario.workload.arrivals.is_open:
                 self._open_loop(client, lane)

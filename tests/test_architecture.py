@@ -1,0 +1,139 @@
+"""The arrows between the rooms, the purity of the cores and the doors are as the design says."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAY_IMPORT = {
+    "client": set(),
+    "server": set(),
+    "measure": set(),
+    "scenarios": {"client", "server"},
+    "virtual": {"scenarios", "client", "server", "measure"},
+    "plan": {"scenarios", "client", "server", "virtual", "measure"},
+    "harness": {"scenarios", "client", "server", "virtual", "measure", "plan"},
+}
+DRIVERS = {"client.blocking", "server.app", "harness.locustfile"}
+CLIENT_DRIVERS = {"blocking.py", "__main__.py"}
+IMPURE = {"time", "datetime", "random", "secrets", "socket", "os", "threading", "asyncio", "gevent", "requests"}
+TOP_LEVEL = {
+    *MAY_IMPORT,
+    "tests",
+    "docs",
+    "benchmarks",
+    "config.yaml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "Makefile",
+    "pyproject.toml",
+}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every absolute module name that the file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_its_arrows_allow(package: str) -> None:
+    """Data flows one way: no room reaches back, nor behind another room's door."""
+    for path in modules(package):
+        for name in imported(path):
+            room = name.split(".")[0]
+            if room not in MAY_IMPORT or room == package:
+                continue
+            assert room in MAY_IMPORT[package], f"{path} imports {name}"
+            assert name == room or name in DRIVERS, f"{path} goes behind the door of {room}: {name}"
+
+
+def test_the_clients_core_needs_the_standard_library_alone() -> None:
+    """Only the client's drivers may need anything installed."""
+    for path in modules("client"):
+        if path.name not in CLIENT_DRIVERS:
+            foreign = {name.split(".")[0] for name in imported(path)} - sys.stdlib_module_names - {"client"}
+            assert not foreign, f"{path} imports {foreign}"
+
+
+@pytest.mark.parametrize(
+    "module", ["client/_poller.py", "client/_backoff.py", "client/_policy.py", "server/_board.py"]
+)
+def test_a_sans_io_core_has_no_clock_no_socket_and_no_dice(module: str) -> None:
+    """The state machines get time and randomness as arguments."""
+    assert not {name.split(".")[0] for name in imported(ROOT / module)} & IMPURE
+
+
+@pytest.mark.parametrize(
+    ("package", "heavy"),
+    [
+        ("client", {"requests", "urllib3", "gevent", "locust"}),
+        ("server", {"flask", "werkzeug", "requests", "gevent", "locust"}),
+        ("scenarios", {"flask", "requests", "gevent", "locust"}),
+    ],
+)
+def test_opening_a_door_does_not_pull_in_a_driver(package: str, heavy: set[str]) -> None:
+    """`import client` or `import server` loads neither requests nor flask."""
+    code = f"import sys, {package}; print(*sorted({heavy!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_every_public_name_is_sorted_and_documented(package: str) -> None:
+    """A door lists its names plainly sorted, and each says what it is."""
+    door = importlib.import_module(package)
+    assert door.__doc__
+    assert door.__all__ == sorted(door.__all__)
+    for name in door.__all__:
+        thing = getattr(door, name)
+        if inspect.isclass(thing) or inspect.isroutine(thing):
+            assert inspect.getdoc(thing), f"{package}.{name} has no docstring"
+        else:  # a constant or a type alias: its docstring is the string right after it
+            documented = any(name in documented_constants(path) for path in modules(package))
+            assert documented, f"{package}.{name} has no docstring after it"
+
+
+def documented_constants(path: Path) -> set[str]:
+    """The names assigned at the top of a module that have a string right after the assignment."""
+    body = ast.parse(path.read_text()).body
+    names: set[str] = set()
+    for node, after in pairwise(body):
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_the_harness_has_one_public_file_and_nothing_imports_it() -> None:
+    """Locust executes every file of the folder whose name has no leading underscore."""
+    assert [path.name for path in modules("harness") if not path.name.startswith("_")] == ["locustfile.py"]
+    for package in MAY_IMPORT:
+        for path in modules(package):
+            assert "harness.locustfile" not in imported(path), path
+
+
+def test_nothing_joins_the_top_level() -> None:
+    """The top level is fixed; what git tracks there is what the design lists."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = {line.split("/")[0] for line in tracked.splitlines()}
+    assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
