@@ -6,25 +6,63 @@ Importing this package pulls in no web framework. The Flask application is in `s
 
 from server._board import Board, Counters, JobView, Reply, Ticket
 from server._config import Capacity, Fault, Job, Outage, RateLimit, Service, Simulation
-from server._distributions import Distribution
+from server._distributions import Distribution, Mixture, Trace
+from server._document import Document, DocumentError, Problem, read_document
+from server._laws import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
 from server._random import uniform, uniforms
-from server._values import Seconds
+from server._traces import read_trace
+from server._validate import suggest, validate
+from server._values import (
+    Count,
+    Fraction,
+    Mistake,
+    Model,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    describe_seconds,
+    require_type,
+)
 
 __all__ = [
     "Board",
     "Capacity",
+    "Count",
     "Counters",
     "Distribution",
+    "Document",
+    "DocumentError",
+    "Exponential",
     "Fault",
+    "Fixed",
+    "Fraction",
+    "Gamma",
     "Job",
     "JobView",
+    "Lognormal",
+    "Mistake",
+    "Mixture",
+    "Model",
+    "Normal",
     "Outage",
+    "Positive",
+    "PositiveSeconds",
+    "Problem",
     "RateLimit",
     "Reply",
     "Seconds",
     "Service",
     "Simulation",
     "Ticket",
+    "Trace",
+    "Uniform",
+    "Weibull",
+    "describe_seconds",
+    "read_document",
+    "read_trace",
+    "require_type",
+    "suggest",
     "uniform",
     "uniforms",
+    "validate",
 ]

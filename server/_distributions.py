@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +26,7 @@ from server._laws import (
     Weibull,
 )
 from server._traces import read_trace
-from server._values import Mistake, Model, Positive, Seconds
+from server._values import Mistake, Model, Positive, Seconds, require_type
 
 
 class Trace(Law):
@@ -37,7 +37,7 @@ class Trace(Law):
     """
 
     type: Literal["trace"] = "trace"
-    file: Path
+    file: str
     column: str
 
     # Bytes rather than an array: models are compared by value, which arrays refuse.
@@ -46,11 +46,11 @@ class Trace(Law):
 
     @field_validator("file")
     @classmethod
-    def _locate(cls, file: Path, info: ValidationInfo) -> Path:
-        return (Path((info.context or {}).get("folder", "")) / file).absolute()
+    def _locate(cls, file: str, info: ValidationInfo) -> str:
+        return str(Path((info.context or {}).get("folder", ""), file).absolute())
 
     def model_post_init(self, _context: object, /) -> None:
-        values, self._faults = read_trace(self.file, self.column)
+        values, self._faults = read_trace(Path(self.file), self.column)
         self._sorted = np.sort(np.array(values, dtype=np.float64)).tobytes()
 
     def contradictions(self) -> Iterable[Mistake]:
@@ -65,7 +65,7 @@ class Trace(Law):
         return float(np.mean(self._values))
 
     def describe(self) -> str:
-        return f"{self._values.size} measured values, column {self.column!r} of {self.file.name}"
+        return f"{self._values.size} measured values, column {self.column!r} of {Path(self.file).name}"
 
     def _quantile(self, u: Any) -> Any:
         values = self._values
@@ -111,6 +111,8 @@ class WeightedTrace(_Weighted, Trace):
     """`Trace` as a part of a `Mixture`."""
 
 
+_ELEMENTARY = ("fixed", "uniform", "exponential", "normal", "gamma", "weibull", "lognormal", "trace")
+
 Component = Annotated[
     WeightedFixed
     | WeightedUniform
@@ -121,6 +123,7 @@ Component = Annotated[
     | WeightedLognormal
     | WeightedTrace,
     Field(discriminator="type"),
+    BeforeValidator(partial(require_type, types=_ELEMENTARY)),
 ]
 
 
@@ -128,7 +131,7 @@ class Mixture(Law):
     """Several kinds of jobs: each duration follows one of the laws, chosen in proportion to the weights.
 
     ``ppf`` splits [0, 1) among the components and stretches each share to the component's own [0, 1). One
-    draw thus decides both; the durations have the mixture's distribution, but do not grow with ``u`` throughout.
+    draw thus decides both; the durations have the mixture's distribution, yet need not grow with ``u``.
     """
 
     type: Literal["mixture"] = "mixture"
@@ -175,7 +178,9 @@ class Mixture(Law):
 
 
 def _expand_shorthand(value: object) -> object:
-    return {"type": "fixed", "value": value} if isinstance(value, str | int | float) else value
+    if isinstance(value, Mapping | Law):
+        return require_type(value, (*_ELEMENTARY, "mixture"))
+    return {"type": "fixed", "value": value}
 
 
 _AnyLaw = Annotated[

@@ -1,8 +1,8 @@
 """The elementary laws of durations and delays, each drawn by inverting its cumulative function.
 
 ``ppf(u)`` turns one uniform draw into one duration, so that keyed randomness stays keyed: the same ``u``
-gives the same duration everywhere. A single value takes the same NumPy and SciPy loops as an array does, which
-is what makes both agree to the last bit. All values are seconds.
+gives the same duration everywhere. A single value takes the same NumPy and SciPy loops as an array does,
+which is what makes both agree to the last bit. All values are seconds.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _finite(value: float, written: object) -> float:
     if not math.isfinite(seconds):
         raise ValueError(f"must be a finite number of seconds, not {name_value(written)}")
     if seconds < 0:
-        raise ValueError(f"must not be negative, not {name_value(written)}")
+        raise ValueError(f"must be zero or more, not {name_value(written)}")
     return seconds + 0.0  # turns -0.0 into 0.0
 
 
@@ -179,27 +179,37 @@ class Model(BaseModel):
         try:
             model = handler(data)
         except ValidationError as error:
-            if not mistakes:
-                raise
-            raise _fault(cls.__name__, mistakes, error) from None
+            raise _fault(cls, mistakes, error) from None
         mistakes = mistakes or list(model.contradictions())
         if mistakes:
-            raise _fault(cls.__name__, mistakes)
+            raise _fault(cls, mistakes)
         return model
 
 
-def _fault(title: str, mistakes: list[Mistake], others: ValidationError | None = None) -> ValidationError:
+def _fault(
+    cls: type[Model], mistakes: list[Mistake], others: ValidationError | None = None
+) -> ValidationError:
+    """Join the faults, and tell which keys this model knows where one is unknown."""
     lines = [
         InitErrorDetails(
             type=PydanticCustomError("mistake", "{message}", {"message": text}), loc=path, input=None
         )
         for path, text in mistakes
     ]
+    known = [field.alias or name for name, field in cls.model_fields.items()]
     for error in others.errors(include_url=False) if others else ():
         kind: str | PydanticCustomError = error["type"]
-        if kind == "mistake":
-            kind = PydanticCustomError("mistake", "{message}", error["ctx"])
-        lines.append(
-            InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=error.get("ctx", {}))
-        )
-    return ValidationError.from_exception_data(title, lines)
+        context = error.get("ctx", {})
+        if kind == "extra_forbidden" and len(error["loc"]) == 1:
+            kind = PydanticCustomError("unknown_key", "unknown key", {"known": known})
+        elif kind in ("mistake", "unknown_key"):  # ours, from a model inside of this one
+            kind = PydanticCustomError(kind, "{message}" if kind == "mistake" else "unknown key", context)
+        lines.append(InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=context))
+    return ValidationError.from_exception_data(cls.__name__, lines)
+
+
+def require_type(value: object, types: tuple[str, ...]) -> object:
+    """Refuse a mapping without the key ``type`` that says which of several models it is."""
+    if isinstance(value, Mapping) and "type" not in value:
+        raise ValueError(f"needs a type: one of {', '.join(types)}")
+    return value

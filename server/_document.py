@@ -1,0 +1,296 @@
+"""YAML text becomes plain data that remembers its lines, so that every fault can name the line to change.
+
+The data is what ``yaml.safe_load`` gives, with the traps of YAML 1.1 reported instead of obeyed: duplicate
+keys, keys that turn into true or a number, 1:30 read as 90. Anchors, aliases and merge keys work as usual.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.reader import ReaderError
+
+_MOST_BYTES = 1 << 20
+_MOST_NODES = 100_000
+_MOST_LEVELS = 100
+
+YamlPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One fault of a file: where it is, what is wrong there and what would be right."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}: {place}{self.message}"
+
+
+class DocumentError(ValueError):
+    """A file cannot be used; ``problems`` lists every fault that was found, ``str()`` gives one per line."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file that has been read: its text, its data and the line of everything in it.
+
+    ``faults`` are those that leave the data readable (a duplicate key, say); `validate` reports them together
+    with its own.
+    """
+
+    file: str
+    text: str
+    data: dict[str, Any]
+    faults: tuple[Problem, ...] = ()
+    lines: Mapping[YamlPath, tuple[int, int]] = field(default_factory=dict, repr=False)
+    """For each path the line of its key and the line of its value."""
+
+    def line_of(self, path: YamlPath, *, key: bool = False) -> int:
+        """Return the line of the value at ``path``, or of its key; of the nearest parent that exists."""
+        while path and path not in self.lines:
+            path, key = path[:-1], True
+        key_line, value_line = self.lines.get(path, (1, 1))
+        return key_line if key else value_line
+
+
+def describe_path(path: YamlPath) -> str:
+    """Return a path as people write it: ``service.faults[0].rate``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_document(path: str | os.PathLike[str]) -> Document:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises DocumentError when there is no data to go on with: the file is missing, a folder, unreadable,
+    larger than 1 MiB, not UTF-8, not YAML, empty, a list or a single value, or expands without end.
+    """
+    file = os.fspath(path)
+    text = _read_text(file)
+    try:
+        return _Builder(file, text, _Loader(text)).document()
+    except _Abort as abort:
+        raise _unusable(file, abort.line, abort.message) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _unusable(file, line, f"the character U+{error.character:04X} is not allowed in YAML") from None
+    except yaml.MarkedYAMLError as error:
+        raise _unusable(file, *_explain(error)) from None
+
+
+def _read_text(file: str) -> str:
+    try:
+        with Path(file).open("rb") as stream:
+            raw = stream.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise _unusable(file, 1, "there is no such file") from None
+    except IsADirectoryError:
+        raise _unusable(file, 1, "this is a folder; name a YAML file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise _unusable(file, 1, f"the file cannot be read: {reason}") from None
+    if len(raw) > _MOST_BYTES:
+        raise _unusable(file, 1, "the file is larger than 1 MiB; is it the right one?")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _unusable(file, line, "this is not UTF-8 text; save the file as UTF-8") from None
+
+
+def _unusable(file: str, line: int, message: str) -> DocumentError:
+    return DocumentError((Problem(file, line, "", message),))
+
+
+def _explain(error: yaml.MarkedYAMLError) -> tuple[int, str]:
+    """Return the line and the wording of a syntax error, with the usual cause where there is one."""
+    problem, context = error.problem or "", error.context or ""
+    found = error.problem_mark.line + 1 if error.problem_mark else 1
+    begun = error.context_mark.line + 1 if error.context_mark else found
+    if "'\\t'" in problem:
+        return found, "a tab cannot indent or separate YAML; use spaces"
+    if "found character" in problem:
+        return found, f"a value cannot start with {problem.split()[2]}; put it in quotes"
+    if problem.startswith("mapping values"):
+        return found, "a second ': ' on one line, or a wrong indentation; text with ': ' in it needs quotes"
+    if "quoted scalar" in context and "unexpected end" in problem:
+        return begun, "a quote is opened here and never closed"
+    if "flow" in context:
+        return begun, f"a bracket is opened here and not closed; {problem}"
+    if "block" in context:
+        return found, "this does not line up with the lines above; check the indentation"
+    if "expected ':'" in problem:
+        return begun, "not a 'key: value' line"
+    if "undefined alias" in problem:
+        return found, f"the alias *{problem.split(chr(39))[1]} has no anchor of that name above it"
+    if "single document" in context:
+        return found, "one document to a file; remove the second '---'"
+    return found, f"not valid YAML: {context}{', ' if context else ''}{problem}"
+
+
+class _Abort(Exception):
+    """The document must not be followed any further."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(line, message)
+        self.line = line
+        self.message = message
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses deep nesting; PyYAML's composer would run into Python's recursion limit."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._level += 1
+        if self._level > _MOST_LEVELS:
+            raise _Abort(self.line + 1, f"nested more than {_MOST_LEVELS} levels deep")
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
+class _Builder:
+    """Turns a tree of YAML nodes into plain data, noting lines and faults on the way."""
+
+    def __init__(self, file: str, text: str, loader: _Loader) -> None:
+        self._file = file
+        self._text = text
+        self._loader = loader
+        self._faults: list[Problem] = []
+        self._lines: dict[YamlPath, tuple[int, int]] = {}
+        self._visited = 0
+        self._open: set[yaml.Node] = set()
+
+    def document(self) -> Document:
+        root = self._loader.get_single_node()
+        if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+            raise _Abort(1, "the file is empty")
+        if not isinstance(root, yaml.MappingNode):
+            kind = "a list" if isinstance(root, yaml.SequenceNode) else "a single value"
+            raise _Abort(_line(root), f"the top level must be a mapping of 'key: value' lines, not {kind}")
+        data = self._mapping(root, ())
+        self._lines[()] = (1, _line(root))
+        return Document(self._file, self._text, data, tuple(self._faults), self._lines)
+
+    def _fault(self, line: int, path: YamlPath, message: str) -> None:
+        self._faults.append(Problem(self._file, line, describe_path(path), message))
+
+    def _enter(self, node: yaml.Node) -> None:
+        """Count a visit; aliases make a small file large, or a node a part of itself."""
+        self._visited += 1
+        if self._visited > _MOST_NODES:
+            raise _Abort(_line(node), f"the aliases expand to more than {_MOST_NODES:,} values")
+        if node in self._open:
+            raise _Abort(_line(node), "an alias stands inside of what it is an alias for")
+
+    def _value(self, node: yaml.Node, path: YamlPath) -> Any:
+        self._enter(node)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        self._open.add(node)
+        value = self._mapping(node, path) if isinstance(node, yaml.MappingNode) else self._list(node, path)
+        self._open.remove(node)
+        return value
+
+    def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> Any:
+        if node.tag in _NUMBERS and ":" in node.value:
+            self._fault(
+                _line(node),
+                path,
+                f"YAML reads {node.value} in base 60; write plain seconds, or put it in quotes",
+            )
+            return None
+        try:
+            return self._loader.construct_object(node)
+        except yaml.constructor.ConstructorError:
+            self._fault(_line(node), path, f"the tag {node.tag} is not supported; remove it")
+        except (ValueError, OverflowError):
+            shown = node.value if len(node.value) <= 40 else node.value[:37] + "..."
+            self._fault(_line(node), path, f"{shown} cannot be read; put it in quotes if it is text")
+        return None
+
+    def _list(self, node: yaml.Node, path: YamlPath) -> list[Any]:
+        items = []
+        for index, item in enumerate(node.value):
+            here = (*path, index)
+            self._lines[here] = (_line(item), _line(item))
+            items.append(self._value(item, here))
+        return items
+
+    def _mapping(self, node: yaml.Node, path: YamlPath) -> dict[str, Any]:
+        data = {}
+        for key, (line, value) in self._pairs(node, path).items():
+            here = (*path, key)
+            self._lines[here] = (line, _line(value))
+            data[key] = self._value(value, here)
+        return data
+
+    def _pairs(self, node: yaml.Node, path: YamlPath) -> dict[str, tuple[int, yaml.Node]]:
+        """Return key -> (line, value): the merged ones first, overridden by the mapping's own."""
+        merged: dict[str, tuple[int, yaml.Node]] = {}
+        own: dict[str, tuple[int, yaml.Node]] = {}
+        for key_node, value in node.value:
+            self._enter(key_node)
+            if key_node.tag == _MERGE:
+                for key, pair in self._merged(value, path).items():
+                    merged.setdefault(key, pair)
+                continue
+            key, line = self._key(key_node, path), _line(key_node)
+            if key in own:
+                self._fault(line, (*path, key), f"duplicate key, first given on line {own[key][0]}; keep one")
+            else:
+                own[key] = (line, value)
+        return merged | own
+
+    def _merged(self, node: yaml.Node, path: YamlPath) -> dict[str, tuple[int, yaml.Node]]:
+        """Return the pairs of what stands after ``<<:``; where a list has a key twice, the first counts."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        pairs: dict[str, tuple[int, yaml.Node]] = {}
+        for source in sources:
+            self._enter(source)
+            if not isinstance(source, yaml.MappingNode):
+                self._fault(_line(node), (*path, "<<"), "'<<' takes an alias of a mapping, or a list of such")
+                continue
+            self._open.add(source)
+            for key, pair in self._pairs(source, path).items():
+                pairs.setdefault(key, pair)
+            self._open.remove(source)
+        return pairs
+
+    def _key(self, node: yaml.Node, path: YamlPath) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise _Abort(_line(node), "a key must be plain text, not a list or a mapping")
+        if node.tag != _TEXT:
+            kind = node.tag.rsplit(":", 1)[-1]
+            self._fault(_line(node), (*path, node.value), f"YAML reads this key as {kind}; put it in quotes")
+        return str(node.value)
