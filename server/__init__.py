@@ -10,7 +10,7 @@ from server._distributions import Distribution, Mixture, Trace
 from server._document import Document, DocumentError, Problem, read_document
 from server._laws import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
 from server._random import uniform, uniforms
-from server._traces import read_trace
+from server._traces import MeasuredTimes
 from server._validate import suggest, validate
 from server._values import (
     Count,
@@ -40,6 +40,7 @@ __all__ = [
     "Job",
     "JobView",
     "Lognormal",
+    "MeasuredTimes",
     "Mistake",
     "Mixture",
     "Model",
@@ -59,7 +60,6 @@ __all__ = [
     "Weibull",
     "describe_seconds",
     "read_document",
-    "read_trace",
     "require_type",
     "suggest",
     "uniform",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from server._distributions import Distribution
+from server._random import uniform
 from server._values import (
     Count,
     Fraction,
@@ -143,3 +144,7 @@ class Simulation(Model):
     """What happens to jobs."""
     service: Service = Service()
     """What happens to requests."""
+
+    def duration(self, key: int) -> float:
+        """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
+        return self.job.duration.ppf(uniform(self.seed, "duration", key))

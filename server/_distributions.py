@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field
 
 from server._laws import (
     BELOW_ONE,
@@ -25,58 +25,38 @@ from server._laws import (
     Uniform,
     Weibull,
 )
-from server._traces import read_trace
+from server._traces import MeasuredTimes
 from server._values import Mistake, Model, Positive, Seconds, require_type
 
 
-class Trace(Law):
-    """Durations drawn from measured ones: a ``column`` of a CSV ``file``, each row equally likely.
-
-    A relative path starts at the folder of the YAML file; kept absolute, so that a copy of the model in
-    another process finds the file too.
-    """
+class Trace(MeasuredTimes, Law):
+    """Durations drawn from measured ones: a ``column`` of a CSV ``file``, each row equally likely."""
 
     type: Literal["trace"] = "trace"
-    file: str
-    column: str
 
-    # Bytes rather than an array: models are compared by value, which arrays refuse.
-    _sorted: bytes = PrivateAttr(b"")
-    _faults: tuple[str, ...] = PrivateAttr(())
-
-    @field_validator("file")
-    @classmethod
-    def _locate(cls, file: str, info: ValidationInfo) -> str:
-        return str(Path((info.context or {}).get("folder", ""), file).absolute())
-
-    def model_post_init(self, _context: object, /) -> None:
-        values, self._faults = read_trace(Path(self.file), self.column)
-        self._sorted = np.sort(np.array(values, dtype=np.float64)).tobytes()
-
-    def contradictions(self) -> Iterable[Mistake]:
-        for fault in self._faults:
-            yield ("file",), fault
-
-    @property
-    def _values(self) -> Floats:
-        return np.frombuffer(self._sorted)
+    @cached_property
+    def _sorted(self) -> bytes:
+        # Bytes rather than an array: models are compared by value, which arrays refuse.
+        return np.sort(np.array(self.seconds, dtype=np.float64)).tobytes()
 
     def mean(self) -> float:
-        return float(np.mean(self._values))
+        return math.fsum(self.seconds) / len(self.seconds)
 
     def describe(self) -> str:
-        return f"{self._values.size} measured values, column {self.column!r} of {Path(self.file).name}"
+        return f"{len(self.seconds)} measured values, column {self.column!r} of {Path(self.file).name}"
 
     def _quantile(self, u: Any) -> Any:
-        values = self._values
+        values = np.frombuffer(self._sorted)
         return values[np.floor(u * values.size).astype(np.intp)]
 
     def _cumulative(self, t: Floats) -> Floats:
-        return np.asarray(np.searchsorted(self._values, t, side="right") / self._values.size)
+        values = np.frombuffer(self._sorted)
+        return np.asarray(np.searchsorted(values, t, side="right") / values.size)
 
 
 class _Weighted(Model):
     weight: Positive
+    """Share of the jobs, relative to the other weights."""
 
 
 class WeightedFixed(_Weighted, Fixed):
@@ -136,6 +116,7 @@ class Mixture(Law):
 
     type: Literal["mixture"] = "mixture"
     of: tuple[Component, ...] = Field(json_schema_extra={"minItems": 1})
+    """The kinds of jobs: laws of any type but mixture, each with its ``weight``."""
 
     def contradictions(self) -> Iterable[Mistake]:
         if not self.of:  # pydantic's own minimum would also complain when every component is at fault

@@ -83,7 +83,11 @@ def read_document(path: str | os.PathLike[str]) -> Document:
     larger than 1 MiB, not UTF-8, not YAML, empty, a list or a single value, or expands without end.
     """
     file = os.fspath(path)
-    text = _read_text(file)
+    return parse_document(_read_text(file), file)
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Read YAML text, which problems will call ``file``; raises DocumentError as `read_document` does."""
     try:
         return _Builder(file, text, _Loader(text)).document()
     except _Abort as abort:

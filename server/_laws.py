@@ -73,6 +73,7 @@ class Fixed(Law):
 
     type: Literal["fixed"] = "fixed"
     value: Seconds
+    """The duration."""
 
     def mean(self) -> float:
         return self.value
@@ -92,7 +93,9 @@ class Uniform(Law):
 
     type: Literal["uniform"] = "uniform"
     lower: Seconds
+    """The shortest duration."""
     upper: Seconds
+    """The longest duration; above ``lower``."""
 
     def contradictions(self) -> Iterable[Mistake]:
         yield from super().contradictions()
@@ -117,6 +120,7 @@ class Exponential(Law):
 
     type: Literal["exponential"] = "exponential"
     expected: PositiveSeconds = Field(alias="mean")  # `mean` itself is the method that every law has
+    """The expected duration."""
 
     def mean(self) -> float:
         return self.expected
@@ -136,7 +140,9 @@ class Normal(Law):
 
     type: Literal["normal"] = "normal"
     centre: Seconds = Field(alias="mean")
+    """The bell's centre."""
     sd: PositiveSeconds
+    """The bell's standard deviation."""
 
     @cached_property
     def _kept(self) -> float:
@@ -162,7 +168,9 @@ class Gamma(Law):
 
     type: Literal["gamma"] = "gamma"
     shape: Positive
+    """Number of phases; need not be whole."""
     scale: PositiveSeconds
+    """Mean duration of one phase."""
 
     def mean(self) -> float:
         return self.shape * self.scale
@@ -182,7 +190,9 @@ class Weibull(Law):
 
     type: Literal["weibull"] = "weibull"
     shape: Positive
+    """Weight of the tail: the smaller, the heavier."""
     scale: PositiveSeconds
+    """The duration below which 63 % of all are."""
 
     def mean(self) -> float:
         return self.scale * float(gamma_function(1.0 + 1.0 / self.shape))
@@ -206,8 +216,11 @@ class Lognormal(Law):
 
     type: Literal["lognormal"] = "lognormal"
     median: PositiveSeconds
+    """Half of the durations are below."""
     sigma: Positive | None = None
+    """Standard deviation of the natural logarithm."""
     p99: PositiveSeconds | None = None
+    """99 of 100 durations are below; above the median."""
 
     @classmethod
     def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:

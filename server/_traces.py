@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
-from server._values import parse_number, parse_seconds
+from pydantic import PrivateAttr, ValidationInfo, field_validator
+
+from server._values import Mistake, Model, parse_number, parse_seconds
 
 _FAULTS_SHOWN = 5
 
 
-def read_trace(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    """Return the seconds in one column of a CSV file, in the file's order, and what is wrong with the file.
+class MeasuredTimes(Model):
+    """One column of a CSV file: numbers of seconds, or text with a unit, below a line that names the columns.
 
-    The first line names the columns. A cell is a number of seconds or text with a unit (``250ms``); blank
-    lines are skipped. The faults carry the CSV's own line numbers; where there is none, there is a value.
+    A relative path starts at the folder of the YAML file. It is kept absolute, so that a copy of the model in
+    another process finds the file too.
+    """
+
+    file: str
+    """The CSV file."""
+    column: str
+    """The name of the column, as in the file's first line."""
+
+    _seconds: tuple[float, ...] = PrivateAttr(())
+    _faults: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("file")
+    @classmethod
+    def _locate(cls, file: str, info: ValidationInfo) -> str:
+        return str(Path((info.context or {}).get("folder", ""), file).absolute())
+
+    def model_post_init(self, _context: object, /) -> None:
+        self._seconds, self._faults = _read(Path(self.file), self.column)
+
+    def contradictions(self) -> Iterable[Mistake]:
+        for fault in self._faults:
+            yield ("file",), fault
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        """The values, in the file's order; at least one."""
+        return self._seconds
+
+
+def _read(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Return the column's seconds and the file's faults, which carry the CSV's own line numbers.
+
+    Blank lines are skipped.
     """
     try:
         cells = _column(file, column)
@@ -30,7 +65,7 @@ def read_trace(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, .
     faults: list[str] = []
     for line, text in cells:
         try:
-            values.append(_seconds(text))
+            values.append(_parse(text))
         except ValueError as error:
             faults.append(f"{file.name} line {line}: {error}")
     if len(faults) > _FAULTS_SHOWN:
@@ -51,7 +86,7 @@ def _column(file: Path, column: str) -> list[tuple[int, str]]:
         return [(reader.line_num, row[index].strip() if index < len(row) else "") for row in reader if row]
 
 
-def _seconds(text: str) -> float:
+def _parse(text: str) -> float:
     try:
         number = parse_number(text)
     except ValueError:

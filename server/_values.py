@@ -160,7 +160,9 @@ class Model(BaseModel):
     report such checks beside the faults of single fields, each at the path of the key to be changed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", serialize_by_alias=True, use_attribute_docstrings=True
+    )
 
     @classmethod
     def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
