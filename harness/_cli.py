@@ -27,9 +27,7 @@ def main() -> None:
     """Measure which polling backoff a client of an asynchronous job API should ship."""
 
 
-def options_or_exit(
-    scenario: str | None, reports: str | None = None, port: int | None = None
-) -> Options:
+def options_or_exit(scenario: str | None, reports: str | None = None, port: int | None = None) -> Options:
     """The resolved experiment; bad input is printed, one fault a line, with exit status 2."""
     try:
         return resolve(scenario, reports=reports, port=port)
@@ -54,7 +52,9 @@ def check_names(wanted: Sequence[str], known: Sequence[str]) -> None:
 
 @main.command()
 @click.argument("scenario", required=False)
-@click.option("-s", "--setting", "settings", multiple=True, metavar="NAME", help="Run only this one (repeatable).")
+@click.option(
+    "-s", "--setting", "settings", multiple=True, metavar="NAME", help="Run only this one (repeatable)."
+)
 @click.option("--reports", metavar="DIR", help="Where the report folder goes (default: config.yaml).")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
 @click.option("--processes", type=click.IntRange(1), help="Spread the lanes over this many processes.")

@@ -130,7 +130,6 @@ class Conductor:
         runner = self._environment.runner
         if isinstance(runner, MasterRunner):
             return {node.id: node.user_count for node in runner.clients.all if node.state != STATE_MISSING}
-        assert runner is not None
         return {"local": runner.user_count}
 
     def _check_workers(self) -> None:
@@ -210,9 +209,7 @@ class Conductor:
             self._send("backoff_orders", asdict(orders), node)
 
     def _send(self, kind: str, data: dict[str, Any], node: str) -> None:
-        runner = self._environment.runner
-        assert runner is not None
-        runner.send_message(kind, data, node)
+        self._environment.runner.send_message(kind, data, node)
 
     def _note_lost_workers(self, current: Current) -> None:
         gone = current.waiting_for - set(self._workers())
@@ -290,7 +287,9 @@ class Conductor:
         if self.record is not None and len(self.record.visits) < len(self.plans):
             if self.record.incomplete is None:
                 self.record.incomplete = "stopped before the end"
-                self._environment.process_exit_code = 130 if self._environment.parsed_options.headless else None
+                self._environment.process_exit_code = (
+                    130 if self._environment.parsed_options.headless else None
+                )
             for node in sorted(self.current.waiting_for if self.current else ()):
                 self._send("backoff_abort", {}, node)
 

@@ -1,4 +1,4 @@
-"""Where the harness meets Locust's events; each listener hands over at once to the part that does the work."""
+"""Where the harness meets Locust's events; each listener hands over to the part that does the work."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LOOPBACK = "127.0.0.1"
 
 def conductor_of(environment: Environment) -> Conductor:
     """The conductor of this process (standalone or master)."""
-    conductor: Conductor = environment.backoff_conductor  # type: ignore[attr-defined]
+    conductor: Conductor = environment.backoff_conductor
     return conductor
 
 
 def generator_of(environment: Environment) -> LoadGenerator:
     """The load generator of this process (standalone or worker)."""
-    generator: LoadGenerator = environment.backoff_generator  # type: ignore[attr-defined]
+    generator: LoadGenerator = environment.backoff_generator
     return generator
 
 
@@ -60,8 +60,8 @@ def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
     add(
         "--scenario",
         metavar="<file or name>",
-        help="The experiment to run: a YAML file, or the name of one in scenarios/. Defaults to the environment "
-        "variable BACKOFF_SCENARIO, then to config.yaml",
+        help="The experiment to run: a YAML file, or the name of one in scenarios/. Defaults to the "
+        "environment variable BACKOFF_SCENARIO, then to config.yaml",
         **hidden,
     )
     add("--reports", metavar="<folder>", help="Where report folders go. Defaults to config.yaml", **hidden)
@@ -89,7 +89,7 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
     chosen = set(parsed.user_classes or options.scenario.settings)
     only = [name for name in options.scenario.settings if name in chosen]
     conductor = Conductor(environment, options.scenario, only)
-    environment.backoff_conductor = conductor  # type: ignore[attr-defined]
+    environment.backoff_conductor = conductor
     # With Locust's logging on, its lines and a progress line would overwrite each other.
     progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
     conductor.on_progress = progress.update
@@ -110,7 +110,7 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
 
 def _set_up_generator(environment: Environment, runner: Any, options: Options) -> None:
     generator = LoadGenerator(options.scenario, runner.send_message, environment.events.request.fire)
-    environment.backoff_generator = generator  # type: ignore[attr-defined]
+    environment.backoff_generator = generator
     runner.register_message("backoff_orders", lambda msg, **_: generator.start(Orders(**msg.data)))
     runner.register_message("backoff_abort", lambda **_: generator.abort())
     # A worker that is stopped by itself (Ctrl-C reaches a whole process group) must still hand over its rows.

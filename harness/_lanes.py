@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 import psutil
@@ -89,8 +89,7 @@ class Share:
                 self._sleep_until(arrival.at)
                 if self.stopped:
                     break
-                job = gevent.spawn(self._run_job, client, arrival.key, lane, arrival.at)
-                mine.add(job)
+                job: Any = mine.spawn(self._run_job, client, arrival.key, lane, arrival.at)
                 self.in_flight.add(job)
         mine.join()
 
@@ -102,7 +101,7 @@ class Share:
             self._sleep_until(at)
             if self.stopped:
                 break
-            job = gevent.spawn(self._run_job, client, key, lane, at)
+            job: Any = gevent.spawn(self._run_job, client, key, lane, at)
             self.in_flight.add(job)
             job.join()
             at = self.now() + think_time(self.scenario, key)
@@ -133,8 +132,8 @@ class Share:
         if result.finished_ago is None:
             self.jobs.append(record.row(result.outcome))
         else:
-            detected_at = result.detected_at - self.origin
-            self.jobs.append(record.row(result.outcome, detected_at, result.finished_ago))
+            end = End(result.detected_at - self.origin, result.finished_ago)
+            self.jobs.append(record.row(result.outcome, end))
 
     def _tell_locust(self, method: str, seconds: float) -> None:
         # Replies such as 429 or 503 are part of the experiment and handled by the client: they are no
@@ -184,6 +183,13 @@ class Share:
         }
 
 
+class End(NamedTuple):
+    """A job's end as its client saw it: when (on the visit's clock) and how long after the finish."""
+
+    detected_at: float
+    lag: float
+
+
 @dataclass
 class JobRecord:
     """What is known of one job while it is under way."""
@@ -202,9 +208,8 @@ class JobRecord:
         self.wasted += attempt.status == "pending"
         self.share.add_poll(self.key, attempt)
 
-    def row(self, outcome: str, detected_at: float | None = None, lag: float | None = None) -> JobRow:
-        """The job's row; without a seen end (``detected_at``, ``lag``) its times of finish stay unknown."""
-        seen = detected_at is not None and lag is not None
+    def row(self, outcome: str, end: End | None = None) -> JobRow:
+        """The job's row; without a seen ``end`` its finish, lag and latency stay unknown."""
         return JobRow(
             setting=self.share.orders.setting,
             repeat=self.share.orders.repeat,
@@ -212,14 +217,14 @@ class JobRecord:
             lane=self.lane,
             planned_at_s=self.planned_at,
             submitted_at_s=self.submitted_at,
-            finished_at_s=detected_at - lag if seen else None,
-            detected_at_s=detected_at,
+            finished_at_s=end.detected_at - end.lag if end else None,
+            detected_at_s=end.detected_at if end else None,
             duration_s=self.share.scenario.simulation.duration(self.key),
             outcome=outcome,
             polls=self.polls,
             wasted_polls=self.wasted,
-            detection_lag_s=lag,
-            completion_latency_s=detected_at - self.planned_at if seen else None,
+            detection_lag_s=end.lag if end else None,
+            completion_latency_s=end.detected_at - self.planned_at if end else None,
             sent_at_s=self.sent_at,
         )
 
@@ -258,7 +263,7 @@ class LoadGenerator:
         self._ordered = Event()
 
     def man(self) -> None:
-        """Be one lane: wait for the next visit's orders, run a lane of it, then idle until Locust stops it."""
+        """Be one lane: wait for a visit's orders, run a lane of it, then idle until Locust stops the user."""
         self._ordered.wait()
         share = self._share
         if share is not None and not share.unmanned.empty():

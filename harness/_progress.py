@@ -19,7 +19,9 @@ class Progress:
     """Draws where the conductor is; drawing happens only when ``update`` is called."""
 
     def __init__(self, *, enabled: bool) -> None:
-        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True) if enabled else None
+        self._live = (
+            Live(console=Console(stderr=True), auto_refresh=False, transient=True) if enabled else None
+        )
         self._started = False
         self._drawn_at = 0.0
 
@@ -35,7 +37,8 @@ class Progress:
         self._live.update(
             Text(
                 f"[{current.plan.index + 1}/{len(conductor.plans)}] {current.plan.setting}  "
-                f"{max(0.0, now - current.started_at):.0f} s  {current.finished} jobs ended  {current.polls} polls"
+                f"{max(0.0, now - current.started_at):.0f} s  "
+                f"{current.finished} jobs ended  {current.polls} polls"
             ),
             refresh=True,
         )

@@ -31,7 +31,9 @@ class Simulator:
     All admin calls raise ``SimulatorError`` when they cannot be answered.
     """
 
-    def __init__(self, url: str, token: str | None, process: subprocess.Popen[bytes] | None, log: Path | None):
+    def __init__(
+        self, url: str, token: str | None, process: subprocess.Popen[bytes] | None, log: Path | None
+    ):
         self.url = url
         self._process = process
         self._log = log
@@ -51,7 +53,7 @@ class Simulator:
             command = [sys.executable, "-m", "server", "--scenario", str(scenario), "--exit-with-parent"]
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [*command, "--host", host, "--port", str(port)],
-                stdin=subprocess.PIPE,  # its end of file tells the child that this process is gone, however it went
+                stdin=subprocess.PIPE,  # its end of file tells the child that we are gone, however we went
                 stdout=log,
                 stderr=log,
                 env={**os.environ, TOKEN_VARIABLE: token},
@@ -84,7 +86,9 @@ class Simulator:
                 except SimulatorError:
                     pass
             time.sleep(0.05)
-        raise SimulatorError(f"the simulator did not answer within {STARTUP_TIMEOUT_S:g} s: {self._last_words()}")
+        raise SimulatorError(
+            f"the simulator did not answer within {STARTUP_TIMEOUT_S:g} s: {self._last_words()}"
+        )
 
     def _announced_port(self) -> int | None:
         for line in self._log_lines():

@@ -30,7 +30,6 @@ class Visits(LoadTestShape):
 
     def tick(self) -> Any:
         """Ask the conductor what should run now."""
-        assert self.runner is not None
         return conductor_of(self.runner.environment).tick()
 
 

@@ -1,0 +1,293 @@
+"""The main job with real parts: a simulator process, real HTTP, real Locust, a real report."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCUST = [sys.executable, "-m", "locust", "-f", "harness", "--headless", "--skip-log-setup"]
+
+SCENARIO = """\
+# Is the short interval worth its polls?
+name: short
+question: Is the short interval worth its polls?
+seed: 7
+job:
+  duration: {type: uniform, lower: 300ms, upper: 900ms}
+  error_rate: 0.1
+service:
+  delay: {type: fixed, value: 5ms}
+  faults: [{status: 503, rate: 0.05}, {fault: CONNECTION_RESET_BY_PEER, rate: 0.02}]
+workload:
+  lanes: 4
+  arrivals: {type: poisson, rate: 10}
+  duration: 2s
+settings:
+  quick: {curve: constant, initial: 100ms, on_error: {curve: constant, initial: 100ms}}
+  slow: {curve: constant, initial: 500ms, on_error: {curve: constant, initial: 100ms}}
+objectives: {lag_p90: 2s}
+baseline: quick
+"""
+LONG_JOBS = SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 60s, upper: 90s")
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "short.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def arguments(scenario: Path) -> list[str]:
+    reports = scenario.parent / "reports"
+    return ["--scenario", str(scenario), "--reports", str(reports), "--simulator-port", "0"]
+
+
+def run(command: list[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
+
+
+def only_run(scenario: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The results and the job rows of the one run that was reported."""
+    (folder,) = (scenario.parent / "reports").iterdir()
+    assert (folder / "report.html").stat().st_size > 10_000
+    with (folder / "jobs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return json.loads((folder / "results.json").read_text()), rows
+
+
+def assert_every_job_is_accounted_for(results: dict[str, Any], rows: list[dict[str, str]]) -> None:
+    for name, setting in results["settings"].items():
+        jobs = dict(setting["jobs"])
+        submitted = jobs.pop("submitted")
+        assert submitted == sum(jobs.values()) == sum(row["setting"] == name for row in rows) > 0
+        assert setting["status_requests"]["total"] == sum(
+            int(row["polls"]) for row in rows if row["setting"] == name
+        )
+        assert setting["status_requests"]["total"] == sum(setting["responses"].values())
+
+
+def check(results: dict[str, Any], words: str) -> dict[str, Any]:
+    """The one trust check whose name has the words."""
+    (found,) = (each for each in results["trust"] if words in each["check"])
+    return dict(found)
+
+
+def planned_jobs(rows: list[dict[str, str]]) -> set[tuple[str, ...]]:
+    """What decides a job before it is polled: the same under every setting, however it is run."""
+    return {(row["setting"], row["key"], row["lane"], row["planned_at_s"], row["duration_s"]) for row in rows}
+
+
+def children_of_test() -> list[str]:
+    """The command lines of processes that this test process has left behind."""
+    lines = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or ())
+        if "-m server" in command or "-m locust" in command:
+            lines.append(command)
+    return lines
+
+
+@contextlib.contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is certainly gone afterwards."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for(condition: Any, what: str, timeout: float = 60) -> Any:
+    """Wait for an event of another process; the time limit only ends a broken test."""
+    give_up = time.monotonic() + timeout
+    while time.monotonic() < give_up:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"waited {timeout} s for {what}")
+
+
+def simulator_of(locust: subprocess.Popen[str]) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(locust.pid).children(recursive=True):
+            if "server" in child.cmdline():
+                return child
+    return None
+
+
+def has_polls(simulator: psutil.Process) -> bool:
+    """Whether lanes are connected to the simulator: the visit is under way."""
+    with contextlib.suppress(psutil.Error):
+        return any(each.status == psutil.CONN_ESTABLISHED for each in simulator.net_connections())
+    return False
+
+
+def test_make_runs_path_standalone(scenario: Path) -> None:
+    """`harness run` measures every setting, reconciles with the server and names a setting."""
+    port = ["--port", "0", "--reports", str(scenario.parent / "reports")]
+    done = run([sys.executable, "-m", "harness", "run", str(scenario), *port])
+    assert done.returncode == 0, done.stdout + done.stderr
+    results, rows = only_run(scenario)
+    assert results["engine"] == "live"
+    assert list(results["settings"]) == ["quick", "slow"]
+    assert_every_job_is_accounted_for(results, rows)
+    assert not [each for each in results["trust"] if each["status"] == "invalid"], results["trust"]
+    assert check(results, "server")["status"] == "pass"
+    assert results["recommendation"]["setting"] in ("quick", "slow")
+    assert "report.html" in done.stdout
+    quick, slow = results["settings"]["quick"], results["settings"]["slow"]
+    assert quick["polls_per_job"]["mean"] > slow["polls_per_job"]["mean"]
+    assert quick["detection_lag_s"]["mean"] < slow["detection_lag_s"]["mean"]
+    assert children_of_test() == []
+
+
+def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) -> None:
+    """`--processes 2` spreads the lanes, not the experiment: same keys, lanes, arrivals and durations."""
+    done = run([*LOCUST, *arguments(scenario), "--processes", "2"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    results, rows = only_run(scenario)
+    assert_every_job_is_accounted_for(results, rows)
+    assert check(results, "server")["status"] == "pass"
+    alone = tmp_path / "alone" / "short.yaml"
+    alone.parent.mkdir()
+    alone.write_text(SCENARIO)
+    done = run([*LOCUST, *arguments(alone), "quick"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    results_alone, rows_alone = only_run(alone)
+    assert list(results_alone["settings"]) == ["quick"]
+    assert planned_jobs([row for row in rows if row["setting"] == "quick"]) == planned_jobs(rows_alone)
+
+
+def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Path) -> None:
+    """Master and workers in processes of their own; only workers with the master's scenario take part."""
+    other = tmp_path / "other.yaml"
+    other.write_text(SCENARIO.replace("seed: 7", "seed: 8"))
+    port = free_port()
+    worker = [*LOCUST, "--worker", "--master-port", str(port)]
+    master = [
+        *LOCUST,
+        *arguments(scenario),
+        "--master",
+        "--master-bind-port",
+        str(port),
+        "--expect-workers",
+        "1",
+    ]
+    with started([*worker, "--scenario", str(other)]) as stranger, started(master) as leader:
+        _, said = stranger.communicate(timeout=60)
+        assert stranger.returncode == 2
+        assert len([line for line in said.splitlines() if "refused by the master" in line]) == 1, said
+        with started([*worker, "--scenario", str(scenario)]) as friend:
+            output, errors = leader.communicate(timeout=90)
+            assert leader.returncode == 0, output + errors
+            friend.communicate(timeout=30)
+            assert friend.returncode == 0
+    results, rows = only_run(scenario)
+    assert_every_job_is_accounted_for(results, rows)
+    assert check(results, "server")["status"] == "pass"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_interrupting_a_run_keeps_what_was_measured(scenario: Path) -> None:
+    """Ctrl-C: status 130, jobs under way are censored, the report is marked, nothing stays behind."""
+    scenario.write_text(LONG_JOBS)
+    with started([*LOCUST, *arguments(scenario)]) as locust:
+        simulator = wait_for(lambda: simulator_of(locust), "the simulator")
+        wait_for(lambda: has_polls(simulator), "the first polls")
+        os.kill(locust.pid, signal.SIGINT)
+        output, errors = locust.communicate(timeout=60)
+    assert locust.returncode == 130, output + errors
+    assert "Traceback" not in errors, errors
+    results, rows = only_run(scenario)
+    assert_every_job_is_accounted_for(results, rows)
+    assert results["settings"]["quick"]["jobs"]["censored"] > 0
+    assert results["complete"] is False
+    assert results["recommendation"]["setting"] is None
+    assert children_of_test() == []
+
+
+def test_a_simulator_that_dies_ends_the_run_with_one_clear_line(scenario: Path) -> None:
+    """The run says that the simulator died, keeps its rows and exits with 1."""
+    scenario.write_text(LONG_JOBS)
+    with started([*LOCUST, *arguments(scenario)]) as locust:
+        simulator = wait_for(lambda: simulator_of(locust), "the simulator")
+        wait_for(lambda: has_polls(simulator), "the first polls")
+        simulator.kill()
+        output, errors = locust.communicate(timeout=60)
+    assert locust.returncode == 1, output + errors
+    assert "the simulator stopped" in errors
+    assert "Traceback" not in errors, errors
+    results, rows = only_run(scenario)
+    assert_every_job_is_accounted_for(results, rows)
+    assert results["complete"] is False
+
+
+def test_a_port_in_use_is_one_clear_line(scenario: Path) -> None:
+    """Somebody else's port: which one, what to do, status 1, nothing started."""
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
+        done = run([sys.executable, "-m", "harness", "run", str(scenario), "--port", str(port)])
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_reports_folder_that_cannot_be_written_is_one_clear_line(scenario: Path) -> None:
+    """The folder is tried before anything is measured."""
+    blocked = scenario.parent / "file"
+    blocked.write_text("not a folder")
+    command = [sys.executable, "-m", "harness", "run", str(scenario), "--port", "0", "--reports"]
+    done = run([*command, str(blocked / "reports")])
+    assert done.returncode == 1
+    assert "cannot write reports" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["-m", "harness", "run"], ["-m", "locust", "-f", "harness", "--scenario"]]
+)
+def test_a_wrong_scenario_starts_nothing(scenario: Path, command: list[str]) -> None:
+    """All faults at once, each with file, line and remedy; status 2."""
+    scenario.write_text(SCENARIO.replace("initial: 500ms", "intial: 500ms").replace("lanes: 4", "lanes: 0"))
+    done = run([sys.executable, *command, str(scenario)])
+    assert done.returncode == 2
+    assert f"{scenario}:14: " in done.stderr
+    assert f"{scenario}:19: " in done.stderr
+    assert "did you mean 'initial'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_locust_lists_the_settings(scenario: Path) -> None:
+    """Settings are User classes: `--list` shows them, and an unknown name is refused."""
+    listed = run([sys.executable, "-m", "locust", "-f", "harness", "--scenario", str(scenario), "--list"])
+    assert listed.stdout.split()[-2:] == ["quick", "slow"]
+    unknown = run([sys.executable, "-m", "harness", "run", str(scenario), "-s", "quik"])
+    assert unknown.returncode == 2
+    assert "did you mean 'quick'?" in unknown.stderr
