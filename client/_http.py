@@ -1,4 +1,4 @@
-"""Reads the native dialect, without input or output: a reply goes in, a status, an id or an error comes out."""
+"""Reads the native dialect, without input or output: a reply in; a status, an id or an error out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from client._errors import StatusReadFailed, SubmitFailed
 from client._events import Failure, JobState
@@ -18,6 +19,18 @@ _STATES: Final[Mapping[object, JobState]] = {
     "error": "error",
 }
 _DETAIL_LENGTH: Final = 200
+
+
+def checked_url(base_url: str) -> str:
+    """Return an address that requests can use, or raise ValueError."""
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an unclosed [IPv6] host, or a port that is no port number
+        usable = False
+    if not usable:
+        raise ValueError(f"base_url={base_url!r} cannot be used: give an address like http://127.0.0.1:5000")
+    return base_url
 
 
 def read_status(status_code: int, headers: Mapping[str, str], body: bytes, now_epoch: float) -> JobStatus:

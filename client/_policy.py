@@ -149,9 +149,12 @@ class PollingPolicy:
             parts.append(f"request timeout {spell(self.request_timeout)}")
         if self.last_poll_timeout != usual.last_poll_timeout:
             parts.append(f"last poll timeout {spell(self.last_poll_timeout)}")
-        if self.errors != usual.errors:
-            backoff, grace = self.errors.backoff.describe(), spell(self.errors.not_found_grace)
-            parts.append(f"{self.errors.max_consecutive} failed reads in a row ({backoff}; 404 for {grace})")
+        if self.errors.max_consecutive != usual.errors.max_consecutive:
+            parts.append(f"failed reads retried {self.errors.max_consecutive} times in a row")
+        if self.errors.backoff != usual.errors.backoff:
+            parts.append(f"after failed reads {self.errors.backoff.describe()}")
+        if self.errors.not_found_grace != usual.errors.not_found_grace:
+            parts.append(f"404 retried for {spell(self.errors.not_found_grace)}")
         if not self.hints.honour:
             parts.append("Retry-After ignored")
         elif self.hints != usual.hints:

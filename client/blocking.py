@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,7 +21,7 @@ from client._backoff import Backoff
 from client._checks import whole
 from client._errors import DeadlineExceeded, GaveUp, JobFailed, PollingError, StatusReadFailed, SubmitFailed
 from client._events import Done, Failure, Outcome, Wait
-from client._http import read_status, read_submission
+from client._http import checked_url, read_status, read_submission
 from client._policy import PollingPolicy
 from client._poller import Poller
 from client._records import Attempt, JobStatus, Result, Submission
@@ -31,7 +31,7 @@ __all__ = ["Attempt", "JobStatus", "Result", "Submission", "VideoTranslationClie
 _DEFAULT_POLICY: Final = PollingPolicy(
     Backoff("exponential", 0.5, maximum=10.0, jitter="full"), deadline=300.0
 )
-# What a broken or silent connection raises. Other RequestExceptions (a bad URL, say) are the caller's: they rise.
+# What a broken or silent connection raises. Other RequestExceptions (a bad URL, say) are the caller's own.
 _TRANSPORT: Final = (
     requests.ConnectionError,
     requests.Timeout,
@@ -54,8 +54,8 @@ class VideoTranslationClient:
     session: a requests.Session to use as it is; without one the client makes its own, which never retries,
     follows no proxy settings of the environment, and keeps up to ``connections`` connections (set it to the
     number of jobs polled at once: one client serves any number of threads or greenlets).
-    uniform: ``uniform(n)`` is the random number in [0, 1) for the n-th wait of a job; random.random by
-    default. clock, sleep: time.monotonic and time.sleep by default, looked up at each use.
+    uniform: ``uniform(n)`` is the random number in [0, 1) for a job's n-th wait; random.random by default.
+    clock, sleep: time.monotonic and time.sleep by default, looked up at each use.
 
     Timeouts bound connecting and the wait for the first byte together; a server that drips its reply byte by
     byte can exceed them, for requests bounds each read and not the whole.
@@ -72,12 +72,7 @@ class VideoTranslationClient:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(
-                f"base_url={base_url!r} cannot be used: give an address like http://127.0.0.1:5000"
-            )
-        self.base_url = base_url.rstrip("/")
+        self.base_url = checked_url(base_url).rstrip("/")
         self.policy = policy or _DEFAULT_POLICY
         self._session = session or _new_session(whole("connections", connections, at_least=1))
         self._owns_session = session is None
@@ -104,7 +99,7 @@ class VideoTranslationClient:
             raise SubmitFailed(None, _cause(error)) from error
         job_id = read_submission(response.status_code, response.content)
         url = urljoin(response.url, response.headers.get("Location", self._path(job_id)))
-        return Submission(job_id, url, self._now())
+        return Submission(job_id, url, self.now())
 
     def status(
         self, job_id: str | None = None, *, attempt: int | None = None, timeout: float = 10.0
@@ -147,22 +142,22 @@ class VideoTranslationClient:
         on_attempt: called after each status request, in the polling thread or greenlet.
         """
         poller = Poller(policy or self.policy, uniform or self._uniform)
-        started_at = self._now() if started_at is None else started_at
+        started_at = self.now() if started_at is None else started_at
         command: Wait | Done = poller.start(started_at)
         seen: JobStatus | None = None
         while isinstance(command, Wait):
             planned_at = command.until
             self._sleep_until(planned_at)
-            sent_at = self._now()
+            sent_at = self.now()
             send = poller.wake(sent_at)
             failure: Failure | None = None
             try:
                 seen = self.status(job_id, attempt=send.attempt, timeout=send.timeout)
             except StatusReadFailed as failed:
-                replied_at, failure, hint = self._now(), failed.failure, failed.retry_after
+                replied_at, failure, hint = self.now(), failed.failure, failed.retry_after
                 command = poller.fail(replied_at, failure, hint)
             else:
-                replied_at, hint = self._now(), seen.retry_after
+                replied_at, hint = self.now(), seen.retry_after
                 command = poller.reply(replied_at, seen.status, hint)
             if on_attempt:
                 on_attempt(
@@ -211,6 +206,10 @@ class VideoTranslationClient:
             raise _ERRORS[result.outcome](result)
         return result
 
+    def now(self) -> float:
+        """Return the time in seconds on the client's clock, the one that all its records are stamped with."""
+        return (self._clock or time.monotonic)()
+
     def close(self) -> None:
         """Close the connections, if the session is the client's own."""
         if self._owns_session:
@@ -224,11 +223,8 @@ class VideoTranslationClient:
     ) -> None:
         self.close()
 
-    def _now(self) -> float:
-        return (self._clock or time.monotonic)()
-
     def _sleep_until(self, moment: float) -> None:
-        while (left := moment - self._now()) > 0:  # a loop, for some timers fire early
+        while (left := moment - self.now()) > 0:  # a loop, for some timers fire early
             (self._sleep or time.sleep)(min(left, _LONGEST_SLEEP))
 
     @staticmethod

@@ -1,0 +1,78 @@
+"""``python -m client``: poll the service, print each attempt and the final status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+import requests
+
+from client._command import (
+    BROKEN_PIPE,
+    EXIT_CODES,
+    INTERRUPTED,
+    USAGE,
+    as_json,
+    attempt_line,
+    parse,
+    result_line,
+)
+from client._errors import SubmitFailed
+from client.blocking import Attempt, VideoTranslationClient
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    options, policy = parse(argv)
+    try:
+        with VideoTranslationClient(options.url, policy) as client:
+            return _run(client, options)
+    except SubmitFailed as error:
+        _complain(str(error))
+        if error.status_code is None:
+            _suggest_server(options.url)
+        return EXIT_CODES["gave_up"]
+    except requests.RequestException as error:  # what is left of them is about the address itself
+        _complain(f"--url {options.url}: {error}")
+        return USAGE
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (head, say) has seen enough; leave the interpreter nothing to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(client: VideoTranslationClient, options: Namespace) -> int:
+    attempts: list[Attempt] = []
+    submission = client.submit(options.key) if options.submit else None
+    job_id = submission.id if submission else options.job
+    started_at = submission.replied_at if submission else client.now()
+    if not options.json:
+        job = "the implicit job" if job_id is None else f"job {job_id}"
+        print(f"polling {job} at {client.base_url}; {client.policy.describe()}", flush=True)
+
+    def report(attempt: Attempt) -> None:
+        attempts.append(attempt)
+        if not options.json:
+            print(attempt_line(attempt, started_at), flush=True)
+        if attempt.number == 1 and attempt.status_code is None:
+            _suggest_server(options.url)
+
+    result = client.poll(job_id, started_at=started_at, on_attempt=report)
+    print(as_json(result, attempts) if options.json else result_line(result), flush=True)
+    return EXIT_CODES[result.outcome]
+
+
+def _suggest_server(url: str) -> None:
+    _complain(f"nothing answers at {url}: is the simulator running? Start it with: python -m server")
+
+
+def _complain(message: str) -> None:
+    print(f"python -m client: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,157 @@
+"""The words of ``python -m client``: its options, the policy they mean, and the lines it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final, get_args
+
+from client._backoff import Backoff, Curve, Jitter, spell
+from client._events import Outcome, Wait
+from client._http import checked_url
+from client._policy import ErrorPolicy, FirstPoll, PollingPolicy
+from client._presets import PRESETS
+from client._records import Attempt, Result
+
+EXIT_CODES: Final[dict[Outcome, int]] = {"completed": 0, "error": 1, "timeout": 3, "gave_up": 4}
+USAGE: Final = 2
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
+
+_DEADLINE: Final = 60.0
+_INITIAL: Final = 0.5
+_MAXIMUM: Final = 10.0
+_CURVE_OPTIONS: Final = (
+    "curve", "initial", "multiplier", "increment", "maximum", "jitter", "delays", "first_poll",
+)  # fmt: skip
+_PATIENCE: Final = ErrorPolicy(max_consecutive=4)  # someone is watching: say soon that nobody answers
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m client",
+        description="Poll a job of the video-translation service until it ends, printing each attempt.",
+        epilog="Exit codes: 0 completed; 1 the job ended in error; 2 bad usage; 3 the deadline passed; "
+        "4 gave up (nobody answered, the job was not accepted, or a budget ran out); 130 interrupted. "
+        "Durations are seconds.",
+    )
+    parser.add_argument("--url", default="http://127.0.0.1:5000", help="where the service is (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and no lines")
+    job = parser.add_argument_group("job").add_mutually_exclusive_group()
+    job.add_argument("--job", metavar="ID", help="poll this job (default: the implicit job at /status)")
+    job.add_argument("--submit", action="store_true", help="submit a job, then poll it")
+    parser.add_argument("--key", type=int, metavar="N", help="with --submit: the job's key")
+    curve = parser.add_argument_group("backoff")
+    curve.add_argument(
+        "--preset", choices=sorted(PRESETS), help="a named policy, instead of the options below"
+    )
+    curve.add_argument("--curve", choices=get_args(Curve), help="default: exponential")
+    curve.add_argument("--initial", type=float, metavar="S", help=f"first delay ({_INITIAL:g})")
+    curve.add_argument("--multiplier", type=float, metavar="X", help="growth of the exponential curve (2)")
+    curve.add_argument("--increment", type=float, metavar="S", help="growth of the linear curve (initial)")
+    curve.add_argument(
+        "--maximum", type=float, metavar="S", help=f"longest delay ({_MAXIMUM:g}, or initial if that is more)"
+    )
+    curve.add_argument("--jitter", choices=get_args(Jitter), help="default: full")
+    curve.add_argument("--delays", type=_delays, metavar="S,S...", help="delays of the schedule curve")
+    curve.add_argument("--first-poll", choices=get_args(FirstPoll), help="default: after_delay")
+    limits = parser.add_argument_group("limits (also on top of a preset)")
+    deadline = limits.add_mutually_exclusive_group()
+    deadline.add_argument(
+        "--deadline", type=float, metavar="S", help=f"stop after this long ({_DEADLINE:g}, or the preset's)"
+    )
+    deadline.add_argument("--no-deadline", action="store_true", help="poll for as long as it takes")
+    limits.add_argument("--max-attempts", type=int, metavar="N", help="stop after N polls answered 'pending'")
+    return parser
+
+
+def _delays(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(delay) for delay in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give seconds, like 1,2,5") from None
+
+
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy]:
+    """Return the options and the policy they mean; exit with code 2 and a message if they make no sense."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.key is not None and not options.submit:
+        parser.error("--key goes with --submit")
+    try:
+        checked_url(options.url)
+        return options, _policy(options)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _policy(options: argparse.Namespace) -> PollingPolicy:
+    given = {name: getattr(options, name) for name in _CURVE_OPTIONS if getattr(options, name) is not None}
+    if options.preset is None:
+        policy = _from_curve(given)
+    elif given:
+        raise ValueError(
+            f"--{next(iter(given)).replace('_', '-')} cannot be used with --preset, which sets it"
+        )
+    else:
+        policy = PRESETS[options.preset]
+    if options.no_deadline:
+        policy = replace(policy, deadline=None)
+    if options.deadline is not None:
+        policy = replace(policy, deadline=options.deadline)
+    if options.max_attempts is not None:
+        policy = replace(policy, max_attempts=options.max_attempts)
+    return policy
+
+
+def _from_curve(given: dict[str, Any]) -> PollingPolicy:
+    first_poll = given.pop("first_poll", "after_delay")
+    curve = given.pop("curve", "exponential")
+    given.setdefault("jitter", "full")
+    if curve != "schedule":
+        given.setdefault("initial", _INITIAL)
+        given.setdefault("maximum", max(_MAXIMUM, given["initial"]))
+    return PollingPolicy(Backoff(curve, **given), first_poll=first_poll, deadline=_DEADLINE, errors=_PATIENCE)
+
+
+def attempt_line(attempt: Attempt, started_at: float) -> str:
+    """Return one status request in a line: "poll 2 at 1.31 s: pending; next in 0.84 s"."""
+    at = f"{attempt.sent_at - started_at:.2f} s"
+    line = f"poll {attempt.number} at {at}: {attempt.status or attempt.failure}"
+    if attempt.retry_after is not None:
+        line += f", retry after {spell(attempt.retry_after)}"
+    if isinstance(attempt.command, Wait):
+        line += f"; next in {max(0.0, attempt.command.until - attempt.replied_at):.2f} s"
+    return line
+
+
+def result_line(result: Result) -> str:
+    """Return how it all ended, in one line that begins with the outcome."""
+    polls = "1 poll" if result.attempts == 1 else f"{result.attempts} polls"
+    counts = f"{polls} in {result.elapsed:.2f} s, {result.wasted} pending, {result.failures} failed"
+    lag = "" if result.finished_ago is None else f"; the job had ended {result.finished_ago:.2f} s before"
+    why = f": {result.reason}" if result.outcome in ("timeout", "gave_up") else ""
+    return f"{result.outcome}{why} ({counts}{lag})"
+
+
+def as_json(result: Result, attempts: Sequence[Attempt]) -> str:
+    """Return the result, with a list of its polls, as one JSON object; times are seconds since the start."""
+    polls = [
+        {
+            "number": attempt.number,
+            "planned_at_s": attempt.planned_at - result.started_at,
+            "sent_at_s": attempt.sent_at - result.started_at,
+            "replied_at_s": attempt.replied_at - result.started_at,
+            "status_code": attempt.status_code,
+            "status": attempt.status,
+            "failure": attempt.failure,
+            "retry_after_s": attempt.retry_after,
+        }
+        for attempt in attempts
+    ]
+    fields = asdict(result)
+    del fields["started_at"], fields["detected_at"]  # they are on a clock that only this process knows
+    return json.dumps({**fields, "elapsed_s": result.elapsed, "polls": polls}, indent=2)
