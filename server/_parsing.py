@@ -1,0 +1,77 @@
+"""Reading requests: whatever a client sends, it becomes a value or an error that says what would be right."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+
+from server._config import Simulation
+from server._document import Document, parse_document
+from server._scenario import simulation_in
+from server._validate import validate
+
+_BODY = "request body"
+_LARGEST = 2**63 - 1
+_YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+
+
+def submitted_key(request: Request) -> int | None:
+    """Return the key in the body of a submission; None where the body is empty or names none."""
+    body = json_object(request)
+    for name in body:
+        if name != "key":
+            raise UnprocessableEntity(f"unknown member {name[:60]!r}; the only one is 'key'")
+    key = body.get("key")
+    if key is None:
+        return None
+    if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key <= _LARGEST:
+        raise UnprocessableEntity("'key' must be a whole number from 0 to 2**63 - 1")
+    return key
+
+
+def poll_attempt(request: Request) -> int | None:
+    """Return the client's number of this poll from the Poll-Attempt header; None where there is none."""
+    text = request.headers.get("Poll-Attempt")
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) == 0:
+        raise BadRequest("Poll-Attempt must be the number of this poll of the job: 1, 2, 3...")
+    return int(text)
+
+
+def json_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object in the body, which may be empty."""
+    text = request.get_data(cache=False)
+    if not text.strip():
+        return {}
+    if not request.is_json:
+        raise UnsupportedMediaType("send the body with Content-Type: application/json")
+    return _parse_object(text)
+
+
+def simulation(request: Request) -> Simulation:
+    """Return the simulation in the body: its JSON, or the YAML of a whole scenario."""
+    text = request.get_data(cache=False)
+    if request.is_json:
+        return validate(Document(_BODY, "", _parse_object(text)), Simulation)
+    if request.mimetype not in _YAML_TYPES:
+        raise UnsupportedMediaType("send the scenario as application/json or application/yaml")
+    try:
+        return simulation_in(parse_document(text.decode(), _BODY))
+    except UnicodeDecodeError:
+        raise BadRequest("the body is not UTF-8 text") from None
+
+
+def _parse_object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Besides syntax: not UTF-8, numbers of thousands of digits, thousands of brackets.
+        raise BadRequest(f"the body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UnprocessableEntity('the body must be a JSON object, such as {"key": 17}')
+    return value

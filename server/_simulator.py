@@ -1,0 +1,128 @@
+"""The simulator: a board, the clock that drives it, and the job ids it hands out.
+
+What the board leaves to its driver happens here: reading the clock, waiting until a reply is due, sealing
+tickets. Calls may come from several threads.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from typing import NamedTuple
+
+from server._board import Board, Counters, Reply, Ticket
+from server._config import Simulation
+from server._tickets import UnknownTicket, seal, unseal
+
+# The job behind GET /status, which starts with the server.
+_IMPLICIT_KEY = 0
+
+
+class Activity(NamedTuple):
+    """The board's counters, the CPU seconds of this process since the same reset, and requests in flight."""
+
+    counters: Counters
+    cpu_seconds: float
+    in_flight: int
+
+
+class Simulator:
+    """One simulated service under a real clock; ``clock`` and ``sleep`` speak of the same seconds.
+
+    Without a ``secret`` ids are signed with one derived from the simulation, so that a restarted server knows
+    the jobs of its predecessor. That keeps mistyped and foreign ids out, not somebody who reads this code.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object],
+        secret: bytes | None,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._secret = secret or sha256(b"job ids of " + _canonical(simulation)).digest()
+        self._lock = threading.Lock()
+        self._started_at = clock()
+        self._in_flight = 0
+        self.install(simulation)
+
+    def install(self, simulation: Simulation) -> None:
+        """Serve ``simulation`` from now on, as after a start; jobs already submitted keep their fate."""
+        with self._lock:
+            now = self._clock()
+            self._board = Board(simulation, now)
+            self.fingerprint = sha256(_canonical(simulation)).hexdigest()
+            self._begin(now)
+
+    def reset(self, starts_in: float = 0.0) -> None:
+        """Start over: counters at zero, limits and queues empty, the implicit job new.
+
+        Time zero of the outages is ``starts_in`` seconds from now.
+        """
+        with self._lock:
+            now = self._clock()
+            self._board.reset(now, now + starts_in)
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._implicit = self._board.start(now, _IMPLICIT_KEY)
+        self._cpu_before = time.process_time()
+
+    def submit(self, key: int | None) -> tuple[str, Reply]:
+        """Accept a job and return its id with the reply to be sent."""
+        with self._lock:
+            ticket, reply = self._board.submit(self._clock(), key)
+        return seal(ticket, self._secret), reply
+
+    def poll(self, job_id: str | None, attempt: int | None) -> tuple[str, Reply]:
+        """Return a job's id (None: the implicit job) with the reply to a status request for it."""
+        try:
+            ticket = self._implicit if job_id is None else unseal(job_id, self._secret)
+        except UnknownTicket:
+            with self._lock:
+                return job_id or "", self._board.poll_unknown(self._clock())
+        with self._lock:
+            reply = self._board.poll(self._clock(), ticket, attempt)
+        return job_id or seal(ticket, self._secret), reply
+
+    def wait(self, reply: Reply) -> Reply:
+        """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late."""
+        with self._lock:
+            self._in_flight += 1
+        try:
+            early = reply.at - self._clock()
+            if early > 0:
+                self._sleep(early)
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+        late = self._clock() - reply.at
+        job = reply.job
+        if job is None or job.finished_ago is None or late <= 0:
+            return reply
+        return reply._replace(at=reply.at + late, job=job._replace(finished_ago=job.finished_ago + late))
+
+    def truth(self, job_id: str) -> tuple[Ticket, float]:
+        """Return all there is to know of a job, and the time now; raise UnknownTicket for a foreign id."""
+        return unseal(job_id, self._secret), self._clock()
+
+    def activity(self) -> Activity:
+        """Return what has been done since the last reset."""
+        with self._lock:
+            cpu_seconds = time.process_time() - self._cpu_before
+            return Activity(self._board.counters(), cpu_seconds, self._in_flight)
+
+    def uptime(self) -> float:
+        """Return the seconds since this simulator was made."""
+        return self._clock() - self._started_at
+
+
+def _canonical(simulation: Simulation) -> bytes:
+    data = simulation.model_dump(mode="json")
+    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

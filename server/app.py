@@ -1,0 +1,152 @@
+"""The Flask application of the simulated job service."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
+from flask.json.provider import DefaultJSONProvider
+
+from server import _metrics, _problems
+from server._admin import admin
+from server._config import Job, Simulation
+from server._parsing import poll_attempt, submitted_key
+from server._reset import ConnectionReset
+from server._simulator import Simulator
+
+DEMO = Simulation(job=Job.model_validate({"duration": "10s"}))
+"""What is served when nothing else is asked for: jobs of ten seconds that always succeed."""
+
+_DISTRIBUTION = "backoff-harness"
+_LARGEST_BODY = 1 << 16
+_FAILURES = {
+    404: "there is no such job; the id of a job comes from POST /jobs",
+    429: "too many status requests; the Retry-After header says when to come back",
+}
+
+views = Blueprint("simulator", __name__)
+
+
+def create_app(
+    simulation: Simulation | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+    secret: bytes | str | None = None,
+    admin_token: str | None = None,
+) -> Flask:
+    """Return the application that serves ``simulation`` (default: a job takes ten seconds).
+
+    A reply that is due later holds its worker in ``sleep``: give a host's own (``gevent.sleep``) to have
+    thousands at once. ``clock`` counts the same seconds, and must be the system's for job ids to survive a
+    restart.
+
+    ``secret`` signs job ids; default: the environment's ``BACKOFF_SECRET``, else one derived from the
+    simulation. ``admin_token`` opens ``/admin/``; default: ``BACKOFF_ADMIN_TOKEN``, else a random one, to be
+    found in ``app.config["ADMIN_TOKEN"]``.
+    """
+    secret = secret or os.environ.get("BACKOFF_SECRET")
+    app = Flask("server", static_folder=None)
+    app.json = _CompactJson(app)
+    app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect to a guess
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    app.config["ADMIN_TOKEN"] = (
+        admin_token or os.environ.get("BACKOFF_ADMIN_TOKEN") or secrets.token_urlsafe(24)
+    )
+    app.extensions["simulator"] = Simulator(
+        simulation or DEMO,
+        clock=clock,
+        sleep=sleep,
+        secret=secret.encode() if isinstance(secret, str) else secret,
+    )
+    app.register_blueprint(views)
+    app.register_blueprint(admin)
+    app.after_request(_forbid_caching)
+    _problems.install(app)
+    return app
+
+
+@views.post("/jobs")
+def submit() -> Response:
+    """Accept a job."""
+    job_id, reply = _simulator().submit(submitted_key(request))
+    _simulator().wait(reply)
+    response = jsonify(id=job_id, status="pending")
+    response.status_code = reply.status_code
+    response.location = url_for(".job_status", job_id=job_id)
+    return response
+
+
+@views.get("/jobs/<job_id>")
+def job_status(job_id: str) -> Response:
+    """Answer the status of a job."""
+    return _status(job_id)
+
+
+@views.get("/status")
+def status() -> Response:
+    """Answer the status of the job named by ``?id=``, or of the one that started with the server."""
+    return _status(request.args.get("id"))
+
+
+@views.get("/healthz")
+def health() -> Response:
+    """Answer that the service is up, and what it serves."""
+    simulator = _simulator()
+    return jsonify(
+        status="ok",
+        name=_DISTRIBUTION,
+        version=_version(),
+        simulation=simulator.fingerprint,
+        uptime=round(simulator.uptime(), 3),
+    )
+
+
+@views.get("/metrics")
+def metrics() -> Response:
+    """Answer the counters for Prometheus."""
+    return Response(_metrics.render(_simulator()), content_type=_metrics.MEDIA_TYPE)
+
+
+class _CompactJson(DefaultJSONProvider):
+    compact = True
+    sort_keys = False
+
+
+def _simulator() -> Simulator:
+    simulator: Simulator = current_app.extensions["simulator"]
+    return simulator
+
+
+def _status(asked: str | None) -> Response:
+    job_id, reply = _simulator().poll(asked, poll_attempt(request))
+    reply = _simulator().wait(reply)
+    if reply.reset:
+        return ConnectionReset()
+    if reply.job is None:
+        detail = _FAILURES.get(reply.status_code, "a failure that the scenario asks for")
+        response = _problems.problem(reply.status_code, detail)
+    else:
+        body = {"id": job_id, "status": reply.job.status, "progress": reply.job.progress}
+        if reply.job.finished_ago is not None:
+            body["finished_ago"] = round(reply.job.finished_ago, 6)
+        response = jsonify(body)
+    if reply.retry_after is not None:
+        response.headers["Retry-After"] = str(reply.retry_after)
+    return response
+
+
+def _forbid_caching(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _version() -> str:
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:  # run from a copy of the sources that was never installed
+        return "unknown"
