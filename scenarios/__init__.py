@@ -1,1 +1,32 @@
-"""Placeholder."""
+"""Experiments: scenario files in YAML and their typed, validated form.
+
+    scenario = load_scenario("scenarios/video-translation.yaml")
+    for visit in scenario.visits():
+        for arrival in planned(scenario, visit.repeat):
+            ...
+
+Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or draws hidden random numbers.
+"""
+
+from scenarios._arrivals import Arrival, Arrivals, closed_key, planned, think_time
+from scenarios._config import Address, Config, choose_scenario, load_config
+from scenarios._json_schema import json_schema
+from scenarios._scenario import Scenario, Visit, load_scenario
+from scenarios._schema import Workload
+
+__all__ = [
+    "Address",
+    "Arrival",
+    "Arrivals",
+    "Config",
+    "Scenario",
+    "Visit",
+    "Workload",
+    "choose_scenario",
+    "closed_key",
+    "json_schema",
+    "load_config",
+    "load_scenario",
+    "planned",
+    "think_time",
+]

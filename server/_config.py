@@ -18,6 +18,7 @@ from server._values import (
     Positive,
     PositiveSeconds,
     Seconds,
+    name_value,
     parse_seconds,
 )
 
@@ -103,7 +104,8 @@ def _retry_after(value: object) -> object:
     try:
         return parse_seconds(value)
     except ValueError as error:
-        raise ValueError(f"must be none, eta or a duration; {error}") from error
+        detail = f"; {error}" if isinstance(value, str) else f", not {name_value(value)}"
+        raise ValueError(f"must be none, eta or a duration{detail}") from error
 
 
 RetryAfter = Annotated[

@@ -1,0 +1,127 @@
+"""A scenario file as YAML writes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
+from scenarios._settings import Setting
+from server import Count, Mistake, Model, Positive, PositiveSeconds, Simulation, suggest
+
+_NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
+        raise ValueError(
+            f"{name!r} cannot be a name: use a letter, then letters, digits, '.', '_' or '-', 64 at most"
+        )
+    return name
+
+
+Name = Annotated[
+    str,
+    Field(strict=True),
+    AfterValidator(_check_name),
+    WithJsonSchema({"type": "string", "pattern": _NAME}),
+]
+"""A name that folders, Python classes and command lines can bear."""
+
+
+class Workload(Model):
+    """Who submits jobs, when, and for how long."""
+
+    lanes: Count
+    """Client instances that submit and poll; jobs are dealt to them in turn."""
+    arrivals: Arrivals
+    """When jobs are submitted."""
+    duration: PositiveSeconds | None = None
+    """Seconds after which no job is submitted; those under way are polled to their end."""
+    jobs: Annotated[Count, Field(le=KEYS_PER_REPEAT)] | None = None
+    """Jobs after which none is submitted."""
+    repeats: Count = 1
+    """Times that every setting is visited, each time with other jobs."""
+
+    @classmethod
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+        if data.get("duration") is None and data.get("jobs") is None:
+            yield (), "needs an end: give duration (seconds of submissions) or jobs (how many), or both"
+
+    def contradictions(self) -> Iterable[Mistake]:
+        most = self.arrivals.most
+        if self.jobs is not None and most is not None and self.jobs > most:
+            yield ("jobs",), f"the arrivals give {most} jobs at most, not {self.jobs}"
+
+    def is_over(self, at: float, index: int) -> bool:
+        """Say whether a submission at ``at`` seconds, number ``index`` from 0, is no longer due."""
+        late = self.duration is not None and at >= self.duration
+        return late or (self.jobs is not None and index >= self.jobs)
+
+
+class Objectives(Model):
+    """What is good enough: upper bounds, each on the figure of that name."""
+
+    lag_mean: PositiveSeconds | None = None
+    """Mean detection lag."""
+    lag_p50: PositiveSeconds | None = None
+    """Median detection lag."""
+    lag_p90: PositiveSeconds | None = None
+    """Detection lag that nine jobs in ten stay below."""
+    lag_p95: PositiveSeconds | None = None
+    """Detection lag that 95 jobs in a hundred stay below."""
+    lag_p99: PositiveSeconds | None = None
+    """Detection lag that 99 jobs in a hundred stay below."""
+    lag_max: PositiveSeconds | None = None
+    """Longest detection lag."""
+    latency_mean: PositiveSeconds | None = None
+    """Mean completion latency."""
+    latency_p50: PositiveSeconds | None = None
+    """Median completion latency."""
+    latency_p90: PositiveSeconds | None = None
+    """Completion latency that nine jobs in ten stay below."""
+    latency_p95: PositiveSeconds | None = None
+    """Completion latency that 95 jobs in a hundred stay below."""
+    latency_p99: PositiveSeconds | None = None
+    """Completion latency that 99 jobs in a hundred stay below."""
+    latency_max: PositiveSeconds | None = None
+    """Longest completion latency."""
+    polls_per_job: Positive | None = None
+    """Mean number of status requests per job."""
+    requests_per_second_peak: Positive | None = None
+    """Status requests in the busiest second."""
+
+
+class ScenarioFile(Simulation):
+    """One experiment: what the service does, who submits jobs when, and the settings to compare."""
+
+    name: Name
+    """Names the folder of results."""
+    question: Annotated[str, Field(strict=True)] = ""
+    """The question that the experiment answers."""
+    workload: Workload
+    """Who submits jobs, when, and for how long."""
+    settings: dict[Name, Setting]
+    """The polling configurations under comparison, by name."""
+    objectives: Objectives = Objectives()
+    """What is good enough; decides the recommendation."""
+    baseline: str | None = None
+    """The setting that the others are compared with; null: none."""
+
+    @classmethod
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+        settings, baseline = data.get("settings"), data.get("baseline")
+        if not isinstance(settings, Mapping):
+            return
+        if not settings:
+            yield (
+                ("settings",),
+                "needs at least one setting, such as constant-1s: {curve: constant, initial: 1s}",
+            )
+        elif isinstance(baseline, str) and baseline not in settings:
+            guess = suggest(baseline, settings)
+            remedy = f"did you mean {guess!r}?" if guess else f"the settings are {', '.join(settings)}"
+            yield ("baseline",), f"{baseline!r} is not among the settings; {remedy}"
