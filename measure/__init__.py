@@ -4,7 +4,10 @@ Raw records come first (:class:`JobRow`, :class:`PollRow`, :class:`Visit`, :clas
 :class:`RunFolder`); all else is a pure function of them. See ``docs/reading-the-report.md``.
 """
 
+from measure._compare_runs import RunComparison, compare_runs
 from measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
+from measure._report import render_report
+from measure._results import Limits, analyse, results_schema, write_report
 from measure._rows import (
     OUTCOMES,
     JobRow,
@@ -21,14 +24,17 @@ from measure._rows import (
     poll_aggregates,
     sliding_peak,
 )
+from measure._table import render_table
 
 __all__ = [
     "JobRow",
     "Lateness",
+    "Limits",
     "OUTCOMES",
     "PollAggregate",
     "PollRow",
     "Run",
+    "RunComparison",
     "RunFolder",
     "RunFolderError",
     "RunInfo",
@@ -37,8 +43,14 @@ __all__ = [
     "ServerCounts",
     "Visit",
     "aggregate_polls",
+    "analyse",
+    "compare_runs",
     "job_frame",
     "load_run",
     "poll_aggregates",
+    "render_report",
+    "render_table",
+    "results_schema",
     "sliding_peak",
+    "write_report",
 ]

@@ -28,9 +28,9 @@ class Difference(NamedTuple):
     unpaired: int
 
 
-def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str) -> list[dict[str, Any]]:
+def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str | None) -> list[dict[str, Any]]:
     """Every other setting against the baseline, on every metric: the results' ``comparison``."""
-    if baseline not in jobs:
+    if baseline is None or baseline not in jobs:
         return []
     return judge(
         paired(name, baseline, metric, frame, jobs[baseline])

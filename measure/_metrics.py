@@ -47,6 +47,7 @@ def setting_metrics(
     return {
         "description": description,
         "jobs": {"submitted": len(jobs), **{name: int(outcomes[name]) for name in OUTCOMES}},
+        "lost_jobs": lost_jobs(jobs),
         "polls_per_job": summary(job_values(jobs, "polls_per_job"), (50, 95, 99)),
         "wasted_polls_per_job": summary(jobs["wasted_polls"].to_numpy(dtype=np.float64), ()),
         "detection_lag_s": summary(job_values(jobs, "detection_lag_s"), (50, 90, 95, 99)),
@@ -57,6 +58,12 @@ def setting_metrics(
         "server": _server(visits),
         "limit": None,
     }
+
+
+def lost_jobs(jobs: pd.DataFrame) -> dict[str, Any]:
+    """How many jobs' ends were not learnt, and their share of all (1.0 without jobs)."""
+    lost = int((~learnt(jobs)).sum())
+    return {"n": lost, "share": lost / len(jobs) if len(jobs) else 1.0}
 
 
 def summary(values: Floats, percents: Sequence[int]) -> dict[str, Any]:

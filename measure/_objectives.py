@@ -1,13 +1,14 @@
 """Holding a setting against the scenario's objectives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from measure._intervals import Floats, needed, quantile, supports
+from measure._intervals import Floats, needed, quantile, quantile_interval, supports
 from measure._metrics import job_values
+from measure._numbers import percent
 
 LOST_SHARE_ALLOWED = 0.01  # Up to here an average over the other jobs still speaks for the setting.
 COLUMNS = {"lag": "detection_lag_s", "latency": "completion_latency_s"}
@@ -27,7 +28,7 @@ def judge_objectives(
 
 def _judge(name: str, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, Any]) -> dict[str, Any]:
     kind, _, statistic = name.partition("_")
-    lost = lost_share(jobs)
+    lost = metrics["lost_jobs"]["share"]
     if kind in COLUMNS and statistic != "mean":
         ordered = _with_lost_jobs(jobs, COLUMNS[kind])
         p = 1.0 if statistic == "max" else int(statistic.removeprefix("p")) / 100
@@ -37,18 +38,19 @@ def _judge(name: str, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, An
         value = quantile(ordered, p) if p < 1 else float(ordered.max(initial=-np.inf))
         if value is None or np.isinf(value):
             return _judged(
-                limit, None, False, f"{lost:.1%} of the jobs were lost and count as infinitely late"
+                limit, None, False, f"{percent(lost)} of the jobs were lost and count as infinitely late"
             )
-        return _judged(limit, value, value <= limit, None)
-    value = _average(name, metrics)
+        return _judged(limit, value, value <= limit, _closeness(quantile_interval(ordered, p), limit))
+    value, interval = _average(name, metrics)
     if value is None or lost > LOST_SHARE_ALLOWED:
-        return _judged(limit, value, False, f"{lost:.1%} of the jobs were lost, more than 1 %")
-    return _judged(limit, value, value <= limit, None)
+        return _judged(limit, value, False, f"{percent(lost)} of the jobs were lost, more than 1 %")
+    return _judged(limit, value, value <= limit, _closeness(interval, limit))
 
 
-def lost_share(jobs: pd.DataFrame) -> float:
-    """The share of jobs whose end was not learnt (1.0 without jobs)."""
-    return float(job_values(jobs, "lost_share").mean()) if len(jobs) else 1.0
+def _closeness(interval: Sequence[float] | None, limit: float) -> str | None:
+    if interval is None or not interval[0] <= limit <= interval[1]:
+        return None
+    return "a close call: the limit lies within the figure's 95 % interval"
 
 
 def _with_lost_jobs(jobs: pd.DataFrame, column: str) -> Floats:
@@ -57,17 +59,18 @@ def _with_lost_jobs(jobs: pd.DataFrame, column: str) -> Floats:
     return np.sort(values[~np.isnan(values)])
 
 
-def _average(name: str, metrics: Mapping[str, Any]) -> float | None:
-    figures = {
-        "lag_mean": metrics["detection_lag_s"]["mean"],
-        "latency_mean": metrics["completion_latency_s"]["mean"],
-        "polls_per_job": metrics["polls_per_job"]["mean"],
-        "requests_per_second_peak": metrics["status_requests"]["per_second_peak"],
+def _average(name: str, metrics: Mapping[str, Any]) -> tuple[float | None, Sequence[float] | None]:
+    if name == "requests_per_second_peak":
+        return metrics["status_requests"]["per_second_peak"], None
+    averages = {
+        "lag_mean": "detection_lag_s",
+        "latency_mean": "completion_latency_s",
+        "polls_per_job": "polls_per_job",
     }
-    if name not in figures:
+    if name not in averages:
         raise ValueError(f"unknown objective {name!r}")
-    value: float | None = figures[name]
-    return value
+    figures = metrics[averages[name]]
+    return figures["mean"], figures["ci95"]
 
 
 def _judged(limit: float, value: float | None, met: bool | None, note: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from measure._intervals import FEWEST_BATCHES, batch_means
 from measure._metrics import job_values
+from measure._numbers import in_seconds, percent
 from measure._rows import PollAggregate, Run, Visit
 
 Status = Literal["pass", "warn", "invalid"]
@@ -43,7 +44,7 @@ def trust_checks(run: Run, settings: Mapping[str, Any], jobs: Mapping[str, pd.Da
     polls = {(each.setting, each.repeat): each for each in run.polls}
     visits = tuple((visit, polls.get((visit.setting, visit.repeat))) for visit in run.visits)
     evidence = _Evidence(run, settings, jobs, visits)
-    always: list[Callable[[_Evidence], Check]] = [
+    checks: list[Callable[[_Evidence], Check]] = [
         _run_complete,
         _jobs_conserved,
         _missed_arrivals,
@@ -52,8 +53,9 @@ def trust_checks(run: Run, settings: Mapping[str, Any], jobs: Mapping[str, pd.Da
         _finish_times,
         _steady_conditions,
     ]
-    live = [_poll_lateness, _arrival_lateness, _generator_cpu, _server_cpu, _workers_lost]
-    return [check(evidence) for check in (always if run.info.engine == "virtual" else always + live)]
+    if run.info.engine == "live":
+        checks += [_poll_lateness, _arrival_lateness, _generator_cpu, _server_cpu, _workers_lost]
+    return [check(evidence) for check in checks]
 
 
 def worst_status(trust: list[Check]) -> Status:
@@ -130,7 +132,7 @@ def _censored_jobs(e: _Evidence) -> Check:
     worst = max(shares, key=lambda name: shares[name], default=None)
     if worst is None or shares[worst] == 0:
         return _check("censored jobs", "pass", "the run outlasted every job")
-    detail = f"{worst}: {shares[worst]:.2%} of the jobs were cut off by the end of the run"
+    detail = f"{worst}: {percent(shares[worst])} of the jobs were cut off by the end of the run"
     return _check("censored jobs", _graded(shares[worst], CENSORED_WARN, CENSORED_INVALID), detail)
 
 
@@ -165,7 +167,7 @@ def _finish_times(e: _Evidence) -> Check:
     early_learnt = int((jobs["detection_lag_s"] < -CLOCK_NOISE_S).sum())
     early_finish = int((jobs["finished_at_s"] < jobs["sent_at_s"] - CLOCK_NOISE_S).sum())
     if early_learnt:
-        detail = f"{early_learnt} jobs were known to be done before they were; lowest lag " + _time(
+        detail = f"{early_learnt} jobs were known to be done before they were; lowest lag " + in_seconds(
             float(jobs["detection_lag_s"].min())
         )
         return _check("finish times", "invalid", detail)
@@ -198,10 +200,7 @@ def _poll_lateness(e: _Evidence) -> Check:
         return _check("poll lateness", "pass", "no poll was sent")
     lateness, visit = max(late, key=lambda pair: pair[0].p99_s)
     reference = _smallest_mean(e.settings, "detection_lag_s")
-    detail = (
-        f"{_of(visit)}: sent late by {_time(lateness.p50_s)} at the median, {_time(lateness.p99_s)} at p99, "
-        f"{_time(lateness.max_s)} at most; the smallest mean lag is {_time(reference)}"
-    )
+    detail = f"{_of(visit)}: {_spread(*lateness)} against a smallest mean lag of {in_seconds(reference)}"
     return _check("poll lateness", _late(lateness.p99_s, reference), detail)
 
 
@@ -212,10 +211,14 @@ def _arrival_lateness(e: _Evidence) -> Check:
     p50, p99 = (float(each) for each in np.quantile(late, [0.5, 0.99]))
     reference = _smallest_mean(e.settings, "completion_latency_s")
     detail = (
-        f"submitted late by {_time(p50)} at the median, {_time(p99)} at p99, {_time(float(late.max()))} at "
-        f"most; the smallest mean completion latency is {_time(reference)}"
+        f"{_spread(p50, p99, float(late.max()))} against a smallest mean completion latency of "
+        f"{in_seconds(reference)}"
     )
     return _check("arrival lateness", _late(p99, reference), detail)
+
+
+def _spread(p50_s: float, p99_s: float, max_s: float) -> str:
+    return f"late by {in_seconds(p50_s)} (median), {in_seconds(p99_s)} (p99), {in_seconds(max_s)} (at most)"
 
 
 def _smallest_mean(settings: Mapping[str, Any], metric: str) -> float:
@@ -234,8 +237,10 @@ def _generator_cpu(e: _Evidence) -> Check:
     if not busy:
         return _check("generator CPU", "warn", "the load generator's processor time was not measured")
     share, visit = max(busy, key=lambda pair: pair[0])
-    peak = f", {visit.generator_cpu_peak:.0%} at its peak" if visit.generator_cpu_peak is not None else ""
-    detail = f"{_of(visit)}: the busiest process used {share:.0%} of a core{peak}"
+    peak = (
+        f", {percent(visit.generator_cpu_peak)} at its peak" if visit.generator_cpu_peak is not None else ""
+    )
+    detail = f"{_of(visit)}: the busiest process used {percent(share)} of a core{peak}"
     return _check("generator CPU", _graded(share, CPU_WARN, CPU_INVALID), detail)
 
 
@@ -248,7 +253,7 @@ def _server_cpu(e: _Evidence) -> Check:
     if not busy:
         return _check("server CPU", "warn", "the simulator's processor time was not measured")
     share, visit = max(busy, key=lambda pair: pair[0])
-    detail = f"{_of(visit)}: the simulator used {share:.0%} of a core per process"
+    detail = f"{_of(visit)}: the simulator used {percent(share)} of a core per process"
     return _check("server CPU", _graded(share, CPU_WARN, CPU_INVALID), detail)
 
 
@@ -259,7 +264,3 @@ def _workers_lost(e: _Evidence) -> Check:
         detail = f"{_of(visit)}: {visit.workers_lost} of {visit.workers_expected} workers were lost"
         return _check("workers", "invalid", detail)
     return _check("workers", "pass", "no worker was lost")
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.3g} ms" if abs(seconds) < 1 else f"{seconds:.3g} s"

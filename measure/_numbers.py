@@ -1,0 +1,39 @@
+"""Numbers for people: three significant digits, no exponents, units where they help."""
+
+import math
+
+UNKNOWN = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``0.0312``, ``4.50``, ``1,240``; whole numbers keep all their digits; a dash for None."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, int):
+        return f"{value:,}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    if rounded == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
+
+
+def in_seconds(value: float | None) -> str:
+    """``2.50 s``, or ``31.2 ms`` below a second."""
+    if value is None:
+        return UNKNOWN
+    return f"{number(value)} s" if abs(value) >= 1 or value == 0 else f"{number(value * 1000)} ms"
+
+
+def percent(value: float | None, sign: bool = False) -> str:
+    """A share as ``4.2 %``; with ``sign`` always a plus or minus."""
+    if value is None:
+        return UNKNOWN
+    hundredfold = value * 100
+    decimals = 0 if abs(hundredfold) >= 10 or hundredfold == 0 else 1 if abs(hundredfold) >= 1 else 2
+    return f"{hundredfold:{'+' if sign else ''},.{decimals}f} %"
+
+
+def half_width(interval: list[float] | None) -> float | None:
+    """Half the length of an interval."""
+    return None if interval is None else (interval[1] - interval[0]) / 2
