@@ -59,6 +59,7 @@ class Current:
     workers: list[str]
     started_at: float
     waiting_for: set[str]
+    first_job: int  # where its rows begin in the record
     lost: set[str] = field(default_factory=set)
     summaries: list[dict[str, Any]] = field(default_factory=list)
     submitted: int = 0
@@ -194,7 +195,8 @@ class Conductor:
 
     def _give_orders(self, plan: PlannedVisit) -> None:
         workers = {node: count for node, count in sorted(self._workers().items()) if count}
-        self.current = Current(plan, list(workers), time.monotonic() + LEAD_S, set(workers))
+        first_job = len(self.record.jobs) if self.record else 0
+        self.current = Current(plan, list(workers), time.monotonic() + LEAD_S, set(workers), first_job)
         first = 0
         for node, count in workers.items():
             orders = Orders(
@@ -241,6 +243,7 @@ class Conductor:
         if current is None or self.record is None:
             return
         workload, plan = self._scenario.workload, current.plan
+        jobs = self.record.jobs[current.first_job :]
         ended = [float(s["ended_at_s"]) for s in current.summaries]
         self.record.visits.append(
             Visit(
@@ -248,7 +251,7 @@ class Conductor:
                 repeat=plan.repeat,
                 index=plan.index,
                 duration_s=max(ended, default=time.monotonic() - current.started_at),
-                submit_window_s=workload.duration,
+                submit_window_s=workload.duration or max((job.planned_at_s for job in jobs), default=0.0),
                 lanes=workload.lanes,
                 planned_jobs=self._planned_jobs(plan.repeat),
                 workers_expected=len(current.workers),

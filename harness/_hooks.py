@@ -54,8 +54,7 @@ def install(events: Events, options: Options) -> None:
 
 
 def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
-    group = parser.add_argument_group("Backoff harness")
-    add: Callable[..., Any] = group.add_argument  # Locust adds the keyword include_in_web_ui
+    add: Callable[..., Any] = parser.add_argument  # Locust adds the keyword include_in_web_ui
     hidden = {"include_in_web_ui": False}
     add(
         "--scenario",

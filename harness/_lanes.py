@@ -26,7 +26,7 @@ from scenarios import Scenario, closed_key, planned, think_time
 from server import uniform
 
 FLUSH_INTERVAL_S = 0.5
-CPU_INTERVAL_S = 1.0
+CPU_INTERVAL_S = 0.9  # no peak is taken over less than this
 CONNECTIONS_PER_LANE = 1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
 
 Send = Callable[[str, dict[str, Any]], None]
@@ -63,6 +63,8 @@ class Share:
         for lane in self.orders.lanes:
             self.unmanned.put(lane)
         self.unfinished = len(self.orders.lanes)
+        self.drained = Event()
+        self.ended_at = 0.0
         self.in_flight = Group()
         self.stopped = False
         self.cpu = CpuMeter()
@@ -81,6 +83,9 @@ class Share:
                 self._closed_loop(client, lane)
         finally:
             self.unfinished -= 1
+            if not self.unfinished:
+                self.ended_at = self.now()
+                self.drained.set()
 
     def _open_loop(self, client: VideoTranslationClient, lane: int) -> None:
         mine = Group()
@@ -176,7 +181,7 @@ class Share:
         """What the conductor must know beside the rows, once every job of this share has ended."""
         return {
             "visit": self.orders.visit,
-            "ended_at_s": self.now(),
+            "ended_at_s": self.ended_at,
             "failed_submissions": self.failed_submissions,
             "cpu_mean": self.cpu.mean(),
             "cpu_peak": self.cpu.peak,
@@ -242,9 +247,11 @@ class CpuMeter:
         return time.monotonic(), times.user + times.system
 
     def sample(self) -> None:
-        """Close the current interval; call about once a second."""
+        """Close the current interval once it is long enough for a share of it to mean something."""
         now = self._read()
-        self.peak = max(self.peak, (now[1] - self._last[1]) / max(now[0] - self._last[0], 1e-9))
+        if now[0] - self._last[0] < CPU_INTERVAL_S:
+            return
+        self.peak = max(self.peak, (now[1] - self._last[1]) / (now[0] - self._last[0]))
         self._last = now
 
     def mean(self) -> float:
@@ -277,14 +284,9 @@ class LoadGenerator:
         gevent.spawn(self._report, self._share)
 
     def _report(self, share: Share) -> None:
-        sampled = 0.0
-        while share.unfinished and self._share is share:
-            gevent.sleep(FLUSH_INTERVAL_S)
+        while self._share is share and not share.drained.wait(FLUSH_INTERVAL_S):
             self._flush(share)
-            sampled += FLUSH_INTERVAL_S
-            if sampled >= CPU_INTERVAL_S:
-                share.cpu.sample()
-                sampled = 0.0
+            share.cpu.sample()
         if self._share is share:
             self._finish(share)
 
@@ -303,4 +305,5 @@ class LoadGenerator:
         if (share := self._share) is not None:
             share.stopped = True
             share.in_flight.kill()
+            share.ended_at = share.now()
             self._finish(share)
