@@ -33,7 +33,8 @@ def describe(scenario: Scenario) -> list[str]:
 def _jobs(scenario: Scenario) -> str:
     job = scenario.job
     slots = "" if job.slots is None else f", {job.slots} at a time"
-    return f"{job.duration.describe()}; {job.error_rate:.3g} of them fail{slots}"
+    failing = f"; {job.error_rate:.3g} of them fail" if job.error_rate else ""
+    return f"{job.duration.describe()}{failing}{slots}"
 
 
 def _service(scenario: Scenario) -> Iterator[str]:
@@ -45,7 +46,7 @@ def _service(scenario: Scenario) -> Iterator[str]:
         yield f"at most {service.rate_limit.rate:g} status requests/s (bursts of {service.rate_limit.burst})"
     if service.capacity is not None:
         workers, busy = service.capacity.workers, service.capacity.service_time.describe()
-        yield f"{workers} workers, each request taking one for {busy}"
+        yield f"{workers} {'worker' if workers == 1 else 'workers'}, each request taking one for {busy}"
     for outage in service.outages:
         span = f"{describe_seconds(outage.length)} from {describe_seconds(outage.start)} on"
         yield f"outage with {outage.status} for {span}"
@@ -90,7 +91,7 @@ def _total(scenario: Scenario, estimates: dict[str, Estimate]) -> str:
     if not all(figures.all_jobs for figures in estimates.values()):
         return f"{visits} visits; too many jobs to say how long"
     return (
-        f"{visits} visits, about {describe_seconds(round(seconds))} and {polls:,.0f} polls in all, "
+        f"{visits} visits, about {seconds:.0f} s and {polls:,.0f} polls in all, "
         "not counting failed reads, hints and queues"
     )
 
