@@ -1,0 +1,69 @@
+"""The planned submissions of an open workload as arrays, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from scenarios import Scenario, closed_key
+from server import uniforms
+from virtual._draws import Floats, Integers
+
+BLOCK = 2**17
+"""Jobs per block: enough work for one task of a pool of processes, and a bounded amount of memory."""
+
+
+class Block(NamedTuple):
+    """Consecutive planned submissions: what ``scenarios.planned`` yields, column by column."""
+
+    keys: Integers
+    lanes: Integers
+    times: Floats
+
+    def cut(self, size: int) -> Block:
+        """The first ``size`` of them."""
+        return Block(self.keys[:size], self.lanes[:size], self.times[:size])
+
+
+def plan_blocks(scenario: Scenario, repeat: int, size: int = BLOCK) -> Iterator[Block]:
+    """Yield the plan of a repeat in blocks of at most ``size`` jobs, none of them empty."""
+    workload = scenario.workload
+    first = closed_key(repeat, 0, 0, workload.lanes)
+    drawn = _Draws(scenario.seed, first, size)
+    times = workload.arrivals.times(drawn)  # type: ignore[union-attr] # open arrivals only, as the caller knows
+    start = 0
+    while True:
+        wanted = size if workload.jobs is None else min(size, workload.jobs - start)
+        index = np.arange(start, start + wanted, dtype=np.int64)
+        at = np.fromiter(islice(times, wanted), dtype=np.float64)
+        block = Block(first + index[: at.size], index[: at.size] % workload.lanes, at)
+        if workload.duration is not None:  # times never decrease
+            block = block.cut(int(np.searchsorted(at, workload.duration, side="left")))
+        if block.keys.size:
+            yield block
+        if block.keys.size < size:
+            return
+        start += size
+
+
+class _Draws:
+    """The arrival draw of each job in turn, made by the block: one at a time they would take longest of all."""
+
+    def __init__(self, seed: int, first_key: int, size: int) -> None:
+        self._seed = seed
+        self._next_key = first_key
+        self._size = size
+        self._ready: Iterator[float] = iter(())
+
+    def __call__(self, index: int) -> float:
+        """The draw of job ``index``; jobs must be asked for one after another."""
+        del index
+        for u in self._ready:
+            return u
+        keys = np.arange(self._next_key, self._next_key + self._size, dtype=np.int64)
+        self._next_key += self._size
+        self._ready = iter(uniforms(self._seed, "arrival", keys).tolist())
+        return next(self._ready)

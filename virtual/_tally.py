@@ -1,0 +1,185 @@
+"""Counting polls without keeping them: per second, in the busiest second, and by reply time.
+
+Poll times are counted in bins of 1/128 s. A power of two keeps the bin of a time exact, so that the counts per
+second made of them are exact too. The busiest second is sought among the windows that begin at a bin, which
+may miss what a window in between would hold: the peak is exact to 1/128 s of where the window begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from virtual._draws import Floats, Integers
+
+BINS_PER_SECOND: Final = 128
+_BIN_SHIFT: Final = 7
+_BUFFER: Final = 2**17  # times held back before they are counted: 1 MB, which stays in cache
+_MICROSECONDS: Final = 1e6
+
+LONGEST_VISIT_S: Final = 366 * 86_400.0
+"""A visit may last a year: the counts per second are kept for all of it."""
+
+
+class VisitTooLong(ValueError):
+    """A poll would be sent after more than a year of virtual time; the message says what to change."""
+
+
+@dataclass(frozen=True, eq=False)
+class PollCounts:
+    """Polls of some jobs: how many in each bin that has any (both sorted by bin), and how they were answered.
+
+    ``latency_us`` and ``latency_counts`` do the same for reply times, in whole microseconds.
+    """
+
+    bins: Integers
+    counts: Integers
+    latency_us: Integers
+    latency_counts: Integers
+    responses: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """How many polls there are."""
+        return int(self.counts.sum())
+
+
+class PollCounter:
+    """Counts polls as they come, in any order, in memory that does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._times = np.empty(_BUFFER)
+        self._held = 0
+        self._bins = self._counts = np.empty(0, dtype=np.int64)
+        self._latency = self._latency_counts = np.empty(0, dtype=np.int64)
+        self.responses: dict[str, int] = {}
+
+    def sent(self, times: Floats) -> None:
+        """Count polls sent at these times."""
+        start = 0
+        while start < times.size:
+            taken = min(times.size - start, _BUFFER - self._held)
+            self._times[self._held : self._held + taken] = times[start : start + taken]
+            self._held += taken
+            start += taken
+            if self._held == _BUFFER:
+                self._count()
+
+    def answered(self, response: str, number: int) -> None:
+        """Count polls that got this response."""
+        if number:
+            self.responses[response] = self.responses.get(response, 0) + number
+
+    def latencies(self, seconds: Floats, repeats: int = 1) -> None:
+        """Count reply times, each ``repeats`` times."""
+        values, counts = _occurrences(np.rint(seconds * _MICROSECONDS).astype(np.int64))
+        self._latency, self._latency_counts = _merged(
+            [(self._latency, self._latency_counts), (values, counts * repeats)]
+        )
+
+    def _count(self) -> None:
+        times = self._times[: self._held]
+        self._held = 0
+        if times.size == 0:
+            return
+        if not times.max() < LONGEST_VISIT_S:
+            raise VisitTooLong(
+                f"a poll would be sent {times.max():.3g} s after the start of the visit, beyond a year of virtual "
+                "time; give the setting a maximum or a deadline, or let fewer jobs arrive at a higher rate"
+            )
+        times *= BINS_PER_SECOND
+        self._bins, self._counts = _merged([(self._bins, self._counts), _occurrences(times.astype(np.int64))])
+
+    def take(self) -> PollCounts:
+        """Return what was counted."""
+        self._count()
+        return PollCounts(self._bins, self._counts, self._latency, self._latency_counts, dict(self.responses))
+
+
+class VisitCounter:
+    """Puts the polls of a visit's parts together: per second, the busiest second, reply times.
+
+    Parts come in order of their first job, so the time before that job is finished with and forgotten:
+    memory holds what is under way, and one number per second of the visit.
+    """
+
+    def __init__(self) -> None:
+        self._bins = self._counts = np.empty(0, dtype=np.int64)
+        self._latency = self._latency_counts = np.empty(0, dtype=np.int64)
+        self._per_second = np.zeros(0, dtype=np.int64)
+        self.responses: dict[str, int] = {}
+        self._peak = 0
+
+    def add(self, part: PollCounts, finished_before: float) -> None:
+        """Add a part; no later part has a poll before the time ``finished_before``."""
+        if part.bins.size:
+            seconds = part.bins >> _BIN_SHIFT
+            missing = int(seconds[-1]) + 1 - self._per_second.size
+            if missing > 0:
+                room = max(missing, self._per_second.size // 2)
+                self._per_second = np.concatenate([self._per_second, np.zeros(room, dtype=np.int64)])
+            np.add.at(self._per_second, seconds, part.counts)
+        for response, number in part.responses.items():
+            self.responses[response] = self.responses.get(response, 0) + number
+        self._latency, self._latency_counts = _merged(
+            [(self._latency, self._latency_counts), (part.latency_us, part.latency_counts)]
+        )
+        self._bins, self._counts = _merged([(self._bins, self._counts), (part.bins, part.counts)])
+        self._settle(int(min(finished_before, LONGEST_VISIT_S)) * BINS_PER_SECOND)
+
+    def _settle(self, limit: int) -> None:
+        """Look at every window that ends by bin ``limit``, and forget the bins where those began."""
+        first_open = int(np.searchsorted(self._bins, limit - BINS_PER_SECOND, side="right"))
+        if first_open == 0:
+            return
+        # A fullest window can be moved right until it begins at a bin with polls, so only those need a look.
+        starts = self._bins[:first_open]
+        ends = np.searchsorted(self._bins, starts + BINS_PER_SECOND, side="left")
+        below = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._counts)])
+        self._peak = max(self._peak, int((below[ends] - below[:first_open]).max()))
+        self._bins, self._counts = self._bins[first_open:], self._counts[first_open:]
+
+    def per_second(self) -> Integers:
+        """Polls sent in each second of the visit, up to the last that has any."""
+        used = np.flatnonzero(self._per_second)
+        return self._per_second[: int(used[-1]) + 1] if used.size else self._per_second[:0]
+
+    def peak(self) -> int:
+        """The largest number of polls in one second that begins at a multiple of 1/128 s; ends the count."""
+        self._settle(int(LONGEST_VISIT_S) * BINS_PER_SECOND + 2 * BINS_PER_SECOND)
+        return self._peak
+
+    def latencies(self) -> tuple[Floats, Integers]:
+        """The different reply times in seconds, to the microsecond, and how often each occurred."""
+        return self._latency / _MICROSECONDS, self._latency_counts
+
+
+def _occurrences(values: Integers) -> tuple[Integers, Integers]:
+    """The different values in order, and how often each occurs."""
+    if values.size == 0:
+        return values, values
+    low, high = int(values.min()), int(values.max())
+    if high - low > 8 * values.size:  # spread thinly: sorting beats counting into mostly empty places
+        different, counts = np.unique(values, return_counts=True)
+        return different, counts.astype(np.int64)
+    counts = np.bincount(values - low)
+    different = np.flatnonzero(counts)
+    return different + low, counts[different]
+
+
+def _merged(parts: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:
+    """Add up counts that are given by value: the different values in order, and their sums."""
+    filled = [part for part in parts if part[0].size]
+    if len(filled) == 1:
+        return filled[0]
+    if not filled:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    values = np.concatenate([part[0] for part in filled])
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+    sums = np.add.reduceat(np.concatenate([part[1] for part in filled])[order], starts)
+    return values[starts], sums
