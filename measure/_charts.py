@@ -9,7 +9,7 @@ import numpy as np
 
 from measure._intervals import Floats
 from measure._metrics import job_order, job_values
-from measure._numbers import in_seconds
+from measure._numbers import in_seconds, number
 from measure._rows import PollAggregate, Run
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; shapes and dashes say the same again.
@@ -56,7 +56,8 @@ def _load_versus_lag(results: Mapping[str, Any], styles: Mapping[str, Look]) -> 
         polls, lag = figures["polls_per_job"], figures["detection_lag_s"]
         if polls["mean"] is None or lag["mean"] is None:
             continue
-        points.append((polls["mean"], lag["mean"]))
+        spans = (polls["ci95"] or [polls["mean"]], lag["ci95"] or [lag["mean"]])
+        points += zip(*(each * (2 // len(each)) for each in spans), strict=True)
         look = styles[name]
         traces.append(
             {
@@ -113,11 +114,20 @@ def _error(figures: Mapping[str, Any], look: Look) -> dict[str, Any]:
 def _axis(title: str, values: Sequence[float]) -> dict[str, Any]:
     positive = [value for value in values if value > 0]
     # Beyond a factor of ten a linear axis crowds the small ones together.
-    if positive and len(positive) == len(values) and max(positive) / min(positive) > 10:
-        low, high = math.log10(min(positive) / 1.6), math.log10(max(positive) * 1.6)
-        # Plotly's own minor labels (2, 5) fit from one to three decades.
-        return {"title": {"text": title}, "type": "log", "dtick": "D2", "range": [low, high]}
-    return {"title": {"text": title}, "rangemode": "tozero"}
+    if not positive or len(positive) < len(values) or max(positive) / min(positive) <= 10:
+        return {"title": {"text": title}, "rangemode": "tozero"}
+    low, high = math.log10(min(positive) / 1.3), math.log10(max(positive) * 1.3)
+    # Plotly would label the twos and fives of a decade without their zeros.
+    steps = (1, 2, 5) if high - low <= 3.5 else (1,)
+    decades = range(math.floor(low), math.ceil(high))
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return {
+        "title": {"text": title},
+        "type": "log",
+        "range": [low, high],
+        "tickvals": ticks,
+        "ticktext": [number(tick, 1) for tick in ticks],
+    }
 
 
 def _load_over_time(run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ SHAPES = {
 }
 DASH_PATTERNS = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
 
+GRAVITY = ("invalid", "warn", "pass")
+
 
 def render_report(results: Mapping[str, Any], run: Run) -> str:
     """The report as one HTML page without outside references; the same input gives the same text."""
@@ -39,6 +41,7 @@ def render_report(results: Mapping[str, Any], run: Run) -> str:
         r=results,
         jobs=sum(figures["jobs"]["submitted"] for figures in results["settings"].values()),
         trust=worst_status(results["trust"]),
+        trust_by_gravity=sorted(results["trust"], key=lambda check: GRAVITY.index(check["status"])),
         limits=any(figures["limit"] for figures in results["settings"].values()),
         repeats=len({visit.repeat for visit in run.visits}),
         comparison=_comparison(results),
