@@ -60,7 +60,7 @@ def test_a_job_may_take_no_time() -> None:
 
 def test_progress_stays_below_one_where_the_clock_is_too_coarse() -> None:
     """Where the remaining time is lost in rounding, a pending job still shows less than 1."""
-    almost = Ticket(0, 0.0, 1.0, 1e16, "completed")
+    almost = Ticket(0, 0.0, 3.0, 1e16, "completed")
     reply = board().poll(1e16 - 2.0, almost, 1)
     assert reply.job == JobView("pending", 0.999, None)
 
