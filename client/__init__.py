@@ -31,7 +31,6 @@ from client._presets import PRESETS
 from client._retry_after import parse_retry_after
 
 __all__ = [
-    "PRESETS",
     "Backoff",
     "ClientError",
     "DeadlineExceeded",
@@ -42,6 +41,7 @@ __all__ = [
     "HintPolicy",
     "IllegalEvent",
     "JobFailed",
+    "PRESETS",
     "Poller",
     "PollingError",
     "PollingPolicy",

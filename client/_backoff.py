@@ -117,9 +117,8 @@ class Backoff:
         put(self, "increment", None if increment is None else seconds("increment", increment, zero=True))
         put(self, "maximum", None if maximum is None else seconds("maximum", maximum))
         put(self, "jitter", jitter)
-        put(
-            self, "delays", tuple(seconds(f"delays[{i}]", delay, zero=True) for i, delay in enumerate(delays))
-        )
+        checked = (seconds(f"delays[{i}]", delay, zero=True) for i, delay in enumerate(delays))
+        put(self, "delays", tuple(checked))
         self._check_together()
 
     def _check_together(self) -> None:

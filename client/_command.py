@@ -154,4 +154,5 @@ def as_json(result: Result, attempts: Sequence[Attempt]) -> str:
     ]
     fields = asdict(result)
     del fields["started_at"], fields["detected_at"]  # they are on a clock that only this process knows
-    return json.dumps({**fields, "elapsed_s": result.elapsed, "polls": polls}, indent=2)
+    fields |= {"elapsed_s": result.elapsed, "finished_ago_s": fields.pop("finished_ago"), "polls": polls}
+    return json.dumps(fields, indent=2)

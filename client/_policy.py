@@ -118,22 +118,18 @@ class PollingPolicy:
         put(self, "cadence", cadence)
         put(self, "first_poll", first_poll)
         put(self, "deadline", None if deadline is None else seconds("deadline", deadline))
-        put(
-            self,
-            "max_attempts",
-            None if max_attempts is None else whole("max_attempts", max_attempts, at_least=1),
-        )
+        attempts = None if max_attempts is None else whole("max_attempts", max_attempts, at_least=1)
+        put(self, "max_attempts", attempts)
         put(self, "request_timeout", seconds("request_timeout", request_timeout))
         put(self, "last_poll_timeout", seconds("last_poll_timeout", last_poll_timeout))
         put(self, "errors", errors)
         put(self, "hints", hints)
 
     def describe(self) -> str:
-        """Return the setting as one line of English; what is left at its default beyond the deadline is not
-        said.
+        """Return the setting as one line of English.
 
-        "exponential: 0.5 s doubling to at most 10 s, full jitter, first poll after the first delay, deadline
-        60 s"
+        For example "constant: every 1 s, no jitter, first poll after the first delay, deadline 60 s". What is
+        left at its default is not said, except for the first poll and the deadline.
         """
         usual = PollingPolicy(self.cadence)
         parts = [

@@ -45,6 +45,7 @@ poll at once. The job's end beats the timeout whenever it arrives.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -242,7 +243,8 @@ class Poller:
         """Compute the next wait, lengthen it by the hint, and clamp it to the edge."""
         self._draws += 1
         u = self._uniform(self._draws)
-        self._until = self._now + self._policy.hints.lengthen(waits.next(u), hint, u)
+        wait = self._policy.hints.lengthen(waits.next(u), hint, u)
+        self._until = min(self._now + wait, sys.float_info.max)  # even "for ever" twice over is a time
         if self._until > self._edge - _ROUNDING:
             self._until = max(self._now, self._edge)
         return self._issue(Wait(self._until))

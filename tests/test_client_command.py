@@ -1,0 +1,220 @@
+"""`python -m client`: options, lines, JSON and exit codes, with the network and the clock replaced."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from test_client_blocking import BUSY, COMPLETED, ERROR, PENDING, Clock, Reply, Session, refused
+
+from client import PRESETS, Backoff
+from client import __main__ as command
+from client._command import parse
+from client.blocking import VideoTranslationClient
+
+ROOT = Path(__file__).resolve().parent.parent
+STEADY = ["--curve", "constant", "--initial", "1", "--jitter", "none"]
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command against a script of replies."""
+
+    def runner(*argv: str, script: list[Reply | Exception]) -> int:
+        clock = Clock()
+        replaced: dict[str, Any] = {
+            "session": Session(clock, *script, latency=0.25),
+            "clock": clock,
+            "sleep": clock.sleep,
+        }
+        monkeypatch.setattr(
+            command, "VideoTranslationClient", functools.partial(VideoTranslationClient, **replaced)
+        )
+        return command.main(argv)
+
+    return runner
+
+
+def test_it_prints_each_attempt_and_the_final_status(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Number, time since the start, status or failure, next wait; then the outcome; exit code 0."""
+    assert (
+        run(
+            *STEADY, "--job", "j", script=[PENDING, Reply(503, {"title": "Busy"}, Retry_After="2"), COMPLETED]
+        )
+        == 0
+    )
+    first, *attempts, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("polling job j at http://127.0.0.1:5000; constant: every 1 s, no jitter")
+    assert attempts[0] == "poll 1 at 1.00 s: pending; next in 1.00 s"
+    assert attempts[1].startswith("poll 2 at 2.25 s: http 503 (Busy), retry after 2 s; next in ")
+    assert attempts[2].endswith(": completed")
+    assert last.startswith("completed (3 polls in ")
+    assert last.endswith(" 1 pending, 1 failed; the job had ended 0.25 s before)")
+
+
+@pytest.mark.parametrize(
+    ("argv", "script", "code", "outcome"),
+    [
+        ([], [COMPLETED], 0, "completed"),
+        ([], [ERROR], 1, "error"),
+        (["--deadline", "1"], [PENDING], 3, "timeout: the deadline of 1 s passed"),
+        (["--max-attempts", "1"], [PENDING], 4, "gave_up: 1 poll answered 'pending'"),
+        ([], [Reply(404, {"detail": "no such job"})] * 9, 4, "gave_up: "),
+        ([], [BUSY] * 9, 4, "gave_up: 5 failed reads in a row"),
+    ],
+)
+def test_the_exit_code_tells_the_outcome(
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    argv: list[str],
+    script: list[Reply | Exception],
+    code: int,
+    outcome: str,
+) -> None:
+    """0 completed, 1 the job's error, 3 time, 4 a budget; the last line begins with the outcome."""
+    assert run(*STEADY, *argv, script=script) == code
+    assert capsys.readouterr().out.splitlines()[-1].startswith(outcome)
+
+
+def test_submit_submits_and_polls_that_job(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """--submit --key N posts the key; the polling time starts at the reply."""
+    script = [Reply(202, {"id": "new"}), COMPLETED]
+    assert run(*STEADY, "--submit", "--key", "3", "--json", script=script) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["job_id"], report["polls"][0]["sent_at_s"]) == ("new", 1.0)
+
+
+def test_json_is_one_object_and_nothing_else(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json prints the result and its polls, in seconds since the start, and no lines."""
+    assert run(*STEADY, "--json", script=[PENDING, BUSY, COMPLETED]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["outcome"], report["attempts"], report["wasted"], report["failures"]) == (
+        "completed",
+        3,
+        1,
+        1,
+    )
+    assert [poll["status_code"] for poll in report["polls"]] == [200, 503, 200]
+    assert report["polls"][1]["sent_at_s"] == 2.25
+    assert report["elapsed_s"] >= 2.75
+    assert report["finished_ago_s"] == 0.25
+
+
+def test_an_unreachable_server_is_named_with_the_remedy(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first refused connection says how to start the simulator, once; in the end it is exit code 4."""
+    assert run(*STEADY, script=[refused()] * 5) == 4
+    captured = capsys.readouterr()
+    assert captured.err.count("Start it with: python -m server") == 1
+    assert "nothing answers at http://127.0.0.1:5000" in captured.err
+    assert "Connection refused" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("reply", "remedy"), [(refused(), True), (Reply(503, {"detail": "come back"}), False)]
+)
+def test_a_submission_that_fails_is_told_without_a_traceback(
+    run: Run, capsys: pytest.CaptureFixture[str], reply: Reply | Exception, remedy: bool
+) -> None:
+    """Exit code 4 with the server's words, and the remedy only when nobody answered."""
+    assert run("--submit", script=[reply]) == 4
+    error = capsys.readouterr().err
+    assert "the job was not accepted" in error
+    assert ("python -m server" in error) is remedy
+
+
+def test_ctrl_c_ends_with_one_line_and_130(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback for a user who has waited long enough."""
+
+    def interrupt(_clock: Clock, _seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Clock, "sleep", interrupt)
+    assert run(*STEADY, script=[]) == 130
+    assert capsys.readouterr().err == "python -m client: interrupted\n"
+
+
+def test_an_address_that_requests_refuses_is_bad_usage(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """What passes our own check and not theirs is exit code 2, not a traceback."""
+    assert run("--url", "http://exa mple", script=[requests.exceptions.InvalidURL("no such host name")]) == 2
+    assert "--url http://exa mple: no such host name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--url", "localhost:5000"], "base_url='localhost:5000' cannot be used"),
+        (["--initial", "-1"], "initial=-1.0 cannot be used"),
+        (["--deadline", "0"], "deadline=0.0 cannot be used"),
+        (["--max-attempts", "0"], "max_attempts=0 cannot be used"),
+        (["--curve", "constant", "--multiplier", "3"], "the constant curve ignores it"),
+        (["--curve", "schedule"], "give at least one delay"),
+        (["--curve", "schedule", "--delays", "1,two"], "'1,two' cannot be used"),
+        (["--preset", "google-api-core-lro", "--first-poll", "immediately"], "--first-poll cannot be used"),
+        (["--preset", "nobody"], "invalid choice: 'nobody'"),
+        (["--key", "3"], "--key goes with --submit"),
+        (["--job", "j", "--submit"], "not allowed with"),
+        (["--deadline", "3", "--no-deadline"], "not allowed with"),
+    ],
+)
+def test_bad_usage_is_exit_code_2_with_the_reason(
+    capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    """Options that make no sense are refused before anything is sent."""
+    with pytest.raises(SystemExit) as refusal:
+        command.main(argv)
+    assert refusal.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_defaults_end_within_a_minute() -> None:
+    """Without options: exponential from 0.5 s to 10 s, full jitter, a deadline of 60 s."""
+    _, policy = parse([])
+    assert policy.cadence == Backoff("exponential", 0.5, multiplier=2, maximum=10, jitter="full")
+    assert policy.deadline == 60
+
+
+def test_options_shape_the_policy() -> None:
+    """Each option reaches its field; a long first delay lifts the default cap; limits go on top of a preset."""
+    _, policy = parse(
+        ["--curve", "linear", "--initial", "20", "--increment", "0", "--first-poll", "immediately"]
+    )
+    assert policy.cadence == Backoff("linear", 20, increment=0, maximum=20, jitter="full")
+    assert policy.first_poll == "immediately"
+    _, policy = parse(["--curve", "schedule", "--delays", "1,2.5", "--jitter", "none", "--no-deadline"])
+    assert (policy.cadence, policy.deadline) == (Backoff("schedule", delays=[1, 2.5]), None)
+    _, policy = parse(["--preset", "google-api-core-lro", "--deadline", "5", "--max-attempts", "7"])
+    assert policy.cadence == PRESETS["google-api-core-lro"].cadence
+    assert (policy.deadline, policy.max_attempts, policy.first_poll) == (5, 7, "immediately")
+
+
+def test_a_reader_that_leaves_early_costs_no_traceback() -> None:
+    """`python -m client | head -1` ends quietly: a closed pipe is no error of ours."""
+    argv = [
+        sys.executable,
+        "-m",
+        "client",
+        "--url",
+        "http://127.0.0.1:9",
+        "--initial",
+        "0.01",
+        "--max-attempts",
+        "1",
+    ]
+    with subprocess.Popen(
+        argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 141
