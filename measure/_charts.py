@@ -49,9 +49,9 @@ def charts(results: Mapping[str, Any], run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _load_versus_lag(results: Mapping[str, Any], styles: Mapping[str, Look]) -> dict[str, Any]:
-    traces = []
+    traces: list[dict[str, Any]] = []
     curve = sorted((point["polls"], point["lag_s"]) for point in results["limit_curve"])
-    points = []
+    points: list[tuple[float, float]] = []
     for name, figures in results["settings"].items():
         polls, lag = figures["polls_per_job"], figures["detection_lag_s"]
         if polls["mean"] is None or lag["mean"] is None:

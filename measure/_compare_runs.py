@@ -37,13 +37,17 @@ class RunComparison:
         """0: the same or better; 1: worse."""
         return 1 if self.worse else 0
 
-    def table(self, width: int | None = None, *, colour: bool = False) -> str:
+    def render(self, width: int | None = None, *, colour: bool = False) -> str:
         """The comparison as text, as :func:`render_table` does."""
         verdict = f"Worse: {', '.join(self.worse)}." if self.worse else "Nothing is worse."
         return render_comparison(self.rows, self.note, width, colour=colour) + verdict + "\n"
 
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON-ready data: ``{note, worse, comparison}``."""
+        return {"note": self.note, "worse": self.worse, "comparison": self.rows}
 
-def compare_runs(paths: Sequence[str | Path], *, allow_untrusted: bool = False) -> RunComparison:
+
+def compare_runs(*paths: str | Path, allow_untrusted: bool = False) -> RunComparison:
     """Compare the settings of one run with its baseline, or the same settings across runs.
 
     Each path is a run's folder or a file in it. Of several runs the first is the reference, and anything that

@@ -26,12 +26,12 @@ def in_seconds(value: float | None) -> str:
 
 
 def percent(value: float | None, sign: bool = False) -> str:
-    """A share as ``4.2 %``; with ``sign`` always a plus or minus."""
+    """A share as ``4.2 %``; with ``sign`` a plus before an increase."""
     if value is None:
         return UNKNOWN
     hundredfold = value * 100
     decimals = 0 if abs(hundredfold) >= 10 or hundredfold == 0 else 1 if abs(hundredfold) >= 1 else 2
-    return f"{hundredfold:{'+' if sign else ''},.{decimals}f} %"
+    return f"{hundredfold:{'+' if sign and value else ''},.{decimals}f} %"
 
 
 def half_width(interval: list[float] | None) -> float | None:

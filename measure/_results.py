@@ -37,7 +37,8 @@ def analyse(run: Run, limits: Limits | None = None) -> dict[str, Any]:
     info = run.info
     found = job_order(run.jobs)
     jobs = {name: found.get(name, job_frame([])) for name in info.settings}
-    baseline = info.baseline or next(iter(info.settings), None)
+    # A run of some settings only may lack the scenario's baseline.
+    baseline = info.baseline if info.baseline in info.settings else next(iter(info.settings), None)
     settings = {}
     for name, description in info.settings.items():
         visits = [visit for visit in run.visits if visit.setting == name]

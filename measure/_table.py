@@ -19,6 +19,7 @@ METRIC_HEADINGS = {
     "completion_latency_s": "latency",
     "lost_share": "lost jobs",
 }
+LEGEND = "less is better; ≈ not distinguishable at 95 %, all comparisons together"
 VERDICTS = {"better": "better", "worse": "worse", "indistinguishable": "≈"}
 STYLES = {"better": "green", "worse": "red", "pass": "green", "warn": "yellow", "invalid": "bold red"}
 
@@ -43,7 +44,7 @@ def render_table(results: Mapping[str, Any], width: int | None = None, *, colour
     console.print()
     if results["comparison"]:
         console.print(_comparison(results["comparison"], f"Against {results['baseline']}"))
-        console.print()
+        console.print(Text(LEGEND + "\n"))
     console.print(_trust_line(results["trust"]))
     for check in results["trust"]:
         if check["status"] != "pass":
@@ -64,6 +65,7 @@ def render_comparison(
     console.print(Text(note))
     console.print()
     console.print(_comparison(rows))
+    console.print(Text(LEGEND + "\n"))
     return _tidy(text)
 
 
@@ -104,7 +106,7 @@ def _measurements(results: Mapping[str, Any]) -> Table:
 def _comparison(rows: Sequence[Mapping[str, Any]], title: str = "") -> Table:
     """One line per setting, one column per metric: the relative difference and its verdict."""
     metrics = [name for name in METRIC_HEADINGS if any(row["metric"] == name for row in rows)]
-    table = _grid(title, "less is better; ≈ not distinguishable at 95 %, all comparisons together")
+    table = _grid(title)
     table.add_column("setting", overflow="fold")
     for metric in metrics:
         table.add_column(METRIC_HEADINGS[metric], justify="right", no_wrap=True)
@@ -159,7 +161,7 @@ def _tidy(text: StringIO) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _grid(title: str = "", caption: str = "") -> Table:
+def _grid(title: str = "") -> Table:
     return Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -169,6 +171,4 @@ def _grid(title: str = "", caption: str = "") -> Table:
         title=Text(title) if title else None,
         title_justify="left",
         title_style="bold",
-        caption=Text(caption) if caption else None,
-        caption_justify="left",
     )
