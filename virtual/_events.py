@@ -1,14 +1,14 @@
 """The event engine: the shipped client and the shipped service, joined by a heap of events.
 
-One event is a request being sent, in the order ``(time, priority, sequence)``: submissions go before polls of
-the same instant, and otherwise whoever was planned first. One event per poll is enough, because the board knows
-a reply when the request arrives, and a reply touches nobody but its own client: what the client will do on
-hearing it can be settled at once. Times on the wire are constants, so requests reach the board in the order
-in which they were sent.
+One event is a request being sent, in the order ``(time, priority, sequence)``: submissions go before polls
+of the same instant, and otherwise whoever was planned first. One event per poll is enough, because the board
+knows a reply when the request arrives, and a reply touches nobody but its own client: what the client will do
+on hearing it can be settled at once. Times on the wire are constants, so requests reach the board in the
+order in which they were sent.
 
 Time conventions are those of a live run: the visit begins at 0, a submission is sent at its planned time, and
-polling starts when its reply arrives. A reply that comes later than ``Send.timeout`` is a transport failure at
-that moment, though the service has counted the poll.
+polling starts when its reply arrives. A reply that comes later than ``Send.timeout`` is a transport failure
+at that moment, though the service has counted the poll.
 """
 
 from __future__ import annotations
@@ -215,6 +215,20 @@ class EventVisit:
         )
 
 
+def run_events(
+    scenario: Scenario,
+    setting: str,
+    repeat: int,
+    overhead: Overhead,
+    *,
+    on_poll: OnPoll | None = None,
+    on_progress: OnProgress | None = None,
+) -> Part:
+    """Simulate one visit event by event; see EventVisit."""
+    visit = EventVisit(scenario, setting, repeat, overhead, on_poll=on_poll, on_progress=on_progress)
+    return visit.run()
+
+
 class _Rows:
     """Finished jobs, column by column: a row object each would take ten times the memory."""
 
@@ -245,11 +259,29 @@ class _Rows:
 
     def columns(self, simulation: Simulation) -> JobColumns:
         """The columns in order of the keys, which is the order of planned submission."""
-        keys = np.array(self._whole["key"], dtype=np.int64)
-        order = np.argsort(keys)
-        whole: dict[str, Integers] = {name: np.array(v, np.int64)[order] for name, v in self._whole.items()}
-        real: dict[str, Floats] = {name: np.array(v, np.float64)[order] for name, v in self._real.items()}
-        return JobColumns(**whole, **real, duration=durations(simulation, whole["key"]))
+        order = np.argsort(np.array(self._whole["key"]))
+
+        def whole(name: str) -> Integers:
+            return np.array(self._whole[name], dtype=np.int64)[order]
+
+        def real(name: str) -> Floats:
+            return np.array(self._real[name])[order]
+
+        keys = whole("key")
+        return JobColumns(
+            key=keys,
+            lane=whole("lane"),
+            planned_at=real("planned_at"),
+            sent_at=real("sent_at"),
+            submitted_at=real("submitted_at"),
+            duration=durations(simulation, keys),
+            detected_at=real("detected_at"),
+            lag=real("lag"),
+            outcome=whole("outcome"),
+            polls=whole("polls"),
+            wasted=whole("wasted"),
+            ended_at=real("ended_at"),
+        )
 
 
 def durations(simulation: Simulation, keys: Integers) -> Floats:

@@ -11,7 +11,7 @@ from virtual._draws import Floats, Integers
 
 
 class ArrayLaw:
-    """The waits of one backoff law for many jobs at once. Ceilings are the client's own, computed once each."""
+    """One backoff law for many jobs at once. The ceilings are the client's own, computed once each."""
 
     def __init__(self, backoff: Backoff) -> None:
         self._backoff = backoff

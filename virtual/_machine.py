@@ -1,8 +1,8 @@
 """The client's machine and the service's, for many independent jobs at once.
 
 One pass of the loop is one poll of every job that is still under way: the job's state is an entry in a few
-arrays, and jobs that have ended are dropped from them. It does what ``client.Poller`` and ``server.Board`` do,
-operation by operation, so that times agree to the last bit; the tests hold the engines against each other.
+arrays, and jobs that have ended are dropped from them. It does what ``client.Poller`` and ``server.Board``
+do, operation by operation, so that times agree to the last bit; tests hold the engines against each other.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ EDGE_ROUNDING: Final = 1e-6  # the Poller's: a wait that would end this close to
 class Active:
     """Jobs under way, each waiting for its next poll: parallel arrays.
 
-    ``index`` is the job's place in the columns, ``now`` when its client last heard, ``until`` when its wait ends,
-    ``attempts`` the polls sent. The subjects are the keyed draws' (see ``virtual._draws``).
+    ``index`` is the job's place in the columns, ``now`` when its client last heard, ``until`` when its wait
+    ends, ``attempts`` the polls sent. The last three are the subjects of its draws (see ``virtual._draws``).
     """
 
     index: Integers
@@ -123,7 +123,7 @@ class Service:
 
 
 class Machine:
-    """Polls jobs to their end, writing what becomes of them into ``jobs`` and their polls into ``counter``."""
+    """Polls jobs to their end, writing what becomes of them to ``jobs`` and their polls to ``counter``."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class Machine:
     def close(self) -> None:
         """Hand what was counted here to the counter."""
         for latency_s, polls in self._even_latency.items():
-            self.counter.latencies(np.array([latency_s]), repeats=polls)
+            self.counter.same_latency(latency_s, polls)
         for code in np.flatnonzero(self._responses):
             response = "transport_error" if code == TRANSPORT else str(code)
             self.counter.answered(response, int(self._responses[code]))

@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 class Overhead:
     """Constant seconds that a live run loses on the way, beside the simulated delays; all zero by default.
 
-    request_s: from sending a request until the service has it. reply_s: from the reply's leaving until the client
-    has read it. wake_s: from the moment for which a request was planned until it is sent.
+    request_s: from sending a request until the service has it.
+    reply_s: from the reply's leaving until the client has read it.
+    wake_s: from the moment for which a request was planned until it is sent.
 
     Raises ValueError for a negative or unbounded number.
     """

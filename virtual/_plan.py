@@ -50,7 +50,7 @@ def plan_blocks(scenario: Scenario, repeat: int, size: int = BLOCK) -> Iterator[
 
 
 class _Draws:
-    """The arrival draw of each job in turn, made by the block: one at a time they would take longest of all."""
+    """The arrival draw of each job in turn, made by the block: one at a time they would cost most."""
 
     def __init__(self, seed: int, first_key: int, size: int) -> None:
         self._seed = seed

@@ -1,4 +1,4 @@
-"""What one stretch of virtual time leaves behind: jobs as columns, polls as counts. Both engines make these."""
+"""What a stretch of virtual time leaves behind: jobs as columns, polls as counts. Both engines make these."""
 
 from __future__ import annotations
 

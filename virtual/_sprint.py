@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual._draws import UNIT, Floats, Integers, Words, draw_words, subjects
+from virtual._draws import UNIT, Floats, Integers, draw_words, subjects
 from virtual._machine import Active, Machine
 
 CHUNK: Final = 2**14
@@ -99,7 +99,7 @@ class Sprint:
         return leavers
 
     def _plan_next(self, wait: int, size: int) -> float:
-        """Plan everybody's next poll, after the cadence's wait of this number (0: at once); return the ceiling."""
+        """Plan everybody's next poll, after this wait of the cadence (0: at once); return its ceiling."""
         now, until = self._now.array[:size], self._until.array[:size]
         if wait == 0:
             until[:] = now
@@ -150,9 +150,7 @@ class Sprint:
             each.keep(places, size)
         return int(places.size)
 
-    def _leave(
-        self, which: Integers, polls: int, index: Integers, keys: Integers, started: Floats
-    ) -> Active:
+    def _leave(self, which: Integers, polls: int, index: Integers, keys: Integers, started: Floats) -> Active:
         """The state of these jobs as the Machine takes it over."""
         places = self._places.array[which]
         jobs = self._machine.begin(

@@ -1,15 +1,15 @@
 """Counting polls without keeping them: per second, in the busiest second, and by reply time.
 
-Poll times are counted in bins of 1/128 s. A power of two keeps the bin of a time exact, so that the counts per
-second made of them are exact too. The busiest second is sought among the windows that begin at a bin, which
-may miss what a window in between would hold: the peak is exact to 1/128 s of where the window begins.
+Poll times are counted in bins of 1/128 s. A power of two keeps the bin of a time exact, so that the counts
+per second made of them are exact too. The busiest second is sought among the windows that begin with a bin;
+one that begins in between might hold a few polls more, at most those of the 1/128 s that follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,9 @@ BINS_PER_SECOND: Final = 128
 _BIN_SHIFT: Final = 7
 _BUFFER: Final = 2**17  # times held back before they are counted: 1 MB, which stays in cache
 _MICROSECONDS: Final = 1e6
+
+_Counted: TypeAlias = tuple[Integers, Integers]  # different values in order, and how often each occurs
+_NOTHING: Final[_Counted] = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 LONGEST_VISIT_S: Final = 366 * 86_400.0
 """A visit may last a year: the counts per second are kept for all of it."""
@@ -47,56 +50,76 @@ class PollCounts:
         return int(self.counts.sum())
 
 
+class _Held:
+    """Values held back until there are enough to count them together."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(_BUFFER)
+        self._size = 0
+
+    def add(self, values: Floats) -> Iterator[Floats]:
+        """Take these values in; yield what is held whenever it is enough."""
+        start = 0
+        while start < values.size:
+            taken = min(values.size - start, _BUFFER - self._size)
+            self._values[self._size : self._size + taken] = values[start : start + taken]
+            self._size += taken
+            start += taken
+            if self._size == _BUFFER:
+                yield self.rest()
+
+    def rest(self) -> Floats:
+        """Return what is held, and hold it no longer; it may be changed until more is added."""
+        size, self._size = self._size, 0
+        return self._values[:size]
+
+
 class PollCounter:
     """Counts polls as they come, in any order, in memory that does not grow with their number."""
 
     def __init__(self) -> None:
-        self._times = np.empty(_BUFFER)
-        self._held = 0
-        self._bins = self._counts = np.empty(0, dtype=np.int64)
-        self._latency = self._latency_counts = np.empty(0, dtype=np.int64)
+        self._times, self._latencies = _Held(), _Held()
+        self._bins = self._latency = _NOTHING
         self.responses: dict[str, int] = {}
 
     def sent(self, times: Floats) -> None:
         """Count polls sent at these times."""
-        start = 0
-        while start < times.size:
-            taken = min(times.size - start, _BUFFER - self._held)
-            self._times[self._held : self._held + taken] = times[start : start + taken]
-            self._held += taken
-            start += taken
-            if self._held == _BUFFER:
-                self._count()
+        for held in self._times.add(times):
+            self._count_times(held)
+
+    def latencies(self, seconds: Floats) -> None:
+        """Count these reply times."""
+        for held in self._latencies.add(seconds):
+            self._count_latencies(held)
+
+    def same_latency(self, seconds: float, number: int) -> None:
+        """Count that many polls, all with this reply time."""
+        value = np.array([round(seconds * _MICROSECONDS)])
+        self._latency = _merged([self._latency, (value, np.array([number]))])
 
     def answered(self, response: str, number: int) -> None:
         """Count polls that got this response."""
-        if number:
-            self.responses[response] = self.responses.get(response, 0) + number
-
-    def latencies(self, seconds: Floats, repeats: int = 1) -> None:
-        """Count reply times, each ``repeats`` times."""
-        values, counts = _occurrences(np.rint(seconds * _MICROSECONDS).astype(np.int64))
-        self._latency, self._latency_counts = _merged(
-            [(self._latency, self._latency_counts), (values, counts * repeats)]
-        )
-
-    def _count(self) -> None:
-        times = self._times[: self._held]
-        self._held = 0
-        if times.size == 0:
-            return
-        if not times.max() < LONGEST_VISIT_S:
-            raise VisitTooLong(
-                f"a poll would be sent {times.max():.3g} s after the start of the visit, beyond a year of virtual "
-                "time; give the setting a maximum or a deadline, or let fewer jobs arrive at a higher rate"
-            )
-        times *= BINS_PER_SECOND
-        self._bins, self._counts = _merged([(self._bins, self._counts), _occurrences(times.astype(np.int64))])
+        self.responses[response] = self.responses.get(response, 0) + number
 
     def take(self) -> PollCounts:
         """Return what was counted."""
-        self._count()
-        return PollCounts(self._bins, self._counts, self._latency, self._latency_counts, dict(self.responses))
+        self._count_times(self._times.rest())
+        self._count_latencies(self._latencies.rest())
+        return PollCounts(*self._bins, *self._latency, dict(self.responses))
+
+    def _count_times(self, times: Floats) -> None:
+        latest = float(times.max(initial=0.0))
+        if not latest < LONGEST_VISIT_S:
+            raise VisitTooLong(
+                f"a poll would be sent {latest:.3g} s after the start of the visit, beyond a year of virtual "
+                "time; give the setting a maximum or a deadline, or let jobs arrive at a higher rate"
+            )
+        times *= BINS_PER_SECOND
+        self._bins = _merged([self._bins, _occurrences(times.astype(np.int64))])
+
+    def _count_latencies(self, seconds: Floats) -> None:
+        seconds *= _MICROSECONDS
+        self._latency = _merged([self._latency, _occurrences(np.rint(seconds).astype(np.int64))])
 
 
 class VisitCounter:
@@ -107,8 +130,7 @@ class VisitCounter:
     """
 
     def __init__(self) -> None:
-        self._bins = self._counts = np.empty(0, dtype=np.int64)
-        self._latency = self._latency_counts = np.empty(0, dtype=np.int64)
+        self._open = self._latency = _NOTHING
         self._per_second = np.zeros(0, dtype=np.int64)
         self.responses: dict[str, int] = {}
         self._peak = 0
@@ -124,23 +146,22 @@ class VisitCounter:
             np.add.at(self._per_second, seconds, part.counts)
         for response, number in part.responses.items():
             self.responses[response] = self.responses.get(response, 0) + number
-        self._latency, self._latency_counts = _merged(
-            [(self._latency, self._latency_counts), (part.latency_us, part.latency_counts)]
-        )
-        self._bins, self._counts = _merged([(self._bins, self._counts), (part.bins, part.counts)])
+        self._latency = _merged([self._latency, (part.latency_us, part.latency_counts)])
+        self._open = _merged([self._open, (part.bins, part.counts)])
         self._settle(int(min(finished_before, LONGEST_VISIT_S)) * BINS_PER_SECOND)
 
     def _settle(self, limit: int) -> None:
         """Look at every window that ends by bin ``limit``, and forget the bins where those began."""
-        first_open = int(np.searchsorted(self._bins, limit - BINS_PER_SECOND, side="right"))
+        bins, counts = self._open
+        first_open = int(np.searchsorted(bins, limit - BINS_PER_SECOND, side="right"))
         if first_open == 0:
             return
         # A fullest window can be moved right until it begins at a bin with polls, so only those need a look.
-        starts = self._bins[:first_open]
-        ends = np.searchsorted(self._bins, starts + BINS_PER_SECOND, side="left")
-        below = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self._counts)])
+        starts = bins[:first_open]
+        ends = np.searchsorted(bins, starts + BINS_PER_SECOND, side="left")
+        below = np.concatenate([[0], np.cumsum(counts)])
         self._peak = max(self._peak, int((below[ends] - below[:first_open]).max()))
-        self._bins, self._counts = self._bins[first_open:], self._counts[first_open:]
+        self._open = bins[first_open:], counts[first_open:]
 
     def per_second(self) -> Integers:
         """Polls sent in each second of the visit, up to the last that has any."""
@@ -154,29 +175,30 @@ class VisitCounter:
 
     def latencies(self) -> tuple[Floats, Integers]:
         """The different reply times in seconds, to the microsecond, and how often each occurred."""
-        return self._latency / _MICROSECONDS, self._latency_counts
+        values, counts = self._latency
+        return values / _MICROSECONDS, counts
 
 
-def _occurrences(values: Integers) -> tuple[Integers, Integers]:
-    """The different values in order, and how often each occurs."""
+def _occurrences(values: Integers) -> _Counted:
+    """How often each value occurs."""
     if values.size == 0:
-        return values, values
+        return _NOTHING
     low, high = int(values.min()), int(values.max())
     if high - low > 8 * values.size:  # spread thinly: sorting beats counting into mostly empty places
-        different, counts = np.unique(values, return_counts=True)
-        return different, counts.astype(np.int64)
+        different, often = np.unique(values, return_counts=True)
+        return different, often.astype(np.int64)
     counts = np.bincount(values - low)
     different = np.flatnonzero(counts)
     return different + low, counts[different]
 
 
-def _merged(parts: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:
-    """Add up counts that are given by value: the different values in order, and their sums."""
+def _merged(parts: Iterable[_Counted]) -> _Counted:
+    """The sums of such counts."""
     filled = [part for part in parts if part[0].size]
+    if not filled:
+        return _NOTHING
     if len(filled) == 1:
         return filled[0]
-    if not filled:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     values = np.concatenate([part[0] for part in filled])
     order = np.argsort(values, kind="stable")
     values = values[order]

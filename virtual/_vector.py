@@ -2,8 +2,8 @@
 
 A job that shares nothing with others (no slots, no rate limit, no capacity, nobody waiting for its end before
 submitting the next) has a course that depends on its own keyed draws and on the time alone. Faults, delays,
-outages, hints, deadlines and budgets are of that kind, so they are all done here, exactly: the polls are those
-of the event engine, job by job.
+outages, hints, deadlines and budgets are of that kind, so they are all done here, exactly: the polls are
+those of the event engine, job by job.
 """
 
 from __future__ import annotations
