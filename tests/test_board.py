@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server import Board, Counters, JobView, Reply, Simulation, Ticket, uniform
@@ -73,6 +73,7 @@ def test_a_failed_job_says_error() -> None:
     assert service.poll(4.0, ticket, 2).job == JobView("error", 1.0, 0.0)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 2**63), st.floats(0, 1))
 def test_a_job_fails_by_its_own_draw(key: int, rate: float) -> None:
     """Job ``key`` fails exactly if its draw on the stream "outcome" is below the error rate."""
@@ -183,6 +184,7 @@ ARRIVALS = st.lists(st.integers(0, 64), min_size=1, max_size=40).map(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ARRIVALS, st.integers(1, 5))
 def test_slots_agree_with_a_queue_worked_out_by_hand(arrivals: list[float], slots: int) -> None:
     """Every job finishes when a plain simulation of the queue says so."""
@@ -214,6 +216,7 @@ def test_capacity_is_a_first_come_first_served_queue_before_the_delay() -> None:
     assert service.counters().busy_seconds == 4.0
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ARRIVALS, st.integers(1, 5))
 def test_capacity_agrees_with_a_queue_worked_out_by_hand(arrivals: list[float], workers: int) -> None:
     """Every reply leaves when a plain simulation of the queue says so; service times go by attempt."""
@@ -250,6 +253,7 @@ FAULTS = [
 ]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 2**63), st.integers(1, 1000))
 def test_one_draw_picks_the_fault(key: int, attempt: int) -> None:
     """The draw of (key, attempt) on the stream "fault" is compared with the rates' running sums."""
@@ -356,6 +360,7 @@ def test_requests_at_exactly_the_permitted_rate_all_pass() -> None:
     assert {service.poll(n * 0.1, ticket, 1).status_code for n in range(1, 5000)} == {200}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     ARRIVALS,
     st.integers(1, 5),
@@ -389,6 +394,7 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.permutations([(key, attempt) for key in range(4) for attempt in range(1, 4)]))
 def test_replies_do_not_depend_on_the_order_of_requests(order: list[tuple[int, int]]) -> None:
     """Each (key, attempt) has its own delay and fault, whatever else the board was asked before."""
@@ -402,6 +408,7 @@ def test_replies_do_not_depend_on_the_order_of_requests(order: list[tuple[int, i
     assert ask(order) == ask(sorted(order))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.permutations(range(8)))
 def test_jobs_do_not_depend_on_the_order_of_submission(order: list[int]) -> None:
     """Without a slot limit, a key has the same duration, outcome and delay in any order of submission."""
@@ -431,6 +438,7 @@ def test_the_seed_decides() -> None:
 # --- counters and reset ---------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.sampled_from(["submit", "poll", "unknown"]), st.integers(0, 3)), max_size=60))
 def test_counters_reconcile(calls: list[tuple[str, int]]) -> None:
     """Every submission and every status request is counted, and the replies sum to the polls."""
