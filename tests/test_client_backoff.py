@@ -8,6 +8,7 @@ import sys
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_a_linear_curve_grows_by_its_initial_delay_unless_told_otherwise() -> No
     ],
 )
 def test_the_worked_table_of_the_documentation_holds(jitter: str, u: float, expected: list[float]) -> None:
-    """The delays printed in the module and in docs/client.md are those that the code computes."""
+    """The delays of the module's table are those that the code computes."""
     backoff = Backoff("exponential", 0.5, multiplier=2, maximum=10, jitter=jitter)  # type: ignore[arg-type] # parametrised
     assert delays(backoff, 7, u) == expected
 
@@ -264,3 +265,15 @@ def test_a_delay_outside_the_law_is_refused(attempt: int, u: float) -> None:
 def test_a_law_describes_itself(backoff: Backoff, english: str) -> None:
     """Reports quote the law in English."""
     assert backoff.describe() == english
+
+
+def test_the_table_of_the_documentation_is_the_tested_one() -> None:
+    """docs/client.md prints the very numbers that the law gives, row by row."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / "client.md").read_text()
+    table = text.split("| attempt |")[1].split("\n\n")[0].splitlines()[2:]
+    for row in table:
+        name, *cells = [cell.strip() for cell in row.strip("|").split("|")]
+        jitter, _, u = name.partition(", u = ")
+        backoff = Backoff("exponential", 0.5, multiplier=2, maximum=10, jitter=jitter)  # type: ignore[arg-type] # a cell
+        assert delays(backoff, 7, float(u or 0)) == [float(cell) for cell in cells]
+    assert len(table) == 4

@@ -184,7 +184,7 @@ def test_the_defaults_end_within_a_minute() -> None:
 
 
 def test_options_shape_the_policy() -> None:
-    """Each option reaches its field; a long first delay lifts the default cap; limits go on top of a preset."""
+    """Each option reaches its field; a long first delay lifts the default cap; limits top a preset."""
     _, policy = parse(
         ["--curve", "linear", "--initial", "20", "--increment", "0", "--first-poll", "immediately"]
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,17 @@ def test_digits_are_seconds(value: str, seconds: float) -> None:
 def test_a_date_in_each_of_the_three_forms_is_the_time_left(value: str) -> None:
     """A date a minute ahead is 60 seconds, in the preferred form and in the two obsolete ones."""
     assert parse_retry_after(value, now_epoch=NOW) == 60
+
+
+def test_a_date_is_in_utc_wherever_the_client_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The asctime form names no zone; it is UTC all the same, not the client's local time."""
+    monkeypatch.setenv("TZ", "XYZ+5")
+    time.tzset()
+    try:
+        assert parse_retry_after("Sun Nov  6 08:50:37 1994", now_epoch=NOW) == 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_date_is_measured_from_the_replys_own_date() -> None:
