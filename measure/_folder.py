@@ -178,9 +178,7 @@ def _read_csv(path: Path, row: type[JobRow] | type[PollRow]) -> pd.DataFrame:
     # Only an empty field is "unknown", and only in a column of numbers: a setting may be called "NA".
     unknown = {name: [""] for name, kind in types.items() if kind == "float64"}
     try:
-        frame = pd.read_csv(
-            path, dtype=types, keep_default_na=False, na_values=unknown, float_precision="round_trip"
-        )
+        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=unknown)
         return typed_frame(frame, row)
     except OSError as error:
         raise RunUnusable(f"{path}: {error.strerror or error}") from error

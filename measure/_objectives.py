@@ -13,6 +13,8 @@ from measure._numbers import percent
 LOST_SHARE_ALLOWED = 0.01  # Up to here an average over the other jobs still speaks for the setting.
 COLUMNS = {"lag": "detection_lag_s", "latency": "completion_latency_s"}
 
+QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "max": 1.0}
+
 
 def judge_objectives(
     objectives: Mapping[str, float], jobs: pd.DataFrame, metrics: Mapping[str, Any]
@@ -29,9 +31,9 @@ def judge_objectives(
 def _judge(name: str, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, Any]) -> dict[str, Any]:
     kind, _, statistic = name.partition("_")
     lost = metrics["lost_jobs"]["share"]
-    if kind in COLUMNS and statistic != "mean":
+    if kind in COLUMNS and statistic in QUANTILES:
         ordered = _with_lost_jobs(jobs, COLUMNS[kind])
-        p = 1.0 if statistic == "max" else int(statistic.removeprefix("p")) / 100
+        p = QUANTILES[statistic]
         if p < 1 and not supports(p, ordered.size):
             note = f"{ordered.size} jobs are too few to judge {statistic}; {needed(p)} are needed"
             return _judged(limit, None, None, note)

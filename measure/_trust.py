@@ -27,6 +27,9 @@ CENSORED_WARN, CENSORED_INVALID = 0.01, 0.05
 MISSED_INVALID = 0.01
 # Learning of an end before it happened is impossible; clocks read in two processes may differ this much.
 CLOCK_NOISE_S = 0.005
+# Neighbouring batches that correlate by more than three standard errors (1/sqrt(batches)) are no accident.
+DRIFT_WARN = 3.0
+RESOLUTION_S = 1e-6  # Of the records; differences below it are rounding.
 
 
 @dataclass(frozen=True)
@@ -182,13 +185,15 @@ def _steady_conditions(e: _Evidence) -> Check:
         values = job_values(jobs, "detection_lag_s")
         values = values[~np.isnan(values)]
         means = batch_means(values)
-        if not FEWEST_BATCHES <= means.size < values.size or np.ptp(means) == 0:
+        if not FEWEST_BATCHES <= means.size < values.size or np.ptp(means) < RESOLUTION_S:
             continue
+        off = means - means.mean()
+        correlation = float((off[:-1] * off[1:]).sum() / (off**2).sum())
         # In units of the standard error that this correlation has among independent batches.
-        score = float(np.corrcoef(means[:-1], means[1:])[0, 1] * np.sqrt(means.size))
+        score = correlation * float(np.sqrt(means.size))
         if score > worst:
             worst, where = score, name
-    if worst > 3:
+    if worst > DRIFT_WARN:
         detail = f"{where}: detection lag drifts along the run, so the intervals of its mean are too short"
         return _check("steady conditions", "warn", f"{detail} ({worst:.1f} standard errors)")
     return _check("steady conditions", "pass", "no drift of the detection lag along the run")

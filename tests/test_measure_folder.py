@@ -1,0 +1,162 @@
+"""A run's folder: raw records first, whole files or none, and readable again."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+import pytest
+from measure_records import info_of, job, polls_of, visits_of
+
+from measure import RunFolder, RunFolderError, RunUnusable, load_run, poll_aggregates
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+JOBS = [job("a", key) for key in range(3)] + [job("b", key, outcome="timeout") for key in range(3)]
+
+
+def written(root: Path) -> Path:
+    """A folder with a small run in it."""
+    folder = RunFolder.create(root, "sample", NOW)
+    folder.write(info_of(JOBS), visits_of(JOBS), JOBS, polls_of(JOBS))
+    return folder.path
+
+
+def test_folders_are_named_by_scenario_and_utc_time(tmp_path: Path) -> None:
+    """The name is the scenario and the time in UTC, whatever zone the clock is in."""
+    there = NOW.astimezone(timezone(timedelta(hours=9)))
+    assert RunFolder.create(tmp_path / "new", "sample", there).path.name == "sample-20260102T030405Z"
+
+
+def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
+    """Two runs in one second get folders of their own."""
+    names = [RunFolder.create(tmp_path, "sample", NOW).path.name for _ in range(3)]
+    stem = "sample-20260102T030405Z"
+    assert names == [stem, f"{stem}-2", f"{stem}-3"]
+
+
+def test_a_time_without_zone_or_a_path_for_a_name_is_refused(tmp_path: Path) -> None:
+    """Names that would leave the folder, and times that could be anywhere, are errors."""
+    with pytest.raises(ValueError, match="time zone"):
+        RunFolder.create(tmp_path, "sample", NOW.replace(tzinfo=None))
+    with pytest.raises(ValueError, match="cannot name a folder"):
+        RunFolder.create(tmp_path, "../sample", NOW)
+
+
+def test_an_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
+    """What cannot be written is an OSError that names the path, in one line."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="file is not a folder") as told:
+        RunFolder.create(tmp_path / "file", "sample", NOW)
+    assert isinstance(told.value, OSError)
+    assert "\n" not in str(told.value)
+    folder = RunFolder.create(tmp_path, "sample", NOW)
+    folder.path.rmdir()
+    with pytest.raises(RunFolderError, match=r"cannot write .*scenario.yaml: No such file"):
+        folder.write(info_of(JOBS), visits_of(JOBS), JOBS, polls_of(JOBS))
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    """Info, visits, jobs and polls survive the disk."""
+    run = load_run(written(tmp_path))
+    assert run.info == info_of(JOBS)
+    assert list(run.visits) == visits_of(JOBS)
+    assert run.jobs["key"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert run.jobs["detection_lag_s"].isna().tolist() == [False] * 3 + [True] * 3
+    assert [each.per_second.tolist() for each in run.polls] == [
+        each.per_second.tolist() for each in poll_aggregates(polls_of(JOBS))
+    ]
+
+
+def test_no_temporary_file_stays(tmp_path: Path) -> None:
+    """Only the raw files are in the folder."""
+    assert sorted(file.name for file in written(tmp_path).iterdir()) == [
+        "jobs.csv", "polls.csv", "run.json", "scenario.yaml",
+    ]  # fmt: skip
+
+
+def test_jobs_csv_is_plain(tmp_path: Path) -> None:
+    """The table has the contract's header, and unknown fields are empty."""
+    lines = (written(tmp_path) / "jobs.csv").read_text().splitlines()
+    assert lines[0] == (
+        "setting,repeat,key,lane,planned_at_s,submitted_at_s,finished_at_s,detected_at_s,duration_s,outcome,"
+        "polls,wasted_polls,detection_lag_s,completion_latency_s,sent_at_s"
+    )
+    assert lines[1] == "a,0,0,0,0.0,0.0,2.0,2.5,2.0,completed,3,2,0.5,2.5,0.0"
+    assert lines[4] == "b,0,0,0,0.0,0.0,2.0,,2.0,timeout,3,3,,,0.0"
+
+
+@pytest.mark.parametrize("name", ["NA", "nan", "null", "None", "1", "007", "1e3"])
+def test_a_setting_may_look_like_a_number_or_a_gap(tmp_path: Path, name: str) -> None:
+    """Names are text, whatever a CSV reader would like to make of them."""
+    jobs = [job(name)]
+    folder = RunFolder.create(tmp_path, "sample", NOW)
+    folder.write(info_of(jobs), visits_of(jobs), jobs, polls_of(jobs))
+    run = load_run(folder.path)
+    assert run.jobs["setting"].tolist() == [name]
+    assert run.polls[0].setting == name
+
+
+def test_frames_aggregates_and_frozen_mappings_can_be_written(tmp_path: Path) -> None:
+    """A virtual run gives its jobs as a frame and its polls reduced."""
+    folder = RunFolder.create(tmp_path, "sample", NOW)
+    frame = pd.DataFrame(JOBS)[["key", *[name for name in JOBS[0]._fields if name != "key"]]]
+    info = info_of(JOBS, objectives=MappingProxyType({"lag_p95": 2.0}), engine="virtual")
+    folder.write(info, visits_of(JOBS), frame, poll_aggregates(polls_of(JOBS)))
+    run = load_run(folder.path)
+    assert list(run.jobs.columns) == list(JOBS[0]._fields)
+    assert run.info.objectives == {"lag_p95": 2.0}
+    expected = poll_aggregates(polls_of(JOBS))
+    assert [each.lateness for each in run.polls] == [each.lateness for each in expected]
+    assert [each.latency_s.tolist() for each in run.polls] == [each.latency_s.tolist() for each in expected]
+    assert [each.per_second.tolist() for each in run.polls] == [each.per_second.tolist() for each in expected]
+
+
+def test_a_file_of_the_run_leads_to_its_folder(tmp_path: Path) -> None:
+    """The path of jobs.csv stands for the run it belongs to."""
+    assert load_run(written(tmp_path) / "jobs.csv").info.seed == 42
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("run.json", "{", "run.json: not JSON"),
+        ("run.json", "{}", "run.json: not a run's record"),
+        ("run.json", "[]", "run.json: not a run's record"),
+        ("run.json", json.dumps({"format": 99}), "format 99 was written by another version"),
+        ("jobs.csv", "", "jobs.csv: No columns"),
+        ("jobs.csv", "setting,repeat\na,0\n", "jobs.csv: missing columns key, lane"),
+        ("jobs.csv", "setting,repeat\na,x\n", "jobs.csv: .*'x'"),
+        ("polls.csv", "setting\na\n", "polls.csv: missing columns"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path: Path, file: str, text: str, message: str) -> None:
+    """What cannot be read is one line that names the file and the fault."""
+    folder = written(tmp_path)
+    (folder / file).write_text(text)
+    with pytest.raises(RunUnusable, match=message) as told:
+        load_run(folder)
+    assert "\n" not in str(told.value)
+
+
+def test_wrong_outcomes_and_doubled_jobs_are_refused(tmp_path: Path) -> None:
+    """A row must have one of the five outcomes, and a job one row."""
+    folder = written(tmp_path)
+    text = (folder / "jobs.csv").read_text()
+    (folder / "jobs.csv").write_text(text.replace("timeout", "vanished", 1))
+    with pytest.raises(RunUnusable, match="unknown outcome 'vanished'"):
+        load_run(folder)
+    (folder / "jobs.csv").write_text(text + text.splitlines()[1] + "\n")
+    with pytest.raises(RunUnusable, match="job 0 of setting 'a', repeat 0, is there twice"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("name", ["jobs.csv", "polls.csv", "scenario.yaml", "run.json"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    """A folder without one of its raw files is unusable, and says which."""
+    folder = written(tmp_path)
+    (folder / name).unlink()
+    with pytest.raises(RunUnusable, match=name):
+        load_run(folder)
+    with pytest.raises(RunUnusable, match="no such run folder"):
+        load_run(tmp_path / "nowhere")

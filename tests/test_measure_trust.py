@@ -1,0 +1,127 @@
+"""The harness confesses: each check passes on a sound run and catches its own fault."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from measure_records import job, polls_of, run_of, statuses, visits_of
+
+from measure import Run, ServerCounts, Visit, analyse
+
+SOUND = [job(name, key) for name in ("a", "b") for key in range(100)]
+LIVE_CHECKS = {
+    "run complete", "jobs conserved", "missed arrivals", "censored jobs", "polls counted alike",
+    "finish times", "steady conditions", "poll lateness", "arrival lateness", "generator CPU", "server CPU", "workers",
+}  # fmt: skip
+REAL_TIME = {"poll lateness", "arrival lateness", "generator CPU", "server CPU", "workers"}
+
+
+def test_a_sound_run_passes_every_check() -> None:
+    """Records that agree leave nothing to confess."""
+    assert statuses(analyse(run_of(SOUND))) == dict.fromkeys(LIVE_CHECKS, "pass")
+
+
+def test_virtual_time_has_no_real_time_checks() -> None:
+    """A simulated run cannot be late and needs no server's count."""
+    visits = [replace(each, server=None, generator_cpu=()) for each in visits_of(SOUND)]
+    found = statuses(analyse(run_of(SOUND, visits=visits, engine="virtual")))
+    assert found == dict.fromkeys(LIVE_CHECKS - REAL_TIME, "pass")
+
+
+def one_visit(**changes: Any) -> Run:
+    """The sound run with its first visit changed."""
+    first, *rest = visits_of(SOUND)
+    return run_of(SOUND, visits=[replace(first, **changes), *rest])
+
+
+def counts(**changes: Any) -> ServerCounts:
+    """The first visit's server counts, changed."""
+    return replace(ServerCounts(100, 300, {}, 5.0, 1.0), **changes)
+
+
+def first_jobs(n: int, **changes: Any) -> Run:
+    """The sound run with its first jobs changed, and everything else in agreement."""
+    return run_of([job(row.setting, row.key, **changes) if i < n else row for i, row in enumerate(SOUND)])
+
+
+def sent_late(seconds: float) -> Run:
+    """The sound run with every job submitted this late."""
+    return run_of([row._replace(sent_at_s=row.planned_at_s + seconds) for row in SOUND])
+
+
+def drifting() -> Run:
+    """A run whose lag grows from job to job."""
+    return run_of([job(row.setting, row.key, lag=0.1 + row.key / 100) for row in SOUND])
+
+
+def late(seconds: float) -> Run:
+    """The sound run with every poll sent this late."""
+    return run_of(SOUND, polls=polls_of(SOUND, late=seconds))
+
+
+def transport_error() -> Run:
+    """One poll of the first visit never reached the server."""
+    rows = polls_of(SOUND)
+    rows[0] = rows[0]._replace(response="transport_error", latency_s=None)
+    first, *rest = visits_of(SOUND)
+    return run_of(SOUND, polls=rows, visits=[replace(first, server=counts(polls=299)), *rest])
+
+
+FAULTS = [
+    ("run complete", "invalid", "interrupted", run_of(SOUND, incomplete="interrupted")),
+    ("run complete", "invalid", "a (repeat 0)", one_visit(complete=False)),
+    ("run complete", "invalid", "never visited: c", run_of(SOUND, settings={"a": "", "b": "", "c": ""})),
+    ("jobs conserved", "invalid", "100 jobs recorded, 101", one_visit(server=counts(submissions=101))),
+    ("jobs conserved", "invalid", "1 visits", run_of([*SOUND, job(repeat=1)], visits=visits_of(SOUND))),
+    ("missed arrivals", "warn", "1 of 101", one_visit(planned_jobs=101)),
+    ("missed arrivals", "invalid", "2 of 102", one_visit(planned_jobs=102)),
+    ("polls counted alike", "invalid", "the server counted 299", one_visit(server=counts(polls=299))),
+    ("polls counted alike", "invalid", "counted 301", one_visit(server=counts(polls=301))),
+    ("polls counted alike", "invalid", "missing", one_visit(server=None)),
+    ("polls counted alike", "invalid", "jobs count 300", run_of(SOUND, polls=polls_of(SOUND)[1:])),
+    ("polls counted alike", "warn", "1 of 300", transport_error()),
+    ("poll lateness", "pass", "4.00 ms (p99)", late(0.004)),
+    ("poll lateness", "warn", "60.0 ms (p99)", late(0.06)),
+    ("poll lateness", "invalid", "500 ms", late(0.26)),
+    ("arrival lateness", "warn", "300 ms", sent_late(0.3)),
+    ("arrival lateness", "invalid", "1.40 s", sent_late(1.4)),
+    ("generator CPU", "warn", "80 %", one_visit(generator_cpu=(0.1, 0.8))),
+    ("generator CPU", "invalid", "95 %", one_visit(generator_cpu=(0.95,))),
+    ("server CPU", "warn", "75 %", one_visit(server=counts(cpu_seconds=75.0))),
+    ("server CPU", "invalid", "95 %", one_visit(server=counts(cpu_seconds=95.0))),
+    ("server CPU", "pass", "48 %", one_visit(server=counts(cpu_seconds=95.0, processes=2))),
+    ("workers", "invalid", "1 of 4", one_visit(workers_expected=4, workers_lost=1)),
+    ("censored jobs", "warn", "2.0 %", first_jobs(2, outcome="censored")),
+    ("censored jobs", "invalid", "6.0 %", first_jobs(6, outcome="censored")),
+    ("finish times", "pass", "no job", first_jobs(1, lag=-0.004)),
+    ("finish times", "invalid", "-20.0 ms", first_jobs(1, lag=-0.02)),
+    ("finish times", "invalid", "1 jobs", first_jobs(1, duration=-0.1)),
+    ("steady conditions", "warn", "standard errors", drifting()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "status", "figure", "run"), FAULTS)
+def test_each_fault_is_caught_with_its_figure(check: str, status: str, figure: str, run: Run) -> None:
+    """One fault in otherwise sound records changes its own check, and the detail holds the figure."""
+    trust = analyse(run)["trust"]
+    (found,) = [each for each in trust if each["check"] == check]
+    assert found["status"] == status
+    assert figure in found["detail"]
+    others = {each["check"]: each["status"] for each in trust if each["check"] != check}
+    assert "invalid" not in others.values()
+
+
+def test_an_invalid_check_withholds_the_recommendation() -> None:
+    """A verdict is refused when the run's own numbers cannot be trusted; a warning does not refuse it."""
+    refused = analyse(one_visit(workers_expected=4, workers_lost=1))["recommendation"]
+    assert refused["setting"] is None
+    assert refused["why"].startswith("withheld: workers:")
+    assert analyse(one_visit(generator_cpu=(0.8,)))["recommendation"]["setting"] is not None
+
+
+def test_a_run_without_jobs_is_invalid() -> None:
+    """Nothing measured is nothing proved."""
+    visit = Visit("a", 0, 0, 1.0, 1.0, 1, server=ServerCounts(0, 0))
+    results = analyse(run_of([], visits=[visit], settings={"a": "x"}))
+    assert statuses(results)["jobs conserved"] == "invalid"
+    assert results["recommendation"]["setting"] is None
