@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -23,28 +23,23 @@ class Block(NamedTuple):
     lanes: Integers
     times: Floats
 
-    def cut(self, size: int) -> Block:
-        """The first ``size`` of them."""
-        return Block(self.keys[:size], self.lanes[:size], self.times[:size])
-
 
 def plan_blocks(scenario: Scenario, repeat: int, size: int = BLOCK) -> Iterator[Block]:
     """Yield the plan of a repeat in blocks of at most ``size`` jobs, none of them empty."""
     workload = scenario.workload
     first = closed_key(repeat, 0, 0, workload.lanes)
-    drawn = _Draws(scenario.seed, first, size)
+    drawn = _Draws(scenario.seed, first)
     times = workload.arrivals.times(drawn)  # type: ignore[union-attr] # open arrivals only, as the caller knows
+    if (end := workload.duration) is not None:
+        times = takewhile(lambda at: at < end, times)
     start = 0
     while True:
         wanted = size if workload.jobs is None else min(size, workload.jobs - start)
         index = np.arange(start, start + wanted, dtype=np.int64)
         at = np.fromiter(islice(times, wanted), dtype=np.float64)
-        block = Block(first + index[: at.size], index[: at.size] % workload.lanes, at)
-        if workload.duration is not None:  # times never decrease
-            block = block.cut(int(np.searchsorted(at, workload.duration, side="left")))
-        if block.keys.size:
-            yield block
-        if block.keys.size < size:
+        if at.size:
+            yield Block(first + index[: at.size], index[: at.size] % workload.lanes, at)
+        if at.size < size:
             return
         start += size
 
@@ -52,10 +47,10 @@ def plan_blocks(scenario: Scenario, repeat: int, size: int = BLOCK) -> Iterator[
 class _Draws:
     """The arrival draw of each job in turn, made by the block: one at a time they would cost most."""
 
-    def __init__(self, seed: int, first_key: int, size: int) -> None:
+    def __init__(self, seed: int, first_key: int) -> None:
         self._seed = seed
         self._next_key = first_key
-        self._size = size
+        self._size = 256  # doubled time and again: a plan may be short
         self._ready: Iterator[float] = iter(())
 
     def __call__(self, index: int) -> float:
@@ -65,5 +60,6 @@ class _Draws:
             return u
         keys = np.arange(self._next_key, self._next_key + self._size, dtype=np.int64)
         self._next_key += self._size
+        self._size = min(2 * self._size, BLOCK)
         self._ready = iter(uniforms(self._seed, "arrival", keys).tolist())
         return next(self._ready)

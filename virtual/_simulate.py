@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
 from virtual._events import run_events
 from virtual._overhead import Overhead
-from virtual._plan import plan_blocks
+from virtual._plan import Block, plan_blocks
 from virtual._records import JobColumns, Part
 from virtual._tally import VisitCounter
 from virtual._vector import obstacle, run_block
@@ -103,12 +103,18 @@ def simulate(
             on_progress(Progress(record.plan.index + 1, len(records), record.plan.setting, rows, sent))
 
     def tasks() -> Iterator[tuple[_Record, _Task]]:
+        blocks: dict[int, list[Block]] = {}
         for record in records:
-            # A pool's processes cannot call back; then the ends of parts must do.
-            inside = partial(notify, record) if executor is None else None
             plan = record.plan
-            for task in _tasks(scenario, plan.setting, plan.repeat, choice, overhead, inside):
-                yield record, task
+            if choice.engine == "vector":
+                if plan.repeat not in blocks:  # the settings of a repeat follow each other and share its plan
+                    blocks = {plan.repeat: list(plan_blocks(scenario, plan.repeat))}
+                for block in blocks[plan.repeat]:
+                    yield record, partial(run_block, scenario, plan.setting, overhead, block)
+            else:
+                # A pool's processes cannot call back; then the ends of visits must do.
+                inside = partial(notify, record) if executor is None else None
+                yield record, _event_task(scenario, plan.setting, plan.repeat, overhead, inside)
 
     for record, part in _results(tasks(), executor):
         record.add(part)
@@ -150,7 +156,13 @@ def simulate_visit(
     """
     choice = _choice(scenario, engine)
     scenario = scenario if jobs is None else _resized(scenario, jobs)
-    tasks = _tasks(scenario, setting, repeat, choice, overhead or Overhead())
+    overhead = overhead or Overhead()
+    tasks: Iterable[_Task]
+    if choice.engine == "vector":
+        blocks = plan_blocks(scenario, repeat)
+        tasks = (partial(run_block, scenario, setting, overhead, block) for block in blocks)
+    else:
+        tasks = [_event_task(scenario, setting, repeat, overhead, None)]
     return (part for _, part in _results(((None, task) for task in tasks), executor))
 
 
@@ -186,20 +198,10 @@ def _resized(scenario: Scenario, jobs: int) -> Scenario:
     return replace(scenario, workload=workload)
 
 
-def _tasks(
-    scenario: Scenario,
-    setting: str,
-    repeat: int,
-    choice: EngineChoice,
-    overhead: Overhead,
-    notify: _Notify | None = None,
-) -> Iterator[_Task]:
-    """The parts of a visit, each as a call that another process can make."""
-    if choice.engine == "event":
-        yield partial(run_events, scenario, setting, repeat, overhead, on_progress=notify)
-    else:
-        for block in plan_blocks(scenario, repeat):
-            yield partial(run_block, scenario, setting, overhead, block)
+def _event_task(
+    scenario: Scenario, setting: str, repeat: int, overhead: Overhead, notify: _Notify | None
+) -> _Task:
+    return partial(run_events, scenario, setting, repeat, overhead, on_progress=notify)
 
 
 def _results(tasks: Iterator[tuple[_Tag, _Task]], executor: Executor | None) -> Iterator[tuple[_Tag, Part]]:

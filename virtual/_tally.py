@@ -19,6 +19,8 @@ BINS_PER_SECOND: Final = 128
 _BIN_SHIFT: Final = 7
 _BUFFER: Final = 2**17  # times held back before they are counted: 1 MB, which stays in cache
 _MICROSECONDS: Final = 1e6
+_THIN: Final = 8  # places per value, from which on values lie thinly
+_MOST_PLACES: Final = 2**22  # 32 MB
 
 _Counted: TypeAlias = tuple[Integers, Integers]  # different values in order, and how often each occurs
 _NOTHING: Final[_Counted] = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -51,9 +53,10 @@ class PollCounts:
 
 
 class _Held:
-    """Values held back until there are enough to count them together."""
+    """Values, scaled by a unit, held back until there are enough to count them together."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: float) -> None:
+        self._unit = unit
         self._values = np.empty(_BUFFER)
         self._size = 0
 
@@ -62,14 +65,15 @@ class _Held:
         start = 0
         while start < values.size:
             taken = min(values.size - start, _BUFFER - self._size)
-            self._values[self._size : self._size + taken] = values[start : start + taken]
+            held = self._values[self._size : self._size + taken]
+            np.multiply(values[start : start + taken], self._unit, out=held)
             self._size += taken
             start += taken
             if self._size == _BUFFER:
                 yield self.rest()
 
     def rest(self) -> Floats:
-        """Return what is held, and hold it no longer; it may be changed until more is added."""
+        """Return what is held, and hold it no longer; it is good until more is added."""
         size, self._size = self._size, 0
         return self._values[:size]
 
@@ -78,8 +82,8 @@ class PollCounter:
     """Counts polls as they come, in any order, in memory that does not grow with their number."""
 
     def __init__(self) -> None:
-        self._times, self._latencies = _Held(), _Held()
-        self._bins = self._latency = _NOTHING
+        self._times, self._latencies = _Held(BINS_PER_SECOND), _Held(_MICROSECONDS)
+        self._bins, self._latency = _Histogram(), _Histogram()
         self.responses: dict[str, int] = {}
 
     def sent(self, times: Floats) -> None:
@@ -94,8 +98,7 @@ class PollCounter:
 
     def same_latency(self, seconds: float, number: int) -> None:
         """Count that many polls, all with this reply time."""
-        value = np.array([round(seconds * _MICROSECONDS)])
-        self._latency = _merged([self._latency, (value, np.array([number]))])
+        self._latency.add_counted((np.array([round(seconds * _MICROSECONDS)]), np.array([number])))
 
     def answered(self, response: str, number: int) -> None:
         """Count polls that got this response."""
@@ -105,21 +108,18 @@ class PollCounter:
         """Return what was counted."""
         self._count_times(self._times.rest())
         self._count_latencies(self._latencies.rest())
-        return PollCounts(*self._bins, *self._latency, dict(self.responses))
+        return PollCounts(*self._bins.counted(), *self._latency.counted(), dict(self.responses))
 
-    def _count_times(self, times: Floats) -> None:
-        latest = float(times.max(initial=0.0))
-        if not latest < LONGEST_VISIT_S:
+    def _count_times(self, bins: Floats) -> None:
+        if not bins.max(initial=0.0) < LONGEST_VISIT_S * BINS_PER_SECOND:
             raise VisitTooLong(
-                f"a poll would be sent {latest:.3g} s after the start of the visit, beyond a year of virtual "
-                "time; give the setting a maximum or a deadline, or let jobs arrive at a higher rate"
+                f"a poll would be sent {bins.max() / BINS_PER_SECOND:.3g} s after the start of the visit, "
+                "beyond a year of virtual time; give the setting a maximum or a deadline, or let jobs arrive faster"
             )
-        times *= BINS_PER_SECOND
-        self._bins = _merged([self._bins, _occurrences(times.astype(np.int64))])
+        self._bins.add(bins.astype(np.int64))
 
-    def _count_latencies(self, seconds: Floats) -> None:
-        seconds *= _MICROSECONDS
-        self._latency = _merged([self._latency, _occurrences(np.rint(seconds).astype(np.int64))])
+    def _count_latencies(self, microseconds: Floats) -> None:
+        self._latency.add(np.rint(microseconds).astype(np.int64))
 
 
 class VisitCounter:
@@ -179,17 +179,46 @@ class VisitCounter:
         return values / _MICROSECONDS, counts
 
 
-def _occurrences(values: Integers) -> _Counted:
-    """How often each value occurs."""
-    if values.size == 0:
-        return _NOTHING
-    low, high = int(values.min()), int(values.max())
-    if high - low > 8 * values.size:  # spread thinly: sorting beats counting into mostly empty places
-        different, often = np.unique(values, return_counts=True)
-        return different, often.astype(np.int64)
-    counts = np.bincount(values - low)
-    different = np.flatnonzero(counts)
-    return different + low, counts[different]
+class _Histogram:
+    """How often each integer occurs: densely kept where they lie close together, as a list elsewhere."""
+
+    def __init__(self) -> None:
+        self._low = 0
+        self._dense = np.zeros(0, dtype=np.int64)
+        self._sparse = _NOTHING
+
+    def add(self, values: Integers) -> None:
+        """Count these."""
+        if values.size == 0:
+            return
+        low, high = int(values.min()), int(values.max())
+        if high - low <= _THIN * values.size and self._reach(low, high):
+            self._dense[low - self._low : high + 1 - self._low] += np.bincount(values - low)
+        else:  # sorting beats counting into mostly empty places
+            different, often = np.unique(values, return_counts=True)
+            self.add_counted((different, often.astype(np.int64)))
+
+    def add_counted(self, counted: _Counted) -> None:
+        """Count values that are counted already."""
+        self._sparse = _merged([self._sparse, counted])
+
+    def counted(self) -> _Counted:
+        """What was counted."""
+        places = np.flatnonzero(self._dense)
+        return _merged([self._sparse, (places + self._low, self._dense[places])])
+
+    def _reach(self, low: int, high: int) -> bool:
+        """Make the dense array reach from low to high, unless that takes too much memory."""
+        if self._dense.size:
+            low, high = min(low, self._low), max(high, self._low + self._dense.size - 1)
+        if high - low >= _MOST_PLACES:
+            return False
+        if high + 1 - low > self._dense.size:
+            grown = np.zeros(max(high + 1 - low, min(2 * self._dense.size, _MOST_PLACES)), dtype=np.int64)
+            start = self._low - low if self._dense.size else 0
+            grown[start : start + self._dense.size] = self._dense
+            self._low, self._dense = low, grown
+        return True
 
 
 def _merged(parts: Iterable[_Counted]) -> _Counted:
