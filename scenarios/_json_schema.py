@@ -14,8 +14,14 @@ def json_schema() -> dict[str, Any]:
     the settings, say); `load_scenario` checks everything.
     """
     schema = ScenarioFile.model_json_schema()
-    for definition in schema["$defs"].values():
+    for definition in (schema, *schema["$defs"].values()):
+        definition.pop("title", None)
+        for value in definition["properties"].values():
+            value.pop("title", None)
+            if isinstance(value.get("default"), dict):
+                del value["default"]  # a whole section; the defaults of its keys stand in its own definition
         # In Python the discriminator has a default; in YAML it is what chooses the model.
-        if "const" in definition.get("properties", {}).get("type", {}):
+        if "const" in definition["properties"].get("type", {}):
             definition["required"] = ["type", *definition.get("required", [])]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Scenario"}
+    schema["properties"]["settings"] |= {"additionalProperties": False, "minProperties": 1}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Scenario", **schema}

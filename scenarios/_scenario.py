@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from client import PollingPolicy
 from scenarios._describe import describe
@@ -90,8 +91,8 @@ def load_scenario(path: str | os.PathLike[str]) -> Scenario:
         job=file.job,
         service=file.service,
         workload=file.workload,
-        settings={name: setting.policy for name, setting in file.settings.items()},
-        objectives=file.objectives.model_dump(exclude_none=True),
+        settings=MappingProxyType({name: setting.policy for name, setting in file.settings.items()}),
+        objectives=MappingProxyType(file.objectives.model_dump(exclude_none=True)),
         baseline=file.baseline,
         path=Path(path),
         text=document.text,

@@ -100,7 +100,7 @@ def _locate(data: object, error: ErrorDetails) -> tuple[YamlPath, bool]:
         return tuple(path), whole or error["type"] == "unknown_key"
     if error["type"] == "missing":
         return (*path, last), True
-    return tuple(path), True
+    return tuple(path), isinstance(child, dict | list)
 
 
 def _child(data: object, part: str | int) -> tuple[object, bool]:
@@ -126,6 +126,8 @@ def _message(error: ErrorDetails) -> str:
         return f"unknown key; the keys here are {', '.join(context['known'])}"
     if kind == "missing":
         return "this key is required and missing"
+    if kind == "string_too_short":
+        return "must not be empty"
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
@@ -134,9 +136,13 @@ def _message(error: ErrorDetails) -> str:
         return _not_among(value, re.findall(r"'([^']*)'", context["expected"]))
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"must be {words} {context[bound]:.15g}, not {name_value(value)}"
+        return f"must be {words} {_exact(context[bound])}, not {name_value(value)}"
     wanted = _KINDS.get(kind.split("_")[0], "something else")
     return f"must be {wanted}, not {name_value(value)}{_remedy(wanted, value)}"
+
+
+def _exact(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.15g}"
 
 
 def _not_among(value: object, words: list[str]) -> str:
