@@ -32,7 +32,7 @@ logger = logging.getLogger("backoff")
 
 LEAD_S = 0.3  # orders must have reached every process before a visit's time zero
 MANNING_TIMEOUT_S = 30.0
-CHECK_TIMEOUT_S = 15.0
+CHECK_TIMEOUT_S = 30.0
 ABORT_TIMEOUT_S = 5.0
 POLL_S = 0.05
 MAX_SPAWN_RATE = 100.0  # above it Locust itself warns of trouble
@@ -80,6 +80,7 @@ class Conductor:
         self.plans: list[PlannedVisit] = []
         self._pending: Iterator[PlannedVisit] = iter(())
         self._manned: PlannedVisit | None = None
+        self._started = False  # whether Locust has been told to start users
         self._accepted: set[str] = set()
         self._refused: set[str] = set()
         self.on_progress: Callable[[Conductor], None] = lambda _conductor: None
@@ -94,9 +95,9 @@ class Conductor:
             return None
         if self._manned is None:
             plan = next(self._pending, None)
-            if plan is None:
+            if plan is None or not self._check_workers():
                 return None
-            self._manned = plan
+            self._manned, self._started = plan, True
             return self._users(self._scenario.workload.lanes, plan.setting)
         plan, self._manned = self._manned, None
         try:
@@ -114,8 +115,7 @@ class Conductor:
         self.record = Record()
         self.plans = self._scenario.visits(self._only)
         self._pending = iter(self.plans)
-        self._manned = None
-        self._check_workers()
+        self._manned, self._started = None, False
 
     def fail(self, reason: str) -> None:
         """End the run early: what was measured is kept and marked with ``reason``."""
@@ -133,11 +133,14 @@ class Conductor:
             return {node.id: node.user_count for node in runner.clients.all if node.state != STATE_MISSING}
         return {"local": runner.user_count}
 
-    def _check_workers(self) -> None:
-        """Ask every worker for its scenario until all that are connected run the same one as we do."""
+    def _check_workers(self) -> bool:
+        """Ask every worker for its scenario until all that are connected run the same one as we do.
+
+        Before each visit, for a worker may join at any time. False when too few of them do.
+        """
         runner = self._environment.runner
         if not isinstance(runner, MasterRunner):
-            return
+            return True
         wanted = max(1, self._environment.parsed_options.expect_workers or 1)
         give_up = time.monotonic() + CHECK_TIMEOUT_S
         while time.monotonic() < give_up:
@@ -146,11 +149,12 @@ class Conductor:
             for node in unknown:
                 data = {"sha256": self._scenario.sha256, "name": self._scenario.name}
                 runner.send_message("backoff_check", data, node)
-            if not unknown and len(present & self._accepted) >= wanted:
-                return
+            if not unknown and len(present & self._accepted) >= (1 if self._started else wanted):
+                return True
             gevent.sleep(0.2)
         running = len(set(self._workers()) & self._accepted)
-        self.fail(f"{running} of {wanted} workers run this scenario; nothing was measured")
+        self.fail(f"{running} of {wanted} workers run this scenario")
+        return False
 
     def on_checked(self, node: str, accepted: bool, reason: str) -> None:
         """A worker has compared its scenario with ours."""
@@ -159,6 +163,9 @@ class Conductor:
         elif node not in self._refused:
             self._refused.add(node)
             logger.error("worker %s refused: %s", node, reason)
+            if not self._started:
+                # It is about to quit, and Locust ends a test whose last worker quits; others may yet come.
+                self._environment.runner.clients.pop(node, None)
 
     # -- one visit -----------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+ANNOUNCEMENT = " on http://"
 STARTUP_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 TOKEN_VARIABLE = "BACKOFF_ADMIN_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -92,7 +93,7 @@ class Simulator:
 
     def _announced_port(self) -> int | None:
         for line in self._log_lines():
-            _, found, rest = line.partition(" on http://")
+            _, found, rest = line.partition(ANNOUNCEMENT)
             if found:
                 return int(rest.split()[0].rsplit(":", 1)[1])
         return None
@@ -101,7 +102,9 @@ class Simulator:
         """Why the process is gone, in one line, or None while it lives (or is not ours to watch)."""
         if self._process is None or self._process.poll() is None:
             return None
-        return f"the simulator stopped (exit status {self._process.returncode}): {self._last_words()}"
+        status = self._process.returncode
+        how = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
+        return f"the simulator stopped ({how}): {self._last_words()}"
 
     def reset(self, starts_in: float) -> None:
         """Zero the counts and start the simulator's scenario clock ``starts_in`` seconds from now."""
@@ -124,7 +127,7 @@ class Simulator:
         return self._log.read_text(errors="replace").splitlines() if self._log and self._log.exists() else []
 
     def _last_words(self) -> str:
-        lines = [line for line in self._log_lines() if line.strip()]
+        lines = [line for line in self._log_lines() if line.strip() and ANNOUNCEMENT not in line]
         return lines[-1] if lines else "it said nothing"
 
     def stop(self) -> None:

@@ -39,7 +39,7 @@ workload:
 settings:
   quick: {curve: constant, initial: 100ms, on_error: {curve: constant, initial: 100ms}}
   slow: {curve: constant, initial: 500ms, on_error: {curve: constant, initial: 100ms}}
-objectives: {lag_p90: 2s}
+objectives: {lag_mean: 2s}
 baseline: quick
 """
 LONG_JOBS = SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 60s, upper: 90s")
@@ -74,17 +74,28 @@ def assert_every_job_is_accounted_for(results: dict[str, Any], rows: list[dict[s
     for name, setting in results["settings"].items():
         jobs = dict(setting["jobs"])
         submitted = jobs.pop("submitted")
-        assert submitted == sum(jobs.values()) == sum(row["setting"] == name for row in rows) > 0
+        assert submitted == sum(jobs.values()) == sum(row["setting"] == name for row in rows)
         assert setting["status_requests"]["total"] == sum(
             int(row["polls"]) for row in rows if row["setting"] == name
         )
         assert setting["status_requests"]["total"] == sum(setting["responses"].values())
+    assert rows
 
 
-def check(results: dict[str, Any], words: str) -> dict[str, Any]:
-    """The one trust check whose name has the words."""
-    (found,) = (each for each in results["trust"] if words in each["check"])
-    return dict(found)
+# Whether the machine was quick enough is for the run to judge; these tests hold on a loaded one as well.
+TIMING_CHECKS = {"poll lateness", "arrival lateness", "generator CPU", "server CPU", "steady conditions"}
+
+
+def assert_trustworthy_but_for_timing(results: dict[str, Any]) -> None:
+    """Every check that does not depend on the machine's speed passes, the reconciliation among them."""
+    status = {check["check"]: check["status"] for check in results["trust"]}
+    assert status["polls counted alike"] == "pass", results["trust"]
+    assert {check for check, result in status.items() if result != "pass"} <= TIMING_CHECKS, results["trust"]
+
+
+def expected_status(results: dict[str, Any]) -> int:
+    """What the command must have exited with: 1 exactly if a check is invalid."""
+    return int(any(check["status"] == "invalid" for check in results["trust"]))
 
 
 def planned_jobs(rows: list[dict[str, str]]) -> set[tuple[str, ...]]:
@@ -134,10 +145,11 @@ def simulator_of(locust: subprocess.Popen[str]) -> psutil.Process | None:
     return None
 
 
-def has_polls(simulator: psutil.Process) -> bool:
-    """Whether lanes are connected to the simulator: the visit is under way."""
+def has_jobs(simulator: psutil.Process) -> bool:
+    """Whether lanes are connected to the simulator, beside the harness itself: jobs are under way."""
     with contextlib.suppress(psutil.Error):
-        return any(each.status == psutil.CONN_ESTABLISHED for each in simulator.net_connections())
+        connections = [each.status for each in simulator.net_connections()]
+        return connections.count(psutil.CONN_ESTABLISHED) >= 3
     return False
 
 
@@ -145,14 +157,14 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
     """`harness run` measures every setting, reconciles with the server and names a setting."""
     port = ["--port", "0", "--reports", str(scenario.parent / "reports")]
     done = run([sys.executable, "-m", "harness", "run", str(scenario), *port])
-    assert done.returncode == 0, done.stdout + done.stderr
     results, rows = only_run(scenario)
+    assert done.returncode == expected_status(results), done.stdout + done.stderr
     assert results["engine"] == "live"
     assert list(results["settings"]) == ["quick", "slow"]
     assert_every_job_is_accounted_for(results, rows)
-    assert not [each for each in results["trust"] if each["status"] == "invalid"], results["trust"]
-    assert check(results, "server")["status"] == "pass"
-    assert results["recommendation"]["setting"] in ("quick", "slow")
+    assert_trustworthy_but_for_timing(results)
+    withheld = expected_status(results) == 1
+    assert (results["recommendation"]["setting"] is None) == withheld, results["recommendation"]
     assert "report.html" in done.stdout
     quick, slow = results["settings"]["quick"], results["settings"]["slow"]
     assert quick["polls_per_job"]["mean"] > slow["polls_per_job"]["mean"]
@@ -163,16 +175,16 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
 def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) -> None:
     """`--processes 2` spreads the lanes, not the experiment: same keys, lanes, arrivals and durations."""
     done = run([*LOCUST, *arguments(scenario), "--processes", "2"])
-    assert done.returncode == 0, done.stdout + done.stderr
     results, rows = only_run(scenario)
+    assert done.returncode == expected_status(results), done.stdout + done.stderr
     assert_every_job_is_accounted_for(results, rows)
-    assert check(results, "server")["status"] == "pass"
+    assert_trustworthy_but_for_timing(results)
     alone = tmp_path / "alone" / "short.yaml"
     alone.parent.mkdir()
     alone.write_text(SCENARIO)
     done = run([*LOCUST, *arguments(alone), "quick"])
-    assert done.returncode == 0, done.stdout + done.stderr
     results_alone, rows_alone = only_run(alone)
+    assert done.returncode == expected_status(results_alone), done.stdout + done.stderr
     assert list(results_alone["settings"]) == ["quick"]
     assert planned_jobs([row for row in rows if row["setting"] == "quick"]) == planned_jobs(rows_alone)
 
@@ -198,12 +210,12 @@ def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Pat
         assert len([line for line in said.splitlines() if "refused by the master" in line]) == 1, said
         with started([*worker, "--scenario", str(scenario)]) as friend:
             output, errors = leader.communicate(timeout=90)
-            assert leader.returncode == 0, output + errors
             friend.communicate(timeout=30)
             assert friend.returncode == 0
     results, rows = only_run(scenario)
+    assert leader.returncode == expected_status(results), output + errors
     assert_every_job_is_accounted_for(results, rows)
-    assert check(results, "server")["status"] == "pass"
+    assert_trustworthy_but_for_timing(results)
 
 
 def free_port() -> int:
@@ -217,7 +229,7 @@ def test_interrupting_a_run_keeps_what_was_measured(scenario: Path) -> None:
     scenario.write_text(LONG_JOBS)
     with started([*LOCUST, *arguments(scenario)]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
-        wait_for(lambda: has_polls(simulator), "the first polls")
+        wait_for(lambda: has_jobs(simulator), "the first jobs")
         os.kill(locust.pid, signal.SIGINT)
         output, errors = locust.communicate(timeout=60)
     assert locust.returncode == 130, output + errors
@@ -235,7 +247,7 @@ def test_a_simulator_that_dies_ends_the_run_with_one_clear_line(scenario: Path) 
     scenario.write_text(LONG_JOBS)
     with started([*LOCUST, *arguments(scenario)]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
-        wait_for(lambda: has_polls(simulator), "the first polls")
+        wait_for(lambda: has_jobs(simulator), "the first jobs")
         simulator.kill()
         output, errors = locust.communicate(timeout=60)
     assert locust.returncode == 1, output + errors
@@ -278,8 +290,8 @@ def test_a_wrong_scenario_starts_nothing(scenario: Path, command: list[str]) -> 
     scenario.write_text(SCENARIO.replace("initial: 500ms", "intial: 500ms").replace("lanes: 4", "lanes: 0"))
     done = run([sys.executable, *command, str(scenario)])
     assert done.returncode == 2
-    assert f"{scenario}:14: " in done.stderr
-    assert f"{scenario}:19: " in done.stderr
+    assert f"{scenario}:12: " in done.stderr
+    assert f"{scenario}:17: " in done.stderr
     assert "did you mean 'initial'?" in done.stderr
     assert "Traceback" not in done.stderr
 
