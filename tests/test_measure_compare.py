@@ -1,0 +1,268 @@
+"""Comparisons on the same jobs, and the verdict of a comparison of runs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from measure_records import SCENARIO_TEXT, info_of, job, polls_of, run_of, visits_of
+from scipy import stats
+
+from measure import (
+    JobRow,
+    RunFolder,
+    RunUnusable,
+    ScenarioInfo,
+    analyse,
+    compare_runs,
+    job_frame,
+    write_report,
+)
+from measure._compare import compare_with_baseline
+from measure._metrics import job_order
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+DRAWS = np.random.default_rng(17)
+LAGS = DRAWS.exponential(1.0, 200)
+NOISE = DRAWS.normal(0, 0.05, 200)
+
+
+def jobs_of(setting: str, lags: Sequence[float], polls: int = 3, repeat: int = 0) -> list[JobRow]:
+    """One job per lag."""
+    return [job(setting, key, repeat=repeat, lag=float(lag), polls=polls) for key, lag in enumerate(lags)]
+
+
+def row(results: dict[str, Any], metric: str, setting: str = "b") -> dict[str, Any]:
+    """One entry of the comparison."""
+    (found,) = [
+        each for each in results["comparison"] if (each["setting"], each["metric"]) == (setting, metric)
+    ]
+    return dict(found)
+
+
+def test_differences_are_taken_job_by_job() -> None:
+    """A small shift shows through the jobs' own large spread, with the interval of the paired differences."""
+    results = analyse(run_of(jobs_of("a", LAGS) + jobs_of("b", LAGS + 0.05 + NOISE)))
+    found = row(results, "detection_lag_s")
+    assert found["difference"] == pytest.approx(float((0.05 + NOISE).mean()))
+    assert found["relative"] == pytest.approx(found["difference"] / LAGS.mean())
+    assert (found["pairs"], found["unpaired"], found["verdict"]) == (200, 0, "worse")
+    # Two of the four metrics have a spread, so each interval holds at 97.5 %.
+    means = (0.05 + NOISE).reshape(20, 10).mean(axis=1)
+    expected = stats.t.interval(0.975, 19, (0.05 + NOISE).mean(), stats.sem(means))
+    assert found["ci95"] == pytest.approx(list(expected))
+
+
+def test_less_is_better_and_noise_is_indistinguishable() -> None:
+    """The verdict is whether the interval excludes zero, and on which side."""
+    jobs = (
+        jobs_of("a", LAGS, polls=5) + jobs_of("b", LAGS - 0.2, polls=5) + jobs_of("c", LAGS + NOISE, polls=6)
+    )
+    results = analyse(run_of(jobs))
+    assert row(results, "detection_lag_s")["verdict"] == "better"
+    assert row(results, "polls_per_job")["verdict"] == "indistinguishable"
+    assert row(results, "detection_lag_s", "c")["verdict"] == "indistinguishable"
+    assert row(results, "polls_per_job", "c")["verdict"] == "worse"
+    assert row(results, "polls_per_job", "c")["ci95"] == [1.0, 1.0]
+    for each in results["comparison"]:
+        low, high = each["ci95"]
+        assert each["verdict"] == ("better" if high < 0 else "worse" if low > 0 else "indistinguishable")
+
+
+def test_jobs_pair_by_repeat_and_key() -> None:
+    """A job without its twin, or whose twin was lost, is left out and counted."""
+    ours = [job("b", key, repeat=1, lag=2.0) for key in range(10)]
+    theirs = [job("a", key, repeat=1, lag=1.0) for key in range(8)] + [job("a", 9, repeat=0, lag=50.0)]
+    theirs[0] = job("a", 0, repeat=1, outcome="timeout")
+    results = analyse(run_of(theirs + ours))
+    lag = row(results, "detection_lag_s")
+    assert (lag["pairs"], lag["unpaired"], lag["difference"]) == (7, 5, 1.0)
+    assert row(results, "lost_share")["difference"] == -1 / 8
+
+
+def test_identical_laws_are_rarely_told_apart() -> None:
+    """Over all comparisons of a run together, chance makes a difference in at most about 5 % of runs."""
+    draws = np.random.default_rng(23)
+    false = 0
+    for _ in range(120):
+        jobs = [each for name in "abcd" for each in jobs_of(name, draws.exponential(1.0, 60).tolist())]
+        rows = compare_with_baseline(job_order(job_frame(jobs)), "a")
+        false += any(each["verdict"] != "indistinguishable" for each in rows)
+    assert false / 120 <= 0.10
+
+
+def test_the_baseline_is_the_scenarios_or_the_first() -> None:
+    """A named baseline is the reference; one that was not run gives way to the first setting."""
+    jobs = jobs_of("a", LAGS) + jobs_of("b", LAGS)
+    assert analyse(run_of(jobs))["baseline"] == "a"
+    named = analyse(run_of(jobs, baseline="b"))
+    assert {each["setting"] for each in named["comparison"]} == {"a"}
+    assert analyse(run_of(jobs, baseline="z"))["baseline"] == "a"
+
+
+def saved(root: Path, jobs: Sequence[JobRow], **changes: Any) -> Path:
+    """A run's folder with these jobs."""
+    folder = RunFolder.create(root, "sample", NOW)
+    folder.write(info_of(jobs, **changes), visits_of(jobs), jobs, polls_of(jobs))
+    return folder.path
+
+
+def test_the_same_run_is_neither_better_nor_worse(tmp_path: Path) -> None:
+    """A run against itself exits with 0 and says that it was compared job by job."""
+    path = saved(tmp_path, jobs_of("a", LAGS))
+    found = compare_runs(path, path)
+    assert (found.exit_code, found.worse) == (0, [])
+    assert "job by job" in found.note
+    assert "Nothing is worse." in found.render(80)
+
+
+def test_a_slower_run_is_worse_and_a_faster_one_is_not(tmp_path: Path) -> None:
+    """The first run is the reference: exit 1 when a setting got worse in anything, 0 when it got better."""
+    before, after = saved(tmp_path, jobs_of("a", LAGS)), saved(tmp_path, jobs_of("a", LAGS + 0.2))
+    slower = compare_runs(before, after)
+    assert (slower.exit_code, slower.worse) == (1, ["a"])
+    assert compare_runs(after, before).exit_code == 0
+    assert "+" in slower.render(80)
+    assert slower.to_json()["comparison"][0]["run"] == after.name
+
+
+def test_more_lost_jobs_are_worse(tmp_path: Path) -> None:
+    """A run that gives up on its slow jobs does not pass for an improvement."""
+    before = saved(tmp_path, jobs_of("a", LAGS))
+    gave_up = [each if each.key % 4 else job("a", each.key, outcome="gave_up") for each in jobs_of("a", LAGS)]
+    assert compare_runs(before, saved(tmp_path, gave_up)).exit_code == 1
+
+
+def test_one_run_fails_only_where_a_setting_is_worse_without_a_gain(tmp_path: Path) -> None:
+    """Within a run a trade of polls for lag is no failure; to be worse in one thing and better in none is."""
+    trade = saved(tmp_path, jobs_of("a", LAGS) + jobs_of("b", LAGS + 0.2, polls=2))
+    assert compare_runs(trade).exit_code == 0
+    loss = compare_runs(saved(tmp_path, jobs_of("a", LAGS) + jobs_of("b", LAGS + 0.2)))
+    assert (loss.exit_code, loss.worse) == (1, ["b"])
+
+
+def test_files_of_a_run_stand_for_it(tmp_path: Path) -> None:
+    """results.json and jobs.csv are accepted in place of the folder."""
+    path = saved(tmp_path, jobs_of("a", LAGS))
+    write_report(path)
+    assert compare_runs(path / "results.json", path / "jobs.csv").exit_code == 0
+
+
+def test_runs_with_other_jobs_are_compared_as_independent_samples(tmp_path: Path) -> None:
+    """Another seed, or other durations, means other jobs: Welch instead of pairs, and the note says so."""
+    path = saved(tmp_path, jobs_of("a", LAGS))
+    other = compare_runs(path, saved(tmp_path, jobs_of("a", LAGS), seed=43))
+    assert "independent samples" in other.note
+    assert other.rows[0]["pairs"] == 0
+    text = ScenarioInfo("sample", SCENARIO_TEXT + "# edited\n")
+    longer = [job("a", key, lag=float(lag), duration=3.0) for key, lag in enumerate(LAGS)]
+    assert "independent samples" in compare_runs(path, saved(tmp_path, longer, scenario=text)).note
+    edited = compare_runs(path, saved(tmp_path, jobs_of("a", LAGS), scenario=text))
+    assert "job by job" in edited.note
+
+
+def test_several_runs_are_each_held_against_the_first(tmp_path: Path) -> None:
+    """Each later run has its own rows."""
+    paths = [saved(tmp_path, jobs_of("a", LAGS + shift)) for shift in (0.0, 0.0, 0.3)]
+    found = compare_runs(*paths)
+    assert {each["run"] for each in found.rows} == {paths[1].name, paths[2].name}
+    assert found.worse == [f"a in {paths[2].name}"]
+
+
+def test_unusable_runs_are_refused(tmp_path: Path) -> None:
+    """Nothing, nowhere, lone settings, strangers, and runs not to be trusted raise RunUnusable."""
+    good = saved(tmp_path, jobs_of("a", LAGS))
+    cases = {
+        "give at least one": (),
+        "no such run folder": (tmp_path / "nowhere",),
+        "no run.json": (tmp_path,),
+        "one setting alone": (good,),
+        "no setting in common": (good, saved(tmp_path, jobs_of("z", LAGS))),
+        "not to be trusted: run complete": (good, saved(tmp_path, jobs_of("a", LAGS), incomplete="stopped")),
+    }
+    for message, paths in cases.items():
+        with pytest.raises(RunUnusable, match=message):
+            compare_runs(*paths)
+
+
+def test_untrusted_runs_can_be_compared_on_request(tmp_path: Path) -> None:
+    """The refusal of incomplete runs can be waived."""
+    path = saved(tmp_path, jobs_of("a", LAGS), incomplete="stopped")
+    assert compare_runs(path, path, allow_untrusted=True).exit_code == 0
+
+
+def recommended(jobs: Sequence[JobRow], **changes: Any) -> tuple[str | None, str]:
+    """The recommendation for these jobs."""
+    found = analyse(run_of(jobs, **changes))["recommendation"]
+    return found["setting"], found["why"]
+
+
+def test_the_fewest_polls_among_those_that_meet_the_objectives_win() -> None:
+    """The setting named meets every objective, and the reason holds its figures and the next one's."""
+    jobs = jobs_of("a", LAGS / 10, polls=9) + jobs_of("b", LAGS / 5, polls=4) + jobs_of("c", LAGS, polls=2)
+    setting, why = recommended(jobs, objectives={"lag_p95": 1.0})
+    assert setting == "b"
+    assert "4.00 polls per job, the fewest" in why
+    assert "a, needs 9.00" in why
+
+
+def test_a_tie_in_polls_goes_to_the_lower_lag() -> None:
+    """Polls that the sample cannot tell apart leave the choice to the lag."""
+    counts = DRAWS.integers(2, 6, 200)
+    a = [replace_polls(each, int(n)) for each, n in zip(jobs_of("a", LAGS / 5), counts, strict=True)]
+    shuffled = DRAWS.permutation(counts)
+    shuffled[0] -= 1
+    b = [replace_polls(each, int(n)) for each, n in zip(jobs_of("b", LAGS / 4), shuffled, strict=True)]
+    setting, why = recommended(a + b, objectives={"lag_p95": 1.0})
+    assert setting == "a"
+    assert "as far as this sample can tell" in why
+
+
+def replace_polls(row: JobRow, polls: int) -> JobRow:
+    """The job with another number of polls."""
+    return row._replace(polls=polls, wasted_polls=polls - 1)
+
+
+def test_without_a_setting_that_meets_them_the_nearest_is_named() -> None:
+    """No setting is recommended, and the reason says which comes nearest and what it misses."""
+    jobs = jobs_of("a", LAGS, polls=9) + jobs_of("b", LAGS / 2, polls=4)
+    setting, why = recommended(jobs, objectives={"lag_mean": 0.2})
+    assert setting is None
+    assert "b comes nearest, but misses mean lag" in why
+
+
+def test_without_objectives_the_product_of_polls_and_lag_decides() -> None:
+    """Of settings within 10 % of the lowest product, the one with the fewest polls is named."""
+    ones = np.ones(60)
+    jobs = (
+        jobs_of("a", ones * 0.5, polls=4)
+        + jobs_of("b", ones * 1.05, polls=2)
+        + jobs_of("c", ones * 3, polls=1)
+    )
+    setting, why = recommended(jobs)
+    assert setting == "b"
+    assert "No objectives are set" in why
+
+
+def test_without_objectives_a_setting_that_loses_jobs_is_not_named() -> None:
+    """Giving up is cheap, and no merit."""
+    lossy = [
+        each if each.key % 10 else job("b", each.key, polls=1, outcome="timeout")
+        for each in jobs_of("b", LAGS, 1)
+    ]
+    assert recommended(jobs_of("a", LAGS) + lossy)[0] == "a"
+    setting, why = recommended(lossy)
+    assert setting is None
+    assert "at least 99 %" in why
+
+
+def test_a_run_that_was_cut_short_has_no_recommendation() -> None:
+    """An incomplete visit withholds the verdict."""
+    jobs = jobs_of("a", LAGS)
+    visits = [replace(each, complete=False) for each in visits_of(jobs)]
+    results = analyse(run_of(jobs, visits=visits))
+    assert results["complete"] is False
+    assert results["recommendation"]["why"].startswith("withheld: run complete")

@@ -1,0 +1,264 @@
+"""results.json, the table and the report: valid, reproducible, self-contained and safe."""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from measure_records import info_of, job, polls_of, run_of, visits_of
+
+from measure import (
+    JobRow,
+    Limits,
+    RunFolder,
+    RunUnusable,
+    ScenarioInfo,
+    analyse,
+    poll_aggregates,
+    render_report,
+    render_table,
+    results_schema,
+    write_report,
+)
+from measure._numbers import in_seconds, number, percent
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+LAGS = np.random.default_rng(29).exponential(1.0, 120)
+JOBS = [
+    job(name, key, lag=float(lag) * factor, polls=polls, outcome="timeout" if key == 7 else "completed")
+    for name, factor, polls in (("constant-1s", 1.0, 4), ("exponential-full-jitter", 2.0, 3))
+    for key, lag in enumerate(LAGS)
+]
+LIMITS = Limits({"constant-1s": {"polls_at_same_lag": 3.1, "ratio": 1.29}}, ((2.0, 3.0), (4.0, 0.8)))
+
+
+def saved(root: Path, jobs: Sequence[JobRow] = JOBS, *, reduced: bool = False, **changes: Any) -> Path:
+    """A run's folder with these jobs."""
+    folder = RunFolder.create(root, "sample", NOW)
+    polls = polls_of(jobs)
+    folder.write(
+        info_of(jobs, **changes), visits_of(jobs), jobs, poll_aggregates(polls) if reduced else polls
+    )
+    return folder.path
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        analyse(run_of(JOBS, objectives={"lag_p95": 2.0, "lag_p99": 3.0, "polls_per_job": 9.0})),
+        analyse(run_of(JOBS), LIMITS),
+        analyse(run_of([job()])),
+        analyse(run_of([], settings={"a": "x"}, incomplete="interrupted", objectives={"lag_p95": 1.0})),
+        analyse(run_of([], settings={})),
+        analyse(run_of([job(key=key, outcome="timeout") for key in range(9)], objectives={"lag_max": 1.0})),
+    ],
+    ids=["objectives", "limits", "one job", "no jobs", "no settings", "all lost"],
+)
+def test_results_follow_their_schema(results: dict[str, Any]) -> None:
+    """Whatever the run, the results are strict JSON that the published schema accepts, and have a table."""
+    json.dumps(results, allow_nan=False)
+    jsonschema.Draft202012Validator.check_schema(results_schema())
+    jsonschema.validate(results, results_schema())
+    assert "Recommendation" in render_table(results, 80)
+
+
+def test_the_schema_accepts_nothing_else() -> None:
+    """A misspelt or missing figure is caught."""
+    results = analyse(run_of(JOBS))
+    results["settings"]["constant-1s"]["detection_lag_s"]["p96"] = 1.0
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(results, results_schema())
+
+
+def test_every_mean_has_its_interval_beside_it() -> None:
+    """Wherever there is a mean there is a ci95 that holds it."""
+
+    def walk(value: object) -> int:
+        if not isinstance(value, dict):
+            return 0
+        seen = sum(walk(each) for each in value.values())
+        if "mean" in value:
+            low, high = value["ci95"]
+            assert low <= value["mean"] <= high
+            seen += 1
+        return seen
+
+    assert walk(analyse(run_of(JOBS))["settings"]) == 2 * 4
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_a_report_made_again_is_the_same(tmp_path: Path, reduced: bool) -> None:
+    """results.json and report.html are functions of the raw files, limits included."""
+    path = saved(tmp_path, reduced=reduced)
+    first = write_report(path, LIMITS)
+    files = {name: (path / name).read_bytes() for name in ("results.json", "report.html")}
+    assert json.loads(files["results.json"]) == first
+    assert write_report(path) == first
+    assert {name: (path / name).read_bytes() for name in files} == files
+    assert first["settings"]["constant-1s"]["limit"] == {"polls_at_same_lag": 3.1, "ratio": 1.29}
+
+
+def test_damaged_limits_are_named(tmp_path: Path) -> None:
+    """A limits.json that cannot be read is an unusable run, not a report without limits."""
+    path = saved(tmp_path)
+    (path / "limits.json").write_text("[]")
+    with pytest.raises(RunUnusable, match=r"limits\.json"):
+        write_report(path)
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, scripts and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "script" and self.scripts:
+            self.scripts[-1] += data
+        else:
+            self.words.append(data)
+
+
+def page(jobs: Sequence[JobRow] = JOBS, limits: Limits | None = None, **changes: Any) -> Page:
+    """The report of these jobs, parsed."""
+    run = run_of(jobs, **changes)
+    return Page(render_report(analyse(run, limits), run))
+
+
+def test_the_report_loads_nothing_from_elsewhere() -> None:
+    """No element refers to another file, and the page forbids itself to fetch one."""
+    found = page()
+    loading = {"src", "href", "srcset", "data", "action", "poster", "background"}
+    assert not [(tag, attrs) for tag, attrs in found.elements if loading & attrs.keys()]
+    assert "link" not in {tag for tag, _ in found.elements}
+    (policy,) = [attrs["content"] for _, attrs in found.elements if attrs.get("http-equiv")]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+    assert len(found.scripts) == 3
+
+
+def test_hostile_text_stays_text() -> None:
+    """Names, questions, reasons and scenario texts cannot add elements or leave their script."""
+    evil = "</script></title><script>alert(1)</script><img src=x onerror=alert(2)>"
+    jobs = [row._replace(setting=evil) for row in JOBS[:120]] + list(JOBS[120:])
+    hostile = page(
+        jobs,
+        scenario=ScenarioInfo("sample", evil, evil),
+        settings={evil: evil, JOBS[-1].setting: evil},
+        environment={evil: evil, "packages": {evil: evil}},
+        incomplete=evil,
+    )
+    harmless = page(incomplete="stopped", environment={"cores": 2, "packages": {"numpy": "2.0"}})
+    assert [tag for tag, _ in hostile.elements].count("script") == 3
+    assert "img" not in {tag for tag, _ in hostile.elements}
+    assert not [attrs for _, attrs in hostile.elements if any(name.startswith("on") for name in attrs)]
+    assert len(hostile.elements) == len(harmless.elements)
+    assert "<" not in hostile.scripts[0]
+    assert "<img" not in "".join(
+        trace["name"] for chart in json.loads(hostile.scripts[0]).values() for trace in chart["data"]
+    )
+
+
+def test_the_setting_to_ship_comes_first() -> None:
+    """The question and the answer stand above everything else."""
+    words = " ".join(" ".join(page(objectives={"lag_p90": 9.0}).words).split())
+    question, answer = words.index("Which one?"), words.index("Ship exponential-full-jitter")
+    assert question < answer < words.index("What each setting cost and gave")
+
+
+def test_an_incomplete_run_says_so_at_the_top() -> None:
+    """The banner of the page and a line of the table hold the reason."""
+    words = " ".join(page(incomplete="interrupted after 3 s").words)
+    assert words.index("This run is incomplete") < words.index("No verdict")
+    assert "interrupted after 3 s" in words
+    table = render_table(analyse(run_of(JOBS, incomplete="interrupted after 3 s")), 80)
+    assert "INCOMPLETE: interrupted after 3 s" in table
+    assert "Recommendation: none" in table
+
+
+def test_charts_show_every_setting_and_the_limit() -> None:
+    """Each chart has each setting in the same colour; lost jobs keep a distribution below one."""
+    figures = json.loads(page(limits=LIMITS, objectives={"lag_p90": 1.5}).scripts[0])
+    assert set(figures) == {"load-versus-lag", "load-over-time", "lag-distribution"}
+    colours = {
+        trace["name"]: {
+            chart: each.get("line", each.get("marker"))["color"]
+            for chart, figure in figures.items()
+            for each in figure["data"]
+            if each["name"] == trace["name"]
+        }
+        for trace in figures["load-over-time"]["data"]
+    }
+    assert set(colours) == {"constant-1s", "exponential-full-jitter"}
+    assert all(len(set(by_chart.values())) == 1 for by_chart in colours.values())
+    assert figures["load-versus-lag"]["data"][0]["name"] == "limit"
+    assert figures["lag-distribution"]["data"][0]["y"][-1] == pytest.approx(119 / 120, abs=1e-6)
+    assert figures["lag-distribution"]["data"][-1]["name"] == "objective"
+
+
+def test_a_long_run_stays_a_small_picture() -> None:
+    """Charts hold a few hundred points, and the averaged load still adds up to all polls."""
+    jobs = [job("a", key, planned=float(key), lag=0.1 + key / 5000) for key in range(2000)]
+    figures = json.loads(page(jobs).scripts[0])
+    load = figures["load-over-time"]["data"][0]
+    width = load["x"][1] - load["x"][0]
+    assert len(load["x"]) <= 301
+    assert sum(load["y"]) * width == pytest.approx(6000, rel=0.01)
+    assert len(figures["lag-distribution"]["data"][0]["x"]) <= 300
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_its_width_and_is_plain(width: int) -> None:
+    """No line is longer than asked, names are whole, and a pipe gets no escape codes."""
+    text = render_table(analyse(run_of(JOBS, objectives={"lag_p95": 2.0}), LIMITS), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert not any(line.endswith(" ") for line in text.splitlines())
+    assert "\x1b" not in text
+    assert re.search(r"^exponential-full-jitter +3\.00", text, re.MULTILINE)
+
+
+def test_colours_only_when_asked() -> None:
+    """A terminal gets colours, and the same words."""
+    results = analyse(run_of(JOBS))
+    coloured = render_table(results, 80, colour=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == render_table(results, 80).split()
+    assert "\x1b" in coloured
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.0, "0"),
+        (5, "5"),
+        (0.03124, "0.0312"),
+        (9.996, "10.0"),
+        (1234.5, "1,230"),
+        (-0.5, "-0.500"),
+    ],
+)
+def test_numbers_have_three_digits(value: float | None, text: str) -> None:
+    """Three significant digits without exponents, whole numbers whole, a dash for the unknown."""
+    assert number(value) == text
+
+
+def test_units_and_shares_are_for_people() -> None:
+    """Milliseconds below a second; shares with a sign on request."""
+    assert [in_seconds(each) for each in (None, 0.0312, 2.5, 0.0)] == ["–", "31.2 ms", "2.50 s", "0 s"]
+    assert [percent(each, sign=True) for each in (0.5, -0.031, 0.0, None)] == ["+50 %", "-3.1 %", "0 %", "–"]
