@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 from harness._options import Options, resolve
+from harness._reports import print_report, simulate_to_folder
 from server import DocumentError
 
 HARNESS_FOLDER = Path(__file__).resolve().parent
@@ -85,6 +86,26 @@ def run(
 
 
 @main.command()
+@click.argument("scenario", required=False)
+@click.option("--jobs", type=click.IntRange(1), help="Jobs per visit, instead of the scenario's own number.")
+@click.option(
+    "-s", "--setting", "settings", multiple=True, metavar="NAME", help="Run only this one (repeatable)."
+)
+@click.option(
+    "--out", metavar="DIR", help="The run's own folder (default: a new one in config.yaml's reports)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
+def simulate(
+    scenario: str | None, jobs: int | None, settings: tuple[str, ...], out: str | None, as_json: bool
+) -> None:
+    """Run SCENARIO in virtual time: the same jobs, pollers and service, without waiting."""
+    options = options_or_exit(scenario)
+    check_names(settings, list(options.scenario.settings))
+    folder = simulate_to_folder(options, jobs, settings or None, out)
+    print_report(folder, as_json)
+
+
+@main.command()
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 def check(scenarios: tuple[str, ...]) -> None:
     """Validate SCENARIOs and say in English what would run and what it will cost."""
@@ -105,16 +126,7 @@ def check(scenarios: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def report(folder: Path, as_json: bool) -> None:
     """Make results.json and report.html of a run FOLDER anew from its raw rows, and print the comparison."""
-    from measure import render_table, write_report
-
-    results = write_report(folder)
-    if as_json:
-        click.echo(json.dumps(results, indent=2))
-    else:
-        click.echo(render_table(results))
-        click.echo(f"report: {folder / 'report.html'}")
-    if not results["complete"] or any(check["status"] == "invalid" for check in results["trust"]):
-        sys.exit(1)
+    print_report(folder, as_json)
 
 
 @main.command()

@@ -4,34 +4,40 @@ Nothing imports this file. Locust executes it as a top-level module on every nod
 classes from the same scenario; the master compares fingerprints before it lets a worker take part.
 """
 
-from typing import Any
+from typing import Any as _Any
 
-from locust import LoadTestShape, User, events, task
+from locust import LoadTestShape as _LoadTestShape
+from locust import User as _User
+from locust import events as _events
+from locust import task as _task
 
-from harness._hooks import conductor_of, generator_of, install
-from harness._options import from_locust_command_line
+from harness import _hooks
+from harness._options import from_locust_command_line as _from_locust_command_line
 
-_options = from_locust_command_line()
+# Every name here but the settings' own starts with an underscore: a setting may be called anything else.
+_options = _from_locust_command_line()
+_hooks.install(_events, _options)
 
 
-class Lane(User):
+class _Lane(_User):
     """One client instance that submits jobs and polls them, as the conductor orders."""
 
     abstract = True
 
-    @task
+    @_task
     def live(self) -> None:
         """Run one lane of the current visit."""
-        generator_of(self.environment).man()
+        _hooks.generator_of(self.environment).man()
 
 
-class Visits(LoadTestShape):
+class _Visits(_LoadTestShape):
     """The settings one after another, with a full drain between them."""
 
-    def tick(self) -> Any:
+    def tick(self) -> _Any:
         """Ask the conductor what should run now."""
-        return conductor_of(self.runner.environment).tick()
+        return _hooks.conductor_of(self.runner.environment).tick()
 
 
-globals().update({name: type(name, (Lane,), {"__module__": __name__}) for name in _options.scenario.settings})
-install(events, _options)
+globals().update(
+    {name: type(name, (_Lane,), {"__module__": __name__}) for name in _options.scenario.settings}
+)

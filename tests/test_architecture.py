@@ -24,7 +24,18 @@ MAY_IMPORT = {
 }
 DRIVERS = {"client.blocking", "server.app", "harness.locustfile"}
 CLIENT_DRIVERS = {"blocking.py", "__main__.py"}
-IMPURE = {"time", "datetime", "random", "secrets", "socket", "os", "threading", "asyncio", "gevent", "requests"}
+IMPURE = {
+    "time",
+    "datetime",
+    "random",
+    "secrets",
+    "socket",
+    "os",
+    "threading",
+    "asyncio",
+    "gevent",
+    "requests",
+}
 TOP_LEVEL = {
     *MAY_IMPORT,
     "tests",
