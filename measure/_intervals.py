@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes longer to import than all the rest together
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
         """The two-sided Student interval at the level; None without a standard error."""
         if self.standard_error is None:
             return None
-        half = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.standard_error
+        half = float(special.stdtrit(self.degrees, (1 + level) / 2)) * self.standard_error
         return self.mean - half, self.mean + half
 
 
@@ -120,6 +120,12 @@ def quantile_interval(ordered: Floats, p: float) -> Interval | None:
     if not supports(p, n):
         return None
     tail = (1 - LEVEL) / 2
-    lower = max(int(stats.binom.ppf(tail, n, p)), 1)
-    upper = min(int(stats.binom.ppf(1 - tail, n, p)) + 1, n)
+    lower = max(_binomial_quantile(tail, n, p), 1)
+    upper = min(_binomial_quantile(1 - tail, n, p) + 1, n)
     return float(ordered[lower - 1]), float(ordered[upper - 1])
+
+
+def _binomial_quantile(q: float, n: int, p: float) -> int:
+    """The smallest ``k`` with ``P(Bin(n, p) <= k) >= q``."""
+    k = int(np.ceil(special.bdtrik(q, n, p)))
+    return k - 1 if k > 0 and special.bdtr(k - 1, n, p) >= q else k

@@ -1,6 +1,6 @@
 """Comparisons on the same jobs, and the verdict of a comparison of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ LAGS = DRAWS.exponential(1.0, 200)
 NOISE = DRAWS.normal(0, 0.05, 200)
 
 
-def jobs_of(setting: str, lags: Sequence[float], polls: int = 3, repeat: int = 0) -> list[JobRow]:
+def jobs_of(setting: str, lags: Iterable[float], polls: int = 3, repeat: int = 0) -> list[JobRow]:
     """One job per lag."""
     return [job(setting, key, repeat=repeat, lag=float(lag), polls=polls) for key, lag in enumerate(lags)]
 

@@ -37,6 +37,17 @@ def test_an_interval_uses_the_order_statistics_of_the_tables() -> None:
     assert quantile_interval(np.arange(1.0, 21.0), 0.5) == (6.0, 15.0)
 
 
+@given(st.integers(72, 5000), st.sampled_from([0.5, 0.9, 0.95]))
+def test_the_order_statistics_are_the_binomials(n: int, p: float) -> None:
+    """Both tails have at most 2.5 %, and would have more one order statistic further in."""
+    span = quantile_interval(np.arange(1.0, n + 1), p)
+    assert span is not None
+    lower, upper = (int(each) for each in span)
+    law = stats.binom(n, p)
+    assert law.cdf(lower - 1) <= 0.025 < law.cdf(lower)
+    assert law.sf(upper - 1) <= 0.025 < law.sf(upper - 2)
+
+
 def test_quantiles_of_a_sample_with_infinities() -> None:
     """Lost jobs as infinities leave a quantile finite as long as it lies below them."""
     values = np.array([1.0] * 95 + [math.inf] * 5)
