@@ -1,15 +1,32 @@
-"""The least polls that any schedule needs, and what to make of it: limit, tuning, sizing."""
+"""The least polls that any schedule needs, and what to make of it: limit, tuning, sizing.
+
+    answer = make_plan(load_scenario("scenarios/video-translation.yaml"))
+    print(answer.render())
+
+See ``docs/the-limit.md`` and ``docs/planning.md``.
+"""
 
 from plan._frontier import frontier, lag_at_polls, polls_at_lag
 from plan._law import Law, split
 from plan._limit import Optimum, evaluate, optimum
+from plan._make import make_plan
+from plan._plan import Load, Plan, Recommendation, SettingPlan, Sizing, Variation
+from plan._yardstick import limits
 
 __all__ = [
     "Law",
+    "Load",
     "Optimum",
+    "Plan",
+    "Recommendation",
+    "SettingPlan",
+    "Sizing",
+    "Variation",
     "evaluate",
     "frontier",
     "lag_at_polls",
+    "limits",
+    "make_plan",
     "optimum",
     "polls_at_lag",
     "split",
