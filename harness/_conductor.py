@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -70,10 +70,9 @@ class Current:
 class Conductor:
     """Owns one run at a time: ``tick`` is Locust's shape, ``on_rows``/``on_done`` are what lanes report."""
 
-    def __init__(self, environment: Environment, scenario: Scenario, only: Sequence[str] | None) -> None:
+    def __init__(self, environment: Environment, scenario: Scenario) -> None:
         self._environment = environment
         self._scenario = scenario
-        self._only = only
         self.simulator: Simulator | None = None
         self.record: Record | None = None
         self.current: Current | None = None
@@ -113,7 +112,9 @@ class Conductor:
 
     def _begin(self) -> None:
         self.record = Record()
-        self.plans = self._scenario.visits(self._only)
+        # The command line or the web page's class picker may have left out some settings.
+        chosen = [user_class.__name__ for user_class in self._environment.user_classes]
+        self.plans = self._scenario.visits(chosen)
         self._pending = iter(self.plans)
         self._manned, self._started = None, False
 

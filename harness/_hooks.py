@@ -85,9 +85,7 @@ def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
 
 def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:
     parsed = environment.parsed_options
-    chosen = set(parsed.user_classes or options.scenario.settings)
-    only = [name for name in options.scenario.settings if name in chosen]
-    conductor = Conductor(environment, options.scenario, only)
+    conductor = Conductor(environment, options.scenario)
     environment.backoff_conductor = conductor
     # With Locust's logging on, its lines and a progress line would overwrite each other.
     progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
