@@ -1,6 +1,6 @@
 """Naming the setting to ship, and why, in two sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -89,13 +89,21 @@ def _excess(judged: Mapping[str, Any]) -> float:
 
 
 def _held(name: str, judged: Mapping[str, Any]) -> str:
-    unit = in_seconds if name.startswith(("lag_", "latency_")) else number
+    unit = _unit(name)
     close = ", a close call" if judged["met"] and judged["note"] else ""
-    return f"{objective_words(name)} {unit(judged['value'])}, allowed {unit(judged['limit'])}{close}"
+    return f"{_words(name)} {unit(judged['value'])}, allowed {unit(judged['limit'])}{close}"
 
 
-def objective_words(name: str) -> str:
-    """An objective's name in English: ``lag_p95`` is "p95 lag"."""
+def bound(name: str, limit: float) -> str:
+    """An objective in English: "p95 lag ≤ 2.00 s"."""
+    return f"{_words(name)} ≤ {_unit(name)(limit)}"
+
+
+def _unit(name: str) -> Callable[[float | None], str]:
+    return in_seconds if name.startswith(("lag_", "latency_")) else number
+
+
+def _words(name: str) -> str:
     kind, _, statistic = name.partition("_")
     if kind in ("lag", "latency"):
         return f"{statistic} {kind}"

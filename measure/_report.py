@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from measure._charts import charts, describe_load_versus_lag, looks
 from measure._metrics import JOB_METRICS
 from measure._numbers import half_width, number
-from measure._recommend import objective_words
+from measure._recommend import bound
 from measure._rows import Run
 from measure._table import change
 from measure._trust import worst_status
@@ -40,6 +40,7 @@ def render_report(results: Mapping[str, Any], run: Run) -> str:
     return template.render(
         r=results,
         jobs=sum(figures["jobs"]["submitted"] for figures in results["settings"].values()),
+        started_at=results["started_at"].replace("T", " ").replace("+00:00", " UTC"),
         trust=worst_status(results["trust"]),
         trust_by_gravity=sorted(results["trust"], key=lambda check: GRAVITY.index(check["status"])),
         limits=any(figures["limit"] for figures in results["settings"].values()),
@@ -54,7 +55,7 @@ def render_report(results: Mapping[str, Any], run: Run) -> str:
         plus_minus=_plus_minus,
         change=change,
         span=_span,
-        words=objective_words,
+        bound=bound,
         figures=_script_json(charts(results, run)),
         plotly=_script(get_plotlyjs()),
     )

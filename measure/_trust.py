@@ -194,7 +194,7 @@ def _steady_conditions(e: _Evidence) -> Check:
         if score > worst:
             worst, where = score, name
     if worst > DRIFT_WARN:
-        detail = f"{where}: detection lag drifts along the run, so the intervals of its mean are too short"
+        detail = f"{where}: detection lag drifts along the run, so the interval of its mean may mislead"
         return _check("steady conditions", "warn", f"{detail} ({worst:.1f} standard errors)")
     return _check("steady conditions", "pass", "no drift of the detection lag along the run")
 
