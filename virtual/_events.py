@@ -13,35 +13,45 @@ at that moment, though the service has counted the poll.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from client import Done, Failure, Poller, PollingPolicy, Wait
 from measure import PollRow
-from scenarios import Arrival, Scenario, closed_key, planned, think_time
-from server import Board, Simulation, Ticket, uniform, uniforms
-from virtual._draws import Floats, Integers
+from scenarios import Scenario, closed_key, think_time
+from server import Board, Ticket, uniform, uniforms
 from virtual._overhead import Overhead
-from virtual._records import OUTCOME_CODES, JobColumns, Part
+from virtual._plan import plan_blocks
+from virtual._records import FinishedJobs, Part
 from virtual._tally import PollCounter
 
 OnPoll = Callable[[PollRow], None]
 OnProgress = Callable[[int, int], None]
 
-TRANSPORT_ERROR: Final = "transport_error"
 _SUBMISSION, _POLL = 0, 1  # priorities
+_TRANSPORT: Final = 0  # stands for a status code where no reply came, or came too late
+_HIGHEST_STATUS: Final = 600
+_PLANNED_AHEAD: Final = 256  # submissions
+_DRAWN_AHEAD: Final = 16  # waits of each; further draws are made one by one
 _TIMED_OUT: Final = Failure("transport", detail="no reply in time")
 _RESET: Final = Failure("transport", detail="connection reset")
-_PROGRESS_EVERY: Final = 4096
 _BATCH: Final = 8192
 
 _http_failure = lru_cache(maxsize=None)(Failure.http)  # 200 codes at most; they are frozen
+
+
+class _Planned(NamedTuple):
+    """A submission to come, with the first draws for its client's waits."""
+
+    key: int
+    lane: int
+    at: float
+    jitter: Sequence[float]
 
 
 class _Job:
@@ -49,14 +59,14 @@ class _Job:
 
     __slots__ = ("key", "lane", "planned_at", "poller", "sent_at", "submitted_at", "ticket")
 
-    def __init__(self, key: int, lane: int, planned_at: float, sent_at: float) -> None:
-        self.key = key
-        self.lane = lane
-        self.planned_at = planned_at
+    def __init__(self, planned: _Planned, sent_at: float, ticket: Ticket) -> None:
+        self.key = planned.key
+        self.lane = planned.lane
+        self.planned_at = planned.at
         self.sent_at = sent_at
         self.submitted_at = 0.0
+        self.ticket = ticket
         self.poller: Poller
-        self.ticket: Ticket
 
 
 class EventVisit:
@@ -80,53 +90,58 @@ class EventVisit:
         self._setting = setting
         self._repeat = repeat
         self._policy: PollingPolicy = scenario.settings[setting]
-        self._overhead = overhead
+        self._wake_s, self._request_s = overhead.wake_s, overhead.request_s
+        self._reply_s = overhead.reply_s
         self._on_poll = on_poll
         self._on_progress = on_progress
         self._board = Board(scenario.simulation)
-        self._events: list[tuple[float, int, int, Arrival | _Job]] = []
+        self._events: list[tuple[float, int, int, _Planned | _Job]] = []
         self._sequence = count()
         self._open = scenario.workload.arrivals.is_open
-        self._arrivals: Iterator[Arrival] = planned(scenario, repeat) if self._open else iter(())
-        self._counter = PollCounter()
-        self._sent = array("d")
-        self._latencies = array("d")
-        self._rows = _Rows()
+        self._arrivals = _open_arrivals(scenario, repeat) if self._open else iter(())
         self._iterations = [0] * scenario.workload.lanes
+        self._counter = PollCounter()
+        self._responses = [0] * _HIGHEST_STATUS
+        self._sent: list[float] = []
+        self._latencies: list[float] = []
+        self._finished = FinishedJobs()
         self._lost = 0
         self._ended_at = 0.0
 
     def run(self) -> Part:
         """Simulate the visit. Raises VisitTooLong when a poll would be sent after a year."""
-        self._open_lanes()
-        events, polls = self._events, 0
-        while events:
-            sent_at, priority, _, item = heappop(events)
-            if priority == _POLL:
-                self._poll(item, sent_at)  # type: ignore[arg-type] # the priority says what the item is
-                polls += 1
-                if polls % _PROGRESS_EVERY == 0 and self._on_progress is not None:
-                    self._on_progress(len(self._rows), polls)
-            else:
-                self._submit(item, sent_at)  # type: ignore[arg-type]
-        self._flush()
-        return self._part()
-
-    def _open_lanes(self) -> None:
         if self._open:
             self._admit_next()
         else:
             for lane in range(self._scenario.workload.lanes):
                 self._plan_closed(lane, 0.0)
+        events, sequence, wake_s, polls = self._events, self._sequence, self._wake_s, 0
+        while events:
+            sent_at, _, _, item = events[0]
+            if isinstance(item, _Job):
+                command = self._poll(item, sent_at)
+                if isinstance(command, Wait):
+                    heapreplace(events, (command.until + wake_s, _POLL, next(sequence), item))
+                else:
+                    heappop(events)
+                    self._leave(item.key, item.lane, command.at)
+                polls += 1
+                if polls % _BATCH == 0:
+                    self._flush(polls)
+            else:
+                heappop(events)
+                self._submit(item, sent_at)
+        self._flush(polls)
+        return self._part()
 
-    def _push(self, at: float, priority: int, item: Arrival | _Job) -> None:
-        heappush(self._events, (at + self._overhead.wake_s, priority, next(self._sequence), item))
+    def _push(self, at: float, priority: int, item: _Planned | _Job) -> None:
+        heappush(self._events, (at + self._wake_s, priority, next(self._sequence), item))
 
     def _admit_next(self) -> None:
         """Open loop: the next job's arrival, whatever became of the others."""
-        arrival = next(self._arrivals, None)
-        if arrival is not None:
-            self._push(arrival.at, _SUBMISSION, arrival)
+        planned = next(self._arrivals, None)
+        if planned is not None:
+            self._push(planned.at, _SUBMISSION, planned)
 
     def _plan_closed(self, lane: int, at: float) -> None:
         """Closed loop: the lane's next job, unless submissions are over by then."""
@@ -134,7 +149,7 @@ class EventVisit:
         if not workload.is_over(at, lane + iteration * workload.lanes):
             self._iterations[lane] += 1
             key = closed_key(self._repeat, lane, iteration, workload.lanes)
-            self._push(at, _SUBMISSION, Arrival(key, lane, at))
+            self._push(at, _SUBMISSION, _Planned(key, lane, at, ()))
 
     def _leave(self, key: int, lane: int, at: float) -> None:
         """A job's client is done with it; in a closed loop the lane goes on after its think time."""
@@ -142,70 +157,72 @@ class EventVisit:
         if not self._open:
             self._plan_closed(lane, at + think_time(self._scenario, key))
 
-    def _submit(self, arrival: Arrival, sent_at: float) -> None:
+    def _submit(self, planned: _Planned, sent_at: float) -> None:
         if self._open:
             self._admit_next()
-        job = _Job(arrival.key, arrival.lane, arrival.at, sent_at)
-        job.ticket, reply = self._board.submit(sent_at + self._overhead.request_s, arrival.key)
-        heard_at = reply.at + self._overhead.reply_s
+        key, drawn = planned.key, planned.jitter
+        ticket, reply = self._board.submit(sent_at + self._request_s, key)
+        job = _Job(planned, sent_at, ticket)
+        heard_at = reply.at + self._reply_s
         if heard_at > sent_at + self._policy.request_timeout:
             self._lost += 1
-            self._leave(job.key, job.lane, sent_at + self._policy.request_timeout)
+            self._leave(key, planned.lane, sent_at + self._policy.request_timeout)
             return
-        seed, key = self._scenario.seed, arrival.key
-        job.poller = Poller(self._policy, lambda n: uniform(seed, "jitter", key, n))
+        seed, ready = self._scenario.seed, len(drawn)
+        job.poller = Poller(
+            self._policy, lambda n: drawn[n - 1] if n <= ready else uniform(seed, "jitter", key, n)
+        )
         job.submitted_at = heard_at
         self._push(job.poller.start(heard_at).until, _POLL, job)
 
-    def _poll(self, job: _Job, sent_at: float) -> None:
-        send = job.poller.wake(sent_at)
-        reply = self._board.poll(sent_at + self._overhead.request_s, job.ticket, send.attempt)
-        heard_at = reply.at + self._overhead.reply_s
-        finished_ago: float | None = None
+    def _poll(self, job: _Job, sent_at: float) -> Wait | Done:
+        """Send the job's next poll; return what its client will do on hearing the reply."""
+        poller = job.poller
+        send = poller.wake(sent_at)
+        reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt)
+        heard_at = reply.at + self._reply_s
+        view, code = reply.job, reply.status_code
         command: Wait | Done
         if heard_at > sent_at + send.timeout:
-            heard_at, response = sent_at + send.timeout, TRANSPORT_ERROR
-            command = job.poller.fail(heard_at, _TIMED_OUT)
-        elif reply.job is not None:
-            response, finished_ago = "200", reply.job.finished_ago
-            command = job.poller.reply(heard_at, reply.job.status, reply.retry_after)
+            heard_at, code, view = sent_at + send.timeout, _TRANSPORT, None
+            command = poller.fail(heard_at, _TIMED_OUT)
+        elif view is not None:
+            command = poller.reply(heard_at, view.status, reply.retry_after)
         elif reply.reset:
-            response = TRANSPORT_ERROR
-            command = job.poller.fail(heard_at, _RESET)
+            command = poller.fail(heard_at, _RESET)
         else:
-            response = str(reply.status_code)
-            command = job.poller.fail(heard_at, _http_failure(reply.status_code), reply.retry_after)
-        self._note(job, send.attempt, sent_at, heard_at, response)
-        if isinstance(command, Wait):
-            self._push(command.until, _POLL, job)
-        else:
-            self._rows.add(job, command, finished_ago)
-            self._leave(job.key, job.lane, command.at)
-
-    def _note(self, job: _Job, attempt: int, sent_at: float, heard_at: float, response: str) -> None:
+            command = poller.fail(heard_at, _http_failure(code), reply.retry_after)
+        self._responses[code] += 1
         self._sent.append(sent_at)
         self._latencies.append(heard_at - sent_at)
-        responses = self._counter.responses
-        responses[response] = responses.get(response, 0) + 1
-        if len(self._sent) == _BATCH:
-            self._flush()
         if self._on_poll is not None:
-            planned_at = sent_at - self._overhead.wake_s
-            latency = heard_at - sent_at
-            row = PollRow(
-                self._setting, self._repeat, job.key, attempt, planned_at, sent_at, latency, response
-            )
-            self._on_poll(row)
+            self._on_poll(self._row(job.key, send.attempt, sent_at, heard_at - sent_at, code))
+        if isinstance(command, Done):
+            ago = None if view is None else view.finished_ago
+            self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, ago)
+        return command
 
-    def _flush(self) -> None:
+    def _row(self, key: int, attempt: int, sent_at: float, latency: float, code: int) -> PollRow:
+        planned_at = sent_at - self._wake_s
+        return PollRow(
+            self._setting, self._repeat, key, attempt, planned_at, sent_at, latency, response_name(code)
+        )
+
+    def _flush(self, polls: int) -> None:
         self._counter.sent(np.array(self._sent))
         self._counter.latencies(np.array(self._latencies))
-        self._sent, self._latencies = array("d"), array("d")
+        self._sent.clear()
+        self._latencies.clear()
+        if self._on_progress is not None:
+            self._on_progress(len(self._finished), polls)
 
     def _part(self) -> Part:
         counters = self._board.counters()
+        for code, number in enumerate(self._responses):
+            if number:
+                self._counter.answered(response_name(code), number)
         return Part(
-            jobs=self._rows.columns(self._scenario.simulation),
+            jobs=self._finished.columns(self._scenario.simulation),
             polls=self._counter.take(),
             submissions=counters.submissions,
             replies=counters.replies,
@@ -229,61 +246,15 @@ def run_events(
     return visit.run()
 
 
-class _Rows:
-    """Finished jobs, column by column: a row object each would take ten times the memory."""
-
-    def __init__(self) -> None:
-        self._whole = {name: array("q") for name in ("key", "lane", "outcome", "polls", "wasted")}
-        self._real = {
-            name: array("d")
-            for name in ("planned_at", "sent_at", "submitted_at", "detected_at", "lag", "ended_at")
-        }
-
-    def __len__(self) -> int:
-        return len(self._whole["key"])
-
-    def add(self, job: _Job, done: Done, finished_ago: float | None) -> None:
-        whole, real = self._whole, self._real
-        whole["key"].append(job.key)
-        whole["lane"].append(job.lane)
-        whole["outcome"].append(OUTCOME_CODES[done.outcome])
-        whole["polls"].append(done.attempts)
-        whole["wasted"].append(done.wasted)
-        real["planned_at"].append(job.planned_at)
-        real["sent_at"].append(job.sent_at)
-        real["submitted_at"].append(job.submitted_at)
-        learnt = finished_ago is not None
-        real["detected_at"].append(done.at if learnt else np.nan)
-        real["lag"].append(np.nan if finished_ago is None else finished_ago)
-        real["ended_at"].append(done.at)
-
-    def columns(self, simulation: Simulation) -> JobColumns:
-        """The columns in order of the keys, which is the order of planned submission."""
-        order = np.argsort(np.array(self._whole["key"]))
-
-        def whole(name: str) -> Integers:
-            return np.array(self._whole[name], dtype=np.int64)[order]
-
-        def real(name: str) -> Floats:
-            return np.array(self._real[name])[order]
-
-        keys = whole("key")
-        return JobColumns(
-            key=keys,
-            lane=whole("lane"),
-            planned_at=real("planned_at"),
-            sent_at=real("sent_at"),
-            submitted_at=real("submitted_at"),
-            duration=durations(simulation, keys),
-            detected_at=real("detected_at"),
-            lag=real("lag"),
-            outcome=whole("outcome"),
-            polls=whole("polls"),
-            wasted=whole("wasted"),
-            ended_at=real("ended_at"),
-        )
+def _open_arrivals(scenario: Scenario, repeat: int) -> Iterator[_Planned]:
+    """The planned submissions, with draws made by the batch, which costs a tenth of making them singly."""
+    for block in plan_blocks(scenario, repeat, _PLANNED_AHEAD):
+        numbers = np.arange(1, _DRAWN_AHEAD + 1)
+        jitter = uniforms(scenario.seed, "jitter", block.keys[:, np.newaxis], numbers).tolist()
+        columns = zip(block.keys.tolist(), block.lanes.tolist(), block.times.tolist(), jitter, strict=True)
+        yield from map(_Planned._make, columns)
 
 
-def durations(simulation: Simulation, keys: Integers) -> Floats:
-    """The work in each of these jobs, in seconds."""
-    return simulation.job.duration.ppf(uniforms(simulation.seed, "duration", keys))
+def response_name(code: int) -> str:
+    """A status code as the rows spell it."""
+    return "transport_error" if code == _TRANSPORT else str(code)

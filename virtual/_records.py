@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
@@ -9,7 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from client import Done
 from measure import OUTCOMES
+from server import Simulation, uniforms
 from virtual._draws import Floats, Integers
 from virtual._tally import PollCounts
 
@@ -63,3 +66,74 @@ class Part:
     busy_seconds: float
     lost_submissions: int
     ended_at: float
+
+
+class FinishedJobs:
+    """Jobs in the order in which they ended, kept by column: objects would take ten times the room."""
+
+    def __init__(self) -> None:
+        self._whole = {name: array("q") for name in ("key", "lane", "outcome", "polls", "wasted")}
+        self._real = {
+            name: array("d")
+            for name in ("planned_at", "sent_at", "submitted_at", "detected_at", "lag", "ended_at")
+        }
+
+    def __len__(self) -> int:
+        return len(self._whole["key"])
+
+    def add(
+        self,
+        key: int,
+        lane: int,
+        planned_at: float,
+        sent_at: float,
+        submitted_at: float,
+        done: Done,
+        finished_ago: float | None,
+    ) -> None:
+        """Add a job; ``finished_ago`` comes from the reply that told of its end, None without such a one."""
+        learnt = finished_ago is not None
+        whole = (key, lane, OUTCOME_CODES[done.outcome], done.attempts, done.wasted)
+        real = (
+            planned_at,
+            sent_at,
+            submitted_at,
+            done.at if learnt else np.nan,
+            np.nan if finished_ago is None else finished_ago,
+            done.at,
+        )
+        for column, number in zip(self._whole.values(), whole, strict=True):
+            column.append(number)
+        for times, seconds in zip(self._real.values(), real, strict=True):
+            times.append(seconds)
+
+    def columns(self, simulation: Simulation) -> JobColumns:
+        """The columns in order of the keys, which is the order of planned submission."""
+        order = np.argsort(np.array(self._whole["key"]))
+
+        def whole(name: str) -> Integers:
+            return np.array(self._whole[name], dtype=np.int64)[order]
+
+        def real(name: str) -> Floats:
+            return np.array(self._real[name])[order]
+
+        keys = whole("key")
+        return JobColumns(
+            key=keys,
+            lane=whole("lane"),
+            planned_at=real("planned_at"),
+            sent_at=real("sent_at"),
+            submitted_at=real("submitted_at"),
+            duration=durations(simulation, keys),
+            detected_at=real("detected_at"),
+            lag=real("lag"),
+            outcome=whole("outcome"),
+            polls=whole("polls"),
+            wasted=whole("wasted"),
+            ended_at=real("ended_at"),
+        )
+
+
+def durations(simulation: Simulation, keys: Integers) -> Floats:
+    """The work in each of these jobs, in seconds."""
+    return simulation.job.duration.ppf(uniforms(simulation.seed, "duration", keys))

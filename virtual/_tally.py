@@ -114,7 +114,7 @@ class PollCounter:
         if not bins.max(initial=0.0) < LONGEST_VISIT_S * BINS_PER_SECOND:
             raise VisitTooLong(
                 f"a poll would be sent {bins.max() / BINS_PER_SECOND:.3g} s after the start of the visit, "
-                "beyond a year of virtual time; give the setting a maximum or a deadline, or let jobs arrive faster"
+                "beyond a year of virtual time; give the setting a maximum or a deadline, or raise the rate"
             )
         self._bins.add(bins.astype(np.int64))
 

@@ -13,11 +13,10 @@ import numpy as np
 from scenarios import Scenario
 from server import uniforms
 from virtual._draws import Floats
-from virtual._events import durations
 from virtual._machine import Active, Machine, Service
 from virtual._overhead import Overhead
 from virtual._plan import Block
-from virtual._records import JobColumns, Part
+from virtual._records import JobColumns, Part, durations
 from virtual._sprint import CHUNK, Sprint
 from virtual._tally import PollCounter
 
