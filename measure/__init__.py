@@ -6,6 +6,9 @@ Raw records come first (:class:`JobRow`, :class:`PollRow`, :class:`Visit`, :clas
 
 from measure._compare_runs import RunComparison, compare_runs
 from measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
+from measure._intervals import Estimate, estimate_mean, needed, quantile
+from measure._numbers import in_seconds, number, percent
+from measure._objectives import LOST_SHARE_ALLOWED
 from measure._report import render_report
 from measure._results import Limits, analyse, results_schema, write_report
 from measure._rows import (
@@ -27,7 +30,9 @@ from measure._rows import (
 from measure._table import render_table
 
 __all__ = [
+    "Estimate",
     "JobRow",
+    "LOST_SHARE_ALLOWED",
     "Lateness",
     "Limits",
     "OUTCOMES",
@@ -45,9 +50,15 @@ __all__ = [
     "aggregate_polls",
     "analyse",
     "compare_runs",
+    "estimate_mean",
+    "in_seconds",
     "job_frame",
     "load_run",
+    "needed",
+    "number",
+    "percent",
     "poll_aggregates",
+    "quantile",
     "render_report",
     "render_table",
     "results_schema",

@@ -10,7 +10,9 @@ from measure._intervals import Floats, needed, quantile, quantile_interval, supp
 from measure._metrics import job_values
 from measure._numbers import percent
 
-LOST_SHARE_ALLOWED = 0.01  # Up to here an average over the other jobs still speaks for the setting.
+LOST_SHARE_ALLOWED = 0.01
+"""Up to this share of lost jobs an average over the others still speaks for the setting."""
+
 COLUMNS = {"lag": "detection_lag_s", "latency": "completion_latency_s"}
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "max": 1.0}
