@@ -22,7 +22,7 @@ from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
 from virtual._events import run_events
 from virtual._overhead import Overhead
-from virtual._plan import Block, plan_blocks
+from virtual._plan import BLOCK, Block, plan_blocks
 from virtual._records import JobColumns, Part
 from virtual._tally import VisitCounter
 from virtual._vector import obstacle, run_block
@@ -108,7 +108,7 @@ def simulate(
             plan = record.plan
             if choice.engine == "vector":
                 if plan.repeat not in blocks:  # the settings of a repeat follow each other and share its plan
-                    blocks = {plan.repeat: list(plan_blocks(scenario, plan.repeat))}
+                    blocks = {plan.repeat: list(plan_blocks(scenario, plan.repeat, BLOCK))}
                 for block in blocks[plan.repeat]:
                     yield record, partial(run_block, scenario, plan.setting, overhead, block)
             else:
@@ -159,7 +159,7 @@ def simulate_visit(
     overhead = overhead or Overhead()
     tasks: Iterable[_Task]
     if choice.engine == "vector":
-        blocks = plan_blocks(scenario, repeat)
+        blocks = plan_blocks(scenario, repeat, BLOCK)
         tasks = (partial(run_block, scenario, setting, overhead, block) for block in blocks)
     else:
         tasks = [_event_task(scenario, setting, repeat, overhead, None)]
