@@ -30,6 +30,7 @@ from scenarios import Visit as PlannedVisit
 
 logger = logging.getLogger("backoff")
 
+INTERRUPTED = 130  # the exit status of an interrupted run, as shells have it
 LEAD_S = 0.3  # orders must have reached every process before a visit's time zero
 MANNING_TIMEOUT_S = 30.0
 CHECK_TIMEOUT_S = 30.0
@@ -223,8 +224,9 @@ class Conductor:
 
     def _note_lost_workers(self, current: Current) -> None:
         gone = current.waiting_for - set(self._workers())
-        for node in gone:
-            logger.error("worker %s was lost during %s", node, current.plan.setting)
+        if gone:
+            # The others finish this visit; the next ones would run with fewer lanes than the scenario says.
+            self.fail(f"{len(gone)} of {len(current.workers)} workers lost during {current.plan.setting}")
         current.lost |= gone
         current.waiting_for -= gone
 

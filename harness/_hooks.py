@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from locust.env import Environment
 from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from harness._conductor import Conductor
+from harness._conductor import INTERRUPTED, Conductor
 from harness._finish import Finisher, check_reports_folder
 from harness._lanes import LoadGenerator, Orders
 from harness._options import Options, port_number
@@ -43,11 +46,13 @@ def install(events: Events, options: Options) -> None:
         if isinstance(runner, WorkerRunner):
             _set_up_generator(environment, runner, options)
             _answer_checks(environment, runner, options)
+            _stop_on_signals(environment)
             return
         conductor = _set_up_conductor(environment, runner, options)
         if isinstance(runner, LocalRunner):
             _set_up_generator(environment, runner, options)
         _start_simulator(environment, conductor, options)
+        _stop_on_signals(environment)
 
     events.init_command_line_parser.add_listener(_add_arguments)
     events.init.add_listener(init)
@@ -145,4 +150,27 @@ def _start_simulator(environment: Environment, conductor: Conductor, options: Op
     except (SimulatorError, OSError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     environment.host = conductor.simulator.url
+
+
+def _stop_on_signals(environment: Environment) -> None:
+    """Stop in an orderly way on Ctrl-C and SIGTERM; at the second one, at once.
+
+    Python's own handler would raise KeyboardInterrupt in whichever greenlet happens to run, often in the
+    middle of a job, whose row would be lost; and a headless Locust heeds no SIGTERM before its test has
+    ended.
+    """
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(INTERRUPTED)  # the simulator notices that its pipe has closed
+        environment.runner.quit()
+        if environment.web_ui is not None:
+            environment.web_ui.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, stop, number)
