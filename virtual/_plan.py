@@ -28,15 +28,19 @@ def plan_blocks(scenario: Scenario, repeat: int, size: int = BLOCK) -> Iterator[
     """Yield the plan of a repeat in blocks of at most ``size`` jobs, none of them empty."""
     workload = scenario.workload
     first = closed_key(repeat, 0, 0, workload.lanes)
+    arrivals, end = workload.arrivals, np.inf if workload.duration is None else workload.duration
     drawn = _Draws(scenario.seed, first)
-    times = workload.arrivals.times(drawn)  # type: ignore[union-attr] # open arrivals only, as the caller knows
-    if (end := workload.duration) is not None:
-        times = takewhile(lambda at: at < end, times)
+    times = arrivals.times(drawn)  # type: ignore[union-attr] # open arrivals only, as the caller knows
+    times = takewhile(lambda at: at < end, times)
     start = 0
     while True:
         wanted = size if workload.jobs is None else min(size, workload.jobs - start)
         index = np.arange(start, start + wanted, dtype=np.int64)
-        at = np.fromiter(islice(times, wanted), dtype=np.float64)
+        if arrivals.type == "constant":  # no draws, so no need to go through Python's numbers
+            at = index / arrivals.rate
+            at = at[: np.searchsorted(at, end)]
+        else:
+            at = np.fromiter(islice(times, wanted), dtype=np.float64)
         if at.size:
             yield Block(first + index[: at.size], index[: at.size] % workload.lanes, at)
         if at.size < size:
