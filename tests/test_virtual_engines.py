@@ -3,6 +3,7 @@
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from virtual_scenarios import every, scenario
 from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
 from measure import Run, aggregate_polls, job_frame, load_run
 from measure import RunFolder as Folder
-from scenarios import Scenario, planned
+from scenarios import Scenario, load_scenario, planned
 from server import uniforms
 from virtual import EngineChoice, EventVisit, Overhead, VisitTooLong, choose_engine, simulate, simulate_visit
 from virtual import _plan as plan_module
@@ -221,6 +222,14 @@ def test_records_do_not_depend_on_the_executor(made: Scenario, pool: type[Execut
     """One process or several: the same rows in the same order."""
     with pool(2) as executor:  # type: ignore[call-arg]
         assert_equal(simulate(made, executor=executor).run, simulate(made).run)
+
+
+@pytest.mark.parametrize("name", ["video-translation", "rate-limited"])
+def test_scenarios_from_files_travel_to_other_processes(name: str) -> None:
+    """A scenario as it is loaded can be simulated in a pool, with either engine."""
+    made = load_scenario(Path(__file__).parent.parent / "scenarios" / f"{name}.yaml")
+    with ProcessPoolExecutor(2) as executor:
+        assert_equal(simulate(made, jobs=20, executor=executor).run, simulate(made, jobs=20).run)
 
 
 @given(

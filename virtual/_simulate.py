@@ -109,8 +109,9 @@ def simulate(
             if choice.engine == "vector":
                 if plan.repeat not in blocks:  # the settings of a repeat follow each other and share its plan
                     blocks = {plan.repeat: list(plan_blocks(scenario, plan.repeat, BLOCK))}
+                policy = scenario.settings[plan.setting]
                 for block in blocks[plan.repeat]:
-                    yield record, partial(run_block, scenario, plan.setting, overhead, block)
+                    yield record, partial(run_block, scenario.simulation, policy, overhead, block)
             else:
                 # A pool's processes cannot call back; then the ends of visits must do.
                 inside = partial(notify, record) if executor is None else None
@@ -160,7 +161,8 @@ def simulate_visit(
     tasks: Iterable[_Task]
     if choice.engine == "vector":
         blocks = plan_blocks(scenario, repeat, BLOCK)
-        tasks = (partial(run_block, scenario, setting, overhead, block) for block in blocks)
+        policy = scenario.settings[setting]
+        tasks = (partial(run_block, scenario.simulation, policy, overhead, block) for block in blocks)
     else:
         tasks = [_event_task(scenario, setting, repeat, overhead, None)]
     return (part for _, part in _results(((None, task) for task in tasks), executor))
@@ -201,7 +203,9 @@ def _resized(scenario: Scenario, jobs: int) -> Scenario:
 def _event_task(
     scenario: Scenario, setting: str, repeat: int, overhead: Overhead, notify: _Notify | None
 ) -> _Task:
-    return partial(run_events, scenario, setting, repeat, overhead, on_progress=notify)
+    # Plain dicts, for a read-only view does not travel to another process.
+    portable = replace(scenario, settings={setting: scenario.settings[setting]}, objectives={})
+    return partial(run_events, portable, setting, repeat, overhead, on_progress=notify)
 
 
 def _results(tasks: Iterator[tuple[_Tag, _Task]], executor: Executor | None) -> Iterator[tuple[_Tag, Part]]:

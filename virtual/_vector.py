@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from client import PollingPolicy
 from scenarios import Scenario
-from server import uniforms
+from server import Simulation, uniforms
 from virtual._draws import Floats
 from virtual._machine import Active, Machine, Service
 from virtual._overhead import Overhead
@@ -34,9 +35,8 @@ def obstacle(scenario: Scenario) -> str | None:
     return None
 
 
-def run_block(scenario: Scenario, setting: str, overhead: Overhead, block: Block) -> Part:
+def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead, block: Block) -> Part:
     """Simulate these jobs of a visit to their end."""
-    simulation, policy = scenario.simulation, scenario.settings[setting]
     service = Service(simulation)
     sent = block.times + overhead.wake_s
     accepted = sent + overhead.request_s
