@@ -204,9 +204,8 @@ def _poll_lateness(e: _Evidence) -> Check:
     if not late:
         return _check("poll lateness", "pass", "no poll was sent")
     lateness, visit = max(late, key=lambda pair: pair[0].p99_s)
-    reference = _smallest_mean(e.settings, "detection_lag_s")
-    detail = f"{_of(visit)}: {_spread(*lateness)} against a smallest mean lag of {in_seconds(reference)}"
-    return _check("poll lateness", _late(lateness.p99_s, reference), detail)
+    spread = f"{_of(visit)}: {_spread(*lateness)}"
+    return _held_against(e, "poll lateness", spread, lateness.p99_s, "detection_lag_s", "a smallest mean lag")
 
 
 def _arrival_lateness(e: _Evidence) -> Check:
@@ -214,21 +213,21 @@ def _arrival_lateness(e: _Evidence) -> Check:
     if late.empty:
         return _check("arrival lateness", "pass", "no job was submitted")
     p50, p99 = (float(each) for each in np.quantile(late, [0.5, 0.99]))
-    reference = _smallest_mean(e.settings, "completion_latency_s")
-    detail = (
-        f"{_spread(p50, p99, float(late.max()))} against a smallest mean completion latency of "
-        f"{in_seconds(reference)}"
-    )
-    return _check("arrival lateness", _late(p99, reference), detail)
+    spread = _spread(p50, p99, float(late.max()))
+    against = "a smallest mean completion latency"
+    return _held_against(e, "arrival lateness", spread, p99, "completion_latency_s", against)
+
+
+def _held_against(e: _Evidence, check: str, spread: str, p99_s: float, metric: str, against: str) -> Check:
+    """Lateness matters in proportion to what is measured: the smallest mean over the settings."""
+    means = [each[metric]["mean"] for each in e.settings.values() if each[metric]["mean"] is not None]
+    if not means:
+        return _check(check, "warn", f"{spread}, with nothing to hold it against: no job's end was learnt")
+    return _check(check, _late(p99_s, min(means)), f"{spread} against {against} of {in_seconds(min(means))}")
 
 
 def _spread(p50_s: float, p99_s: float, max_s: float) -> str:
     return f"late by {in_seconds(p50_s)} (median), {in_seconds(p99_s)} (p99), {in_seconds(max_s)} (at most)"
-
-
-def _smallest_mean(settings: Mapping[str, Any], metric: str) -> float:
-    means = [figures[metric]["mean"] for figures in settings.values() if figures[metric]["mean"] is not None]
-    return float(min(means, default=0.0))
 
 
 def _late(p99_s: float, reference_s: float) -> Status:

@@ -103,12 +103,12 @@ def planned_jobs(rows: list[dict[str, str]]) -> set[tuple[str, ...]]:
     return {(row["setting"], row["key"], row["lane"], row["planned_at_s"], row["duration_s"]) for row in rows}
 
 
-def children_of_test() -> list[str]:
-    """The command lines of processes that this test process has left behind."""
+def left_behind(scenario: Path) -> list[str]:
+    """The command lines of processes that still work on the scenario."""
     lines = []
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or ())
-        if "-m server" in command or "-m locust" in command:
+        if str(scenario) in command:
             lines.append(command)
     return lines
 
@@ -169,7 +169,7 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
     quick, slow = results["settings"]["quick"], results["settings"]["slow"]
     assert quick["polls_per_job"]["mean"] > slow["polls_per_job"]["mean"]
     assert quick["detection_lag_s"]["mean"] < slow["detection_lag_s"]["mean"]
-    assert children_of_test() == []
+    assert left_behind(scenario) == []
 
 
 def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) -> None:
@@ -224,22 +224,44 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_interrupting_a_run_keeps_what_was_measured(scenario: Path) -> None:
+@pytest.mark.parametrize("processes", [[], ["--processes", "2"]], ids=["standalone", "two processes"])
+def test_interrupting_a_run_keeps_what_was_measured(scenario: Path, processes: list[str]) -> None:
     """Ctrl-C: status 130, jobs under way are censored, the report is marked, nothing stays behind."""
     scenario.write_text(LONG_JOBS)
-    with started([*LOCUST, *arguments(scenario)]) as locust:
+    with started([*LOCUST, *arguments(scenario), *processes]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
         wait_for(lambda: has_jobs(simulator), "the first jobs")
-        os.kill(locust.pid, signal.SIGINT)
+        os.killpg(locust.pid, signal.SIGINT)  # as a terminal does: to every process of the group
         output, errors = locust.communicate(timeout=60)
     assert locust.returncode == 130, output + errors
     assert "Traceback" not in errors, errors
+    assert "KeyboardInterrupt" not in errors, errors
     results, rows = only_run(scenario)
     assert_every_job_is_accounted_for(results, rows)
     assert results["settings"]["quick"]["jobs"]["censored"] > 0
     assert results["complete"] is False
     assert results["recommendation"]["setting"] is None
-    assert children_of_test() == []
+    assert left_behind(scenario) == []
+
+
+def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path) -> None:
+    """A worker that is killed takes its jobs with it: the others finish, and the run says what is missing."""
+    scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 5s, upper: 7s"))
+    with started([*LOCUST, *arguments(scenario), "--processes", "2"]) as locust:
+        simulator = wait_for(lambda: simulator_of(locust), "the simulator")
+        wait_for(lambda: has_jobs(simulator), "the first jobs")
+        workers = [each for each in psutil.Process(locust.pid).children() if "locust" in each.cmdline()]
+        workers[0].kill()
+        output, errors = locust.communicate(timeout=90)
+    assert locust.returncode == 1, output + errors
+    assert "1 of 2 workers lost during quick" in errors
+    results, rows = only_run(scenario)
+    assert results["settings"]["quick"]["jobs"]["submitted"] > 0
+    assert results["settings"]["slow"]["jobs"]["submitted"] == 0
+    assert {check["check"]: check["status"] for check in results["trust"]}["workers"] == "invalid"
+    assert results["recommendation"]["setting"] is None
+    assert rows
+    assert left_behind(scenario) == []
 
 
 def test_a_simulator_that_dies_ends_the_run_with_one_clear_line(scenario: Path) -> None:

@@ -28,6 +28,19 @@ def test_virtual_time_has_no_real_time_checks() -> None:
     assert found == dict.fromkeys(LIVE_CHECKS - REAL_TIME, "pass")
 
 
+def test_lateness_is_not_judged_where_nothing_was_learnt() -> None:
+    """A run that was cut short has no lag to hold lateness against: a warning, not a verdict."""
+    unknown = {
+        "finished_at_s": None,
+        "detected_at_s": None,
+        "detection_lag_s": None,
+        "completion_latency_s": None,
+    }
+    cut = [each._replace(outcome="censored", **unknown) for each in SOUND]
+    found = statuses(analyse(run_of(cut)))
+    assert (found["poll lateness"], found["arrival lateness"]) == ("warn", "warn")
+
+
 def one_visit(**changes: Any) -> Run:
     """The sound run with its first visit changed."""
     first, *rest = visits_of(SOUND)
