@@ -102,7 +102,7 @@ def simulate(
     options = options_or_exit(scenario)
     check_names(settings, list(options.scenario.settings))
     folder = simulate_to_folder(options, jobs, settings or None, out)
-    print_report(folder, as_json)
+    print_report(folder, as_json, options.scenario)
 
 
 @main.command()
@@ -123,10 +123,11 @@ def check(scenarios: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--scenario", metavar="FILE", help="The scenario that was run, where its trace files are.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
-def report(folder: Path, as_json: bool) -> None:
+def report(folder: Path, scenario: str | None, as_json: bool) -> None:
     """Make results.json and report.html of a run FOLDER anew from its raw rows, and print the comparison."""
-    print_report(folder, as_json)
+    print_report(folder, as_json, options_or_exit(scenario).scenario if scenario else None)
 
 
 @main.command()

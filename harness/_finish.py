@@ -124,6 +124,7 @@ class Finisher:
         if folder is None:
             return
         command = [sys.executable, "-m", "harness", "report", str(folder)]
+        command += ["--scenario", str(self._options.scenario.path)]
         if self._environment.parsed_options.report_format == "json":
             command.append("--json")
         with contextlib.suppress(KeyboardInterrupt):

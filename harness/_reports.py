@@ -16,20 +16,24 @@ from rich.console import Console
 from rich.live import Live
 
 from harness._options import Options
-from measure import RunFolder, RunFolderError, RunUnusable, render_table, write_report
+from measure import Limits, RunFolder, RunFolderError, RunUnusable, load_run, render_table, write_report
+from plan import limits
+from scenarios import Scenario, load_scenario
+from server import DocumentError
 from virtual import Progress, VisitTooLong, choose_engine, simulate
 
 WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it saves
 
 
-def print_report(folder: Path, as_json: bool) -> None:
+def print_report(folder: Path, as_json: bool, scenario: Scenario | None = None) -> None:
     """Make the report of a run's folder and print the comparison.
 
-    Ends the process with status 1 when the run is incomplete or its figures cannot be trusted, and with 2
-    when the folder cannot be read.
+    ``scenario`` is the one that was run, for the theoretical limit; without it the folder's own copy serves,
+    whose trace files may be out of reach. Ends the process with status 1 when the run is incomplete or its
+    figures cannot be trusted, and with 2 when the folder cannot be read.
     """
     try:
-        results = write_report(folder)
+        results = write_report(folder, _limits(folder, scenario))
     except RunUnusable as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -43,6 +47,18 @@ def print_report(folder: Path, as_json: bool) -> None:
         click.echo(f"report: {folder / 'report.html'}")
     if not results["complete"] or any(check["status"] == "invalid" for check in results["trust"]):
         sys.exit(1)
+
+
+def _limits(folder: Path, scenario: Scenario | None) -> Limits | None:
+    run = load_run(folder)
+    if scenario is None or scenario.sha256 != run.info.scenario.sha256:
+        try:
+            scenario = load_scenario(folder / "scenario.yaml")
+        except DocumentError as error:
+            if not (folder / "limits.json").exists():
+                click.echo(f"no theoretical limit in this report: {error}", err=True)
+            return None
+    return limits(scenario, run)
 
 
 def simulate_to_folder(

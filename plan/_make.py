@@ -26,7 +26,7 @@ def make_plan(
     many the twin simulates per setting. executor: a pool of processes. on_progress: told in English what is
     being done.
 
-    Raises `server.DocumentError` when the law of duration has no finite mean or the objectives contradict each
-    other or it; ValueError for an argument that is not positive.
+    Raises `server.DocumentError` when the law of duration has no finite mean or the objectives contradict
+    each other or it; ValueError for an argument that is not positive.
     """
     raise NotImplementedError

@@ -50,7 +50,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Variation:
-    """What one setting does when the durations are not what was assumed."""
+    """What one setting does when the durations are not what was assumed; ``missed`` names objectives."""
 
     setting: str
     durations: str
@@ -59,11 +59,12 @@ class Variation:
     lag_p95_s: float | None
     lost_share: float
     ratio: float
+    missed: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a setting asks of the server: status requests per second, and cores if the cost of one is known."""
+    """What a setting asks of the server: status requests per second, and cores where their cost is known."""
 
     polls_per_job: float
     requests_per_second_mean: float
@@ -87,9 +88,8 @@ class Plan:
     """The answer: the limit, what each setting does, the one to ship, and what may go wrong with it.
 
     ``optimum`` is the best schedule when one poll is worth ``optimum.cost_per_poll_s`` seconds of lag, and
-    ``frontier`` the best schedules of all prices. ``alternatives`` are the cheapest settings of each kind that
-    meet the objectives (all of them, if none does), among those that were searched. ``notes`` say what else
-    the reader should know.
+    ``frontier`` the best schedules of all prices. ``alternatives`` are the cheapest setting of each
+    kind that meets the objectives (or comes nearest), by a search. ``notes`` say what else one should know.
     """
 
     scenario: str

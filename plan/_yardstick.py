@@ -137,7 +137,7 @@ def held_out_frontier(values: Floats, seed: int) -> list[tuple[float, float]]:
 
 
 def fitted(law: Law, cost: float, *, reached_by: float) -> tuple[float, ...]:
-    """The best schedule with its tail smoothed: polls that fewer than ``reached_by`` reach give way to a rule.
+    """The best schedule with a smooth tail: polls that fewer than ``reached_by`` reach give way to a rule.
 
     The rule is the last gap, which repeats: sqrt(2 * cost * time left), about the best interval for a job
     whose remaining time is memoryless (see docs/the-limit.md).
