@@ -75,8 +75,8 @@ def _load_versus_lag(results: Mapping[str, Any], styles: Mapping[str, Look]) -> 
         )
     if curve and points:
         # The curve runs far beyond the settings at both ends; show the part that they can be held against.
-        low, high = min(x for x, _ in points) / 1.5, max(x for x, _ in points) * 1.5
-        near = [point for point in curve if low <= point[0] <= high] or curve
+        most_polls, most_lag = max(x for x, _ in points) * 1.5, max(y for _, y in points) * 1.5
+        near = [(x, y) for x, y in curve if x <= most_polls and y <= most_lag] or curve
         traces.insert(
             0,
             {
