@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -107,7 +108,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON-ready data, as the design's section 6 lists it."""
         named = self.recommendation
-        return {
+        data: dict[str, Any] = {
             "scenario": self.scenario,
             "cost_reason": self.cost_reason,
             "optimum": _point(self.optimum),
@@ -120,6 +121,8 @@ class Plan:
             "objectives": dict(self.objectives),
             "notes": list(self.notes),
         }
+        finite: dict[str, Any] = _finite(data)
+        return finite
 
     def render(self, width: int | None = None, *, colour: bool = False) -> str:
         """The plan as text of at most ``width`` columns (None: the terminal's, or 80 in a pipe)."""
@@ -128,3 +131,12 @@ class Plan:
 
 def _point(best: Optimum) -> dict[str, Any]:
     return asdict(best) | {"schedule_s": list(best.schedule_s)}
+
+
+def _finite(value: Any) -> Any:
+    """The same data with None for what is infinite: JSON has no such number."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

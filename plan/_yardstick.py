@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from measure import Limits, Run
-from plan._durations import Capped, Durations, law_of, sample_of
+from plan._durations import POINTS, Capped, Durations, law_of, sample_of
 from plan._frontier import frontier, polls_at_lag
 from plan._law import Floats, Law, split
 from plan._limit import evaluate, optimum
@@ -28,11 +28,12 @@ class Yardstick:
     """The least polls for a mean lag, for one law of duration."""
 
     durations: Durations
+    points: int = POINTS
 
     @cached_property
     def law(self) -> Law:
         """The law as the limit takes it."""
-        return law_of(self.durations)
+        return law_of(self.durations, points=self.points)
 
     def polls_at(self, lag_s: float, lost: float = 0.0, deadline: float | None = None) -> float:
         """The least polls for this mean lag of the jobs that are found, ``lost`` of all being given up.
@@ -41,7 +42,8 @@ class Yardstick:
         that are lost counts as 0, which keeps the bound a bound.
         """
         if lost > 0.0 and deadline is not None and deadline > 0.0:
-            return polls_at_lag(law_of(Capped(self.durations, deadline)), lag_s * (1.0 - lost))
+            cut = law_of(Capped(self.durations, deadline), points=self.points)
+            return polls_at_lag(cut, lag_s * (1.0 - lost))
         return polls_at_lag(self.law, lag_s)
 
 

@@ -1,0 +1,192 @@
+"""What the twin predicts for one policy, and whether that meets objectives with room for the twin's noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+
+from client import PollingPolicy
+from measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, quantile
+from plan._law import Floats
+from scenarios import Scenario
+from virtual import choose_engine, simulate, simulate_visit
+
+FEWEST_VISITS: Final = 2
+MOST_VISITS: Final = 400
+MOST_POLLS: Final = 4_000_000  # of one prediction: about two seconds
+PEAK_QUANTILE: Final = 0.95
+_PILOT: Final = 200
+_UNTESTED: Final = 2_000  # jobs that are simulated without asking first how many polls they take
+_CANDIDATE: Final = "candidate"
+_Z: Final = 1.96
+
+Manner = Literal["long", "visits"]
+Columns = tuple[Floats, Floats, Floats]  # polls, lag, latency of each job
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Simulated jobs of one policy: polls, lag and latency of each (infinite where the client gave up).
+
+    ``peaks`` is the busiest second of each visit, where visits were simulated. ``rows`` is the number of
+    measured durations that the law rests on; they, not the jobs, then decide how sure the figures are.
+    """
+
+    polls: Floats
+    lag: Floats
+    latency: Floats
+    peaks: Floats | None = None
+    rows: int | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs were simulated."""
+        return self.polls.size
+
+    @cached_property
+    def lost(self) -> float:
+        """The share of the jobs whose end was not learnt."""
+        return float(np.mean(np.isinf(self.lag)))
+
+    @cached_property
+    def mean_polls(self) -> Estimate:
+        """Mean polls per job."""
+        return self._mean(self.polls)
+
+    @cached_property
+    def mean_lag(self) -> Estimate:
+        """Mean lag of the jobs that were found, in seconds; infinite if none was."""
+        return self._mean(self.lag)
+
+    @cached_property
+    def p95_lag(self) -> float | None:
+        """The 95th percentile of the lag; None when it is not supported or lost jobs reach it."""
+        value = quantile(self._ordered_lag, 0.95)
+        return None if value is None or math.isinf(value) else value
+
+    @cached_property
+    def _ordered_lag(self) -> Floats:
+        return np.sort(self.lag)
+
+    @cached_property
+    def _ordered_latency(self) -> Floats:
+        return np.sort(self.latency)
+
+    def _mean(self, values: Floats) -> Estimate:
+        found = values[np.isfinite(values)]
+        estimate = estimate_mean(found)
+        if estimate is None:
+            return Estimate(math.inf, None, 0)
+        if self.rows is None or estimate.standard_error is None:
+            return estimate
+        by_rows = float(found.std()) / math.sqrt(self.rows)
+        return estimate._replace(standard_error=max(estimate.standard_error, by_rows))
+
+    def figure(self, objective: str) -> tuple[float, float]:
+        """The predicted figure of an objective and the upper end of its 95 % interval."""
+        kind, _, statistic = objective.partition("_")
+        if objective == "polls_per_job":
+            return self._average(self.mean_polls)
+        if objective == "requests_per_second_peak":
+            peaks = np.array([math.inf]) if self.peaks is None else self.peaks
+            return float(np.mean(peaks)), float(np.quantile(peaks, PEAK_QUANTILE, method="higher"))
+        values = self.lag if kind == "lag" else self.latency
+        if statistic == "mean":
+            return self._average(self._mean(values))
+        ordered = self._ordered_lag if kind == "lag" else self._ordered_latency
+        if statistic == "max":
+            return float(ordered[-1]), float(ordered[-1])
+        p = int(statistic.removeprefix("p")) / 100
+        size = self.jobs if self.rows is None else min(self.jobs, self.rows)
+        # The order statistic that bounds the p-quantile of `size` values, read off the simulated ones.
+        level = p + _Z * math.sqrt(p * (1.0 - p) / size) + 1.0 / size
+        upper = math.inf if level > 1.0 else float(ordered[min(math.ceil(level * self.jobs), self.jobs) - 1])
+        value = quantile(ordered, p)
+        return (math.inf if value is None else value), upper
+
+    def _average(self, estimate: Estimate) -> tuple[float, float]:
+        if self.lost > LOST_SHARE_ALLOWED:
+            return math.inf, math.inf
+        interval = estimate.interval()
+        return estimate.mean, interval[1] if interval else math.inf
+
+    def meets(self, objectives: Mapping[str, float], *, surely: bool) -> bool:
+        """Whether every objective holds; ``surely``: by the upper end of its interval too."""
+        return all(self.figure(name)[1 if surely else 0] <= bound for name, bound in objectives.items())
+
+    def excess(self, objectives: Mapping[str, float]) -> float:
+        """By which factor the objective that is missed most is missed, by its interval's upper end."""
+        return max((self.figure(name)[1] / bound for name, bound in objectives.items()), default=0.0)
+
+
+def manner(scenario: Scenario, objectives: Sequence[str] = ()) -> Manner:
+    """How to simulate many jobs: in one long visit, or in as many of the scenario's own visits.
+
+    Where jobs do not touch each other and nothing happens at a certain time, both say the same of each job
+    and the long visit is faster. A peak, a queue or an outage is a matter of the workload as it is.
+    """
+    steady = choose_engine(scenario).engine == "vector" and not scenario.service.outages
+    endless = scenario.workload.arrivals.most is None
+    return "long" if steady and endless and "requests_per_second_peak" not in objectives else "visits"
+
+
+def predict(
+    scenario: Scenario,
+    policy: PollingPolicy,
+    jobs: int,
+    how: Manner,
+    *,
+    fresh: bool = False,
+    rows: int | None = None,
+) -> Prediction:
+    """Simulate about this many jobs under a policy, fewer if each takes very many polls.
+
+    fresh: take jobs that no prediction without it has seen. rows: see `Prediction`. Raises
+    `virtual.VisitTooLong` when polls go on for more than a year.
+    """
+    alone = replace(scenario, settings={_CANDIDATE: policy}, baseline=None)
+    if fresh:
+        alone = replace(alone, seed=(scenario.seed + 1) % 2**64)
+    if how == "long":
+        first = jobs if jobs <= _UNTESTED else _PILOT
+        columns = _long(alone, first)
+        affordable = int(MOST_POLLS / max(1.0, float(np.mean(columns[0]))))
+        if (more := min(jobs, affordable)) > first:
+            columns = _long(alone, more)
+        return Prediction(*columns, rows=rows)
+    columns, peaks = _visits(alone, FEWEST_VISITS)
+    size, polls = columns[0].size, float(np.sum(columns[0]))
+    wanted = min(math.ceil(FEWEST_VISITS * jobs / size), int(FEWEST_VISITS * MOST_POLLS / polls), MOST_VISITS)
+    if wanted > FEWEST_VISITS:
+        columns, peaks = _visits(alone, wanted)
+    return Prediction(*columns, peaks=peaks, rows=rows)
+
+
+def _long(scenario: Scenario, jobs: int) -> Columns:
+    parts = [part.jobs for part in simulate_visit(scenario, _CANDIDATE, jobs=jobs)]
+    polls = np.concatenate([part.polls for part in parts]).astype(np.float64)
+    lag = np.concatenate([part.lag for part in parts])
+    latency = np.concatenate([part.detected_at - part.planned_at for part in parts])
+    return polls, *_with_lost(lag, latency)
+
+
+def _visits(scenario: Scenario, repeats: int) -> tuple[Columns, Floats]:
+    """So many visits of the scenario's own workload, with the polls of the busiest second of each."""
+    workload = scenario.workload.model_copy(update={"repeats": repeats})
+    run = simulate(replace(scenario, workload=workload)).run
+    polls, lag, latency = (
+        run.jobs[name].to_numpy(dtype=np.float64)
+        for name in ("polls", "detection_lag_s", "completion_latency_s")
+    )
+    peaks = np.array([each.peak_per_second for each in run.polls], dtype=np.float64)
+    return (polls, *_with_lost(lag, latency)), peaks
+
+
+def _with_lost(lag: Floats, latency: Floats) -> tuple[Floats, Floats]:
+    lost = np.isnan(lag)
+    return np.where(lost, np.inf, lag), np.where(lost, np.inf, latency)
