@@ -10,13 +10,14 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from harness._options import Options, resolve
+from harness._plans import ask, print_plan, verify
 from harness._reports import print_report, simulate_to_folder
 from server import DocumentError
 
@@ -103,6 +104,63 @@ def simulate(
     check_names(settings, list(options.scenario.settings))
     folder = simulate_to_folder(options, jobs, settings or None, out)
     print_report(folder, as_json, options.scenario)
+
+
+PLANNING = [
+    click.argument("scenario", required=False),
+    click.option(
+        "--cost",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="The seconds of lag that one poll is worth (default: what the baseline implies).",
+    ),
+    click.option(
+        "--jobs-per-day",
+        type=click.FloatRange(0, min_open=True),
+        default=1e6,
+        show_default=True,
+        help="How many jobs the server must be sized for.",
+    ),
+    click.option("--run", metavar="RUN", help="A live run whose server CPU time sizes the server."),
+    click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON."),
+]
+
+
+def planning(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments that ``plan`` and ``tune`` share."""
+    for decorate in reversed(PLANNING):
+        command = decorate(command)
+    return command
+
+
+@main.command()
+@planning
+def plan(
+    scenario: str | None, cost: float | None, jobs_per_day: float, run: str | None, as_json: bool
+) -> None:
+    """Name the setting to ship for SCENARIO, the theoretical limit, and the server's size."""
+    print_plan(ask(options_or_exit(scenario), cost, jobs_per_day, run), as_json)
+
+
+@main.command()
+@planning
+@click.option("--verify", "verified", is_flag=True, help="Run the winner and the baseline live and compare.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
+def tune(
+    scenario: str | None,
+    cost: float | None,
+    jobs_per_day: float,
+    run: str | None,
+    as_json: bool,
+    verified: bool,
+    port: int | None,
+) -> None:
+    """Search for the setting to ship for SCENARIO; --verify holds the prediction against a live run."""
+    options = options_or_exit(scenario)
+    answer = ask(options, cost, jobs_per_day, run)
+    print_plan(answer, as_json)
+    if verified:
+        verify(options, answer, port)
 
 
 @main.command()

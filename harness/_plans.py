@@ -1,0 +1,157 @@
+"""``plan`` and ``tune``: ask for the answer, print it, and hold it against a live run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from pydantic import BaseModel
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from harness._options import Options
+from measure import RunUnusable, analyse, load_run
+from plan import Plan, make_plan
+from scenarios import Scenario, load_scenario
+from server import DocumentError
+from virtual import simulate
+
+RECOMMENDED = "recommended"
+COMPARED = (
+    ("polls per job", "polls_per_job", "mean"),
+    ("mean lag, s", "detection_lag_s", "mean"),
+    ("p95 lag, s", "detection_lag_s", "p95"),
+    ("mean latency, s", "completion_latency_s", "mean"),
+    ("requests/s, mean", "status_requests", "per_second_mean"),
+    ("requests/s, peak", "status_requests", "per_second_peak"),
+)
+
+
+def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | None) -> Plan:
+    """The plan for a scenario; bad input ends the process with status 2.
+
+    run: a live run whose server CPU time sizes the server; by default the scenario's newest in the reports
+    folder, if there is one.
+    """
+    console = Console(stderr=True)
+    try:
+        with console.status("planning") as status:
+            return make_plan(
+                options.scenario,
+                cost_per_poll_s=cost,
+                jobs_per_day=jobs_per_day,
+                cpu_per_poll_s=_cpu_per_poll(options, run),
+                on_progress=_teller(status) if console.is_terminal else None,
+            )
+    except (DocumentError, RunUnusable, ValueError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def print_plan(plan: Plan, as_json: bool) -> None:
+    """Print the plan as text or JSON."""
+    click.echo(json.dumps(plan.to_json(), indent=2) if as_json else plan.render(colour=sys.stdout.isatty()))
+
+
+def verify(options: Options, plan: Plan, port: int | None) -> None:
+    """Run the recommended setting and the baseline live, and print predicted beside measured.
+
+    Ends with the live run's status when its figures cannot be trusted.
+    """
+    if plan.recommendation.setting is None:
+        click.echo("there is nothing to verify: no setting is recommended", err=True)
+        sys.exit(1)
+    baseline = options.scenario.baseline or next(iter(options.scenario.settings))
+    with tempfile.TemporaryDirectory(prefix="backoff-verify-") as folder:
+        path = Path(folder) / "verify.yaml"
+        path.write_text(_verification(options.scenario, plan, baseline), encoding="utf-8")
+        scenario = load_scenario(path)
+        predicted = analyse(simulate(scenario).run)
+        command = [sys.executable, "-m", "harness", "run", str(path), "--json"]
+        command += ["--reports", str(options.config.reports)]
+        command += ["--port", str(options.config.simulator.port if port is None else port)]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=os.environ)  # noqa: S603
+        if not done.stdout:
+            sys.exit(done.returncode)
+        measured = json.loads(done.stdout)
+    _print_comparison(predicted, measured)
+    sys.exit(done.returncode)
+
+
+def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
+    """A scenario of the recommended setting and the baseline; trace files are named by absolute paths."""
+    recommended: Mapping[str, Any] = yaml.safe_load(plan.recommendation.yaml or "{}")
+    settings = {RECOMMENDED: next(iter(recommended.values()))}
+    if plan.recommendation.setting != baseline:
+        settings[baseline] = yaml.safe_load(scenario.text)["settings"][baseline]
+
+    def plain(part: BaseModel) -> dict[str, Any]:
+        return part.model_dump(mode="json", exclude_none=True)
+
+    document = {
+        "name": f"{scenario.name}-verify",
+        "question": f"Do the figures predicted for {scenario.name} hold in a live run?",
+        "seed": scenario.seed,
+        "job": plain(scenario.job),
+        "service": plain(scenario.service),
+        "workload": plain(scenario.workload),
+        "settings": settings,
+        "objectives": dict(scenario.objectives),
+        "baseline": baseline if baseline in settings else RECOMMENDED,
+    }
+    return f"# {document['question']}\n" + yaml.safe_dump(document, sort_keys=False)
+
+
+def _print_comparison(predicted: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+    table = Table(title="predicted beside measured, on the same jobs", box=None, title_justify="left")
+    for column in ("setting", "figure", "predicted", "measured", "difference"):
+        table.add_column(column, justify="left" if column in ("setting", "figure") else "right")
+    for name, figures in measured["settings"].items():
+        for title, metric, statistic in COMPARED:
+            before, after = predicted["settings"][name][metric][statistic], figures[metric][statistic]
+            if before is None or after is None:
+                continue
+            change = f"{(after - before) / before:+.1%}" if before else "-"
+            table.add_row(name, title, f"{before:.3g}", f"{after:.3g}", change)
+    Console(width=None if sys.stdout.isatty() else 80).print(table)
+    invalid = [check for check in measured["trust"] if check["status"] == "invalid"]
+    for check in invalid:
+        click.echo(f"invalid: {check['check']}: {check['detail']}")
+
+
+def _teller(status: Status) -> Any:
+    return lambda text: status.update(text)
+
+
+def _cpu_per_poll(options: Options, run: str | None) -> float | None:
+    """Seconds of server CPU that a status request cost in a live run; None where no run says so."""
+    if run is not None:
+        cost = _cost_in(Path(run))
+        if cost is None:
+            raise RunUnusable(f"{run}: the server's CPU time was not measured in it; name a live run")
+        return cost
+    for folder in sorted(options.config.reports.glob(f"{options.scenario.name}-*Z*"), reverse=True):
+        try:
+            cost = _cost_in(folder)
+        except RunUnusable:
+            continue
+        if cost is not None:
+            return cost
+    return None
+
+
+def _cost_in(folder: Path) -> float | None:
+    counts = [visit.server for visit in load_run(folder).visits if visit.server]
+    polls = sum(each.polls for each in counts)
+    if not polls or any(each.cpu_seconds is None for each in counts):
+        return None
+    return sum(each.cpu_seconds or 0.0 for each in counts) / polls
