@@ -1,0 +1,186 @@
+"""The command line over the twin: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from harness._cli import main
+from measure import results_schema
+from scenarios import load_scenario
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT = ROOT / "scenarios" / "video-translation.yaml"
+
+
+def harness(*arguments: object) -> Result:
+    """A command of `python -m harness`, in this process."""
+    return CliRunner().invoke(main, [str(each) for each in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one run in virtual time."""
+    folder = tmp_path_factory.mktemp("twin") / "run"
+    done = harness("simulate", DEFAULT, "--jobs", 400, "--out", folder)
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_simulate_writes_what_a_live_run_writes(simulated: Path) -> None:
+    """Raw rows, results and report have the same shape as live ones."""
+    import jsonschema
+
+    results = json.loads((simulated / "results.json").read_text())
+    jsonschema.validate(results, results_schema())
+    assert results["engine"] == "virtual"
+    assert (simulated / "scenario.yaml").read_text() == DEFAULT.read_text()
+    with (simulated / "jobs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5 * 400
+    assert "constant-2s" in (simulated / "report.html").read_text()
+    for setting in results["settings"].values():
+        assert setting["limit"]["ratio"] > 1
+        assert setting["limit"]["polls_at_same_lag"] >= 1
+
+
+def test_simulate_is_a_function_of_the_scenario(simulated: Path, tmp_path: Path) -> None:
+    """The same scenario gives the same rows; nothing depends on the process or the hour."""
+    assert harness("simulate", DEFAULT, "--jobs", 400, "--out", tmp_path / "again").exit_code == 0
+    assert (tmp_path / "again" / "jobs.csv").read_bytes() == (simulated / "jobs.csv").read_bytes()
+
+
+def test_a_run_is_never_overwritten(simulated: Path) -> None:
+    """A folder that holds anything is refused."""
+    before = (simulated / "jobs.csv").read_bytes()
+    done = harness("simulate", DEFAULT, "--jobs", 10, "--out", simulated)
+    assert done.exit_code == 1
+    assert "not empty" in done.output
+    assert (simulated / "jobs.csv").read_bytes() == before
+
+
+def test_an_edited_scenario_shows_in_the_results(tmp_path: Path) -> None:
+    """Another duration and another setting change the figures the way they should."""
+    text = DEFAULT.read_text()
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(
+        text.replace("median: 4s", "median: 8s").replace(
+            "settings:\n", "settings:\n  mine: {curve: linear, initial: 1s, maximum: 4s}\n"
+        )
+    )
+    done = harness("simulate", edited, "--jobs", 400, "--out", tmp_path / "run", "--json")
+    results = json.loads(done.stdout)
+    assert "mine" in results["settings"]
+    assert results["settings"]["mine"]["description"].startswith("linear")
+    mean = results["settings"]["constant-1s"]["completion_latency_s"]["mean"]
+    law = load_scenario(edited).job.duration.mean()
+    assert abs(mean - law - 0.5) < 0.1 * law
+
+
+def test_compare_tells_a_run_from_a_worse_one(simulated: Path, tmp_path: Path) -> None:
+    """Same jobs, slower polling: exit 1; the same run: exit 0; nonsense: exit 2."""
+    worse = tmp_path / "worse.yaml"
+    worse.write_text(DEFAULT.read_text().replace("constant, initial: 1s", "constant, initial: 3s"))
+    assert harness("simulate", worse, "--jobs", 400, "--out", tmp_path / "worse").exit_code == 0
+    assert harness("compare", simulated, simulated).exit_code == 0
+    compared = harness("compare", simulated, tmp_path / "worse")
+    assert compared.exit_code == 1
+    assert "worse" in compared.output
+    assert harness("compare", simulated, tmp_path / "nothing").exit_code == 2
+
+
+def test_check_says_what_would_run_and_names_every_fault(tmp_path: Path) -> None:
+    """Valid files are told in English; of invalid ones every fault, with status 2."""
+    done = harness("check", DEFAULT)
+    assert done.exit_code == 0
+    assert "constant-1s: constant: every 1 s" in done.output
+    assert "cost: 5 visits" in done.output
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(DEFAULT.read_text().replace("multiplier", "multipler").replace("lanes: 20", "lanes: x"))
+    done = harness("check", DEFAULT, broken)
+    assert done.exit_code == 2
+    assert (
+        len(
+            re.findall(
+                r"broken\.yaml:\d+: settings\.[^:]*multipler: .*did you mean 'multiplier'", done.output
+            )
+        )
+        == 2
+    )
+    assert re.search(r"broken\.yaml:\d+: workload\.lanes: ", done.output)
+
+
+def test_scenario_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line comes first, then BACKOFF_SCENARIO, then config.yaml."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("BACKOFF_SCENARIO", "outage")
+    by_environment = harness("simulate", "--jobs", 5, "--out", tmp_path / "a", "--json")
+    assert json.loads(by_environment.stdout)["scenario"]["name"] == "outage"
+    by_command_line = harness("simulate", "long-tail", "--jobs", 5, "--out", tmp_path / "b", "--json")
+    assert json.loads(by_command_line.stdout)["scenario"]["name"] == "long-tail"
+    monkeypatch.delenv("BACKOFF_SCENARIO")
+    by_config = harness("simulate", "--jobs", 5, "--out", tmp_path / "c", "--json")
+    assert json.loads(by_config.stdout)["scenario"]["name"] == "video-translation"
+
+
+def test_plan_gives_the_contracts_keys_and_yaml_that_loads(tmp_path: Path) -> None:
+    """`plan --json` has the keys that others build on, and its YAML is a setting of a scenario."""
+    done = harness("plan", DEFAULT, "--cost", "0.5", "--json")
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    optimum = {"cost_per_poll_s", "polls", "lag_s", "objective_s", "schedule_s"}
+    assert optimum <= answer["optimum"].keys()
+    assert all(optimum <= point.keys() for point in answer["frontier"])
+    assert answer["optimum"]["cost_per_poll_s"] == 0.5
+    best = answer["optimum"]
+    assert best["objective_s"] == pytest.approx(0.5 * best["polls"] + best["lag_s"])
+    for setting in answer["settings"].values():
+        assert {"polls", "lag_s", "polls_at_same_lag", "ratio"} <= setting.keys()
+        assert setting["ratio"] > 1
+    text = DEFAULT.read_text()
+    pasted = tmp_path / "pasted.yaml"
+    settings = yaml.safe_load(answer["recommendation"]["yaml"])
+    pasted.write_text(
+        re.sub(r"settings:\n(  .*\n)+", yaml.safe_dump({"settings": settings}), text).replace(
+            "baseline: constant-1s\n", ""
+        )
+    )
+    assert list(load_scenario(pasted).settings) == list(settings)
+
+
+def test_every_command_is_documented() -> None:
+    """Each command has help, and the README or docs mention it."""
+    documents = (ROOT / "README.md").read_text() + "".join(
+        path.read_text() for path in (ROOT / "docs").glob("*.md")
+    )
+    for name, command in main.commands.items():
+        assert command.help, name
+        assert f"python -m harness {name}" in documents, name
+
+
+def test_make_alone_lists_the_targets() -> None:
+    """A newcomer types `make`."""
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("run", "test", "lint", "check", "bench"):
+        assert f"make {target}" in listed
+
+
+def test_the_door_is_the_module(tmp_path: Path) -> None:
+    """`python -m harness` ends with status 2 on words it does not know."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "frobnicate"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
