@@ -29,7 +29,8 @@ from server import DocumentError, Problem, Trace, read_document, uniforms
 from virtual import VisitTooLong, choose_engine, simulate
 
 JOBS: Final = 20_000
-_JOBS_BY_EVENTS: Final = 2_000  # where jobs touch each other, a tenth of the speed is what there is
+_JOBS_IN_VISITS: Final = 4_000  # where the scenario's own visits are simulated, which takes longer
+_JOBS_BY_EVENTS: Final = 1_500  # where jobs touch each other, which takes longest
 _NEW: Final = "recommended"
 
 
@@ -47,8 +48,8 @@ def make_plan(
 
     cost_per_poll_s: the seconds of mean lag that one poll per job is worth; by default what the baseline
     implies. jobs_per_day and cpu_per_poll_s (seconds of a core, from a live run) size the server. jobs: how
-    many the twin simulates per setting, a tenth of it where jobs touch each other. executor: a pool of
-    processes. on_progress: told in English what is being done.
+    many the twin simulates per setting at most (fewer where that takes long). executor: a pool of processes.
+    on_progress: told in English what is being done.
 
     Raises `server.DocumentError` when the law of duration has no finite mean or the objectives contradict
     each other or it; ValueError for an argument that is not positive.
@@ -85,8 +86,9 @@ class _Making:
     ) -> None:
         self._scenario = scenario
         self._how: Manner = manner(scenario, tuple(scenario.objectives))
-        by_events = choose_engine(scenario).engine == "event"
-        self._jobs = jobs if not by_events else max(100, min(jobs, _JOBS_BY_EVENTS))
+        self._by_events = choose_engine(scenario).engine == "event"
+        most = _JOBS_BY_EVENTS if self._by_events else _JOBS_IN_VISITS
+        self._jobs = min(jobs, most) if self._how == "visits" else jobs
         self._executor = executor
         self._say = say
         names = list(scenario.settings)
@@ -123,6 +125,7 @@ class _Making:
                 self._jobs,
                 basis.rows,
                 self._executor,
+                thorough=not self._by_events,
             )
             if thin is None:
                 law = law_of(basis.fit, points=COARSE)
@@ -150,7 +153,7 @@ class _Making:
             )
         self._say("varying the durations")
         varied = tuple(
-            robustness(scenario, self._varied(recommendation, alternatives), self._jobs, self._how)
+            robustness(scenario, self._varied(recommendation, goal, alternatives), self._jobs, self._how)
         )
         return Plan(
             scenario=scenario.name,
@@ -242,7 +245,9 @@ class _Making:
             name, number = f"{_NEW}-{number}", number + 1
         return name
 
-    def _varied(self, named: Recommendation, alternatives: Mapping[str, Found]) -> dict[str, PollingPolicy]:
+    def _varied(
+        self, named: Recommendation, goal: Goal, alternatives: Mapping[str, Found]
+    ) -> dict[str, PollingPolicy]:
         """The recommendation, the baseline and the best exponential backoff."""
         policies = {}
         if named.setting is not None and named.policy is not None:
@@ -250,6 +255,6 @@ class _Making:
         policies[self._baseline] = self._scenario.settings[self._baseline]
         growing = {kind: each for kind, each in alternatives.items() if kind.startswith("exponential")}
         if growing:
-            best = min(growing.values(), key=lambda each: each.prediction.mean_polls.mean)
+            best = min(growing.values(), key=lambda each: goal.key(each.prediction))
             policies["best exponential"] = best.policy
         return policies

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Final, Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from client import PollingPolicy
 from measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, quantile
 from plan._law import Floats
-from scenarios import Scenario
-from virtual import choose_engine, simulate, simulate_visit
+from scenarios import Arrivals, Scenario, planned
+from virtual import Part, choose_engine, simulate, simulate_visit
 
 FEWEST_VISITS: Final = 2
 MOST_VISITS: Final = 400
@@ -25,7 +26,7 @@ _UNTESTED: Final = 2_000  # jobs that are simulated without asking first how man
 _CANDIDATE: Final = "candidate"
 _Z: Final = 1.96
 
-Manner = Literal["long", "visits"]
+Manner = Literal["long", "dense", "visits"]
 Columns = tuple[Floats, Floats, Floats]  # polls, lag, latency of each job
 
 
@@ -125,14 +126,23 @@ class Prediction:
 
 
 def manner(scenario: Scenario, objectives: Sequence[str] = ()) -> Manner:
-    """How to simulate many jobs: in one long visit, or in as many of the scenario's own visits.
+    """How to simulate many jobs: one long visit, one dense visit, or many of the scenario's own visits.
 
-    Where jobs do not touch each other and nothing happens at a certain time, both say the same of each job
-    and the long visit is faster. A peak, a queue or an outage is a matter of the workload as it is.
+    Where jobs do not touch each other, more of them can be submitted in the same time and nothing changes for
+    any of them (dense); where nothing happens at a certain time either, for longer just as well (long). A
+    peak or a queue is a matter of the workload as it is.
     """
-    steady = choose_engine(scenario).engine == "vector" and not scenario.service.outages
-    endless = scenario.workload.arrivals.most is None
-    return "long" if steady and endless and "requests_per_second_peak" not in objectives else "visits"
+    if choose_engine(scenario).engine == "event" or "requests_per_second_peak" in objectives:
+        return "visits"
+    arrivals = scenario.workload.arrivals
+    if not scenario.service.outages and arrivals.most is None:
+        return "long"
+    return "visits" if _density(arrivals) is None else "dense"
+
+
+def _density(arrivals: Arrivals) -> str | None:
+    """The number in the arrivals that makes them denser."""
+    return next((name for name in ("rate", "size") if name in type(arrivals).model_fields), None)
 
 
 def predict(
@@ -152,12 +162,13 @@ def predict(
     alone = replace(scenario, settings={_CANDIDATE: policy}, baseline=None)
     if fresh:
         alone = replace(alone, seed=(scenario.seed + 1) % 2**64)
-    if how == "long":
+    if how != "visits":
+        simulated = _long if how == "long" else _dense
         first = jobs if jobs <= _UNTESTED else _PILOT
-        columns = _long(alone, first)
+        columns = simulated(alone, first)
         affordable = int(MOST_POLLS / max(1.0, float(np.mean(columns[0]))))
         if (more := min(jobs, affordable)) > first:
-            columns = _long(alone, more)
+            columns = simulated(alone, more)
         return Prediction(*columns, rows=rows)
     columns, peaks = _visits(alone, FEWEST_VISITS)
     size, polls = columns[0].size, float(np.sum(columns[0]))
@@ -168,7 +179,24 @@ def predict(
 
 
 def _long(scenario: Scenario, jobs: int) -> Columns:
-    parts = [part.jobs for part in simulate_visit(scenario, _CANDIDATE, jobs=jobs)]
+    """One visit that goes on until so many jobs are submitted."""
+    return _columns(simulate_visit(scenario, _CANDIDATE, jobs=jobs))
+
+
+def _dense(scenario: Scenario, jobs: int) -> Columns:
+    """One visit in which about so many jobs are submitted in the time of the scenario's own."""
+    workload = scenario.workload
+    own = max(1, sum(1 for _ in islice(planned(scenario, 0), jobs)))
+    factor = math.ceil(jobs / own)
+    name = _density(workload.arrivals) or ""
+    arrivals = workload.arrivals.model_copy(update={name: getattr(workload.arrivals, name) * factor})
+    limit = None if workload.jobs is None else workload.jobs * factor
+    denser = workload.model_copy(update={"arrivals": arrivals, "jobs": limit})
+    return _columns(simulate_visit(replace(scenario, workload=denser), _CANDIDATE))
+
+
+def _columns(simulated: Iterable[Part]) -> Columns:
+    parts = [part.jobs for part in simulated]
     polls = np.concatenate([part.polls for part in parts]).astype(np.float64)
     lag = np.concatenate([part.lag for part in parts])
     latency = np.concatenate([part.detected_at - part.planned_at for part in parts])

@@ -1,6 +1,6 @@
 """Searching for the cheapest setting that surely meets the objectives: screen many, refine some, confirm one.
 
-Screening simulates few jobs on a service without queues and outages; refining simulates many on the
+Screening simulates few jobs, and none of them on a service with queues; refining simulates many on the
 scenario's own service. All candidates meet the same jobs, so they differ by what they do and not by luck.
 The winner was chosen for its figures on these jobs and must hold on others, too.
 """
@@ -24,7 +24,7 @@ NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""
 
 _SCREENED: Final = 2_000  # jobs
-_REFINED_SHAPES: Final = 2  # of each kind
+_REFINED_SHAPES: Final = 2  # of each kind; 1 where simulating takes long
 _STEPS: Final = (1.3, 1.1, 1.04)
 
 _BOUNDS_LAG: Final = tuple(
@@ -42,6 +42,8 @@ class Goal:
 
     objectives: Mapping[str, float]
     cost: float
+    surely: bool = True
+    """Whether an objective must hold by the upper end of its interval too."""
 
     @property
     def by_polls(self) -> bool:
@@ -57,7 +59,7 @@ class Goal:
         """Sorts settings that surely meet the objectives by score, and the others behind by their excess."""
         if prediction.lost > 0.01:
             return 2, prediction.lost
-        if prediction.meets(self.objectives, surely=True):
+        if prediction.meets(self.objectives, surely=self.surely):
             return 0, self.score(prediction)
         return 1, prediction.excess(self.objectives)
 
@@ -75,7 +77,10 @@ class Found:
 
 @dataclass(eq=False)
 class Search:
-    """One search: the scenario, what its candidates have in common, a goal, and how much to simulate."""
+    """One search: the scenario, what its candidates have in common, a goal, and how much to simulate.
+
+    Not ``thorough``, for a scenario that takes long to simulate, it trusts more to screening.
+    """
 
     scenario: Scenario
     template: PollingPolicy
@@ -84,6 +89,7 @@ class Search:
     jobs: int
     rows: int | None = None
     executor: Executor | None = None
+    thorough: bool = True
     tried: int = 0
     _seen: dict[PollingPolicy, Prediction | None] = field(default_factory=dict)
 
@@ -102,7 +108,7 @@ class Search:
         for kind in KINDS:
             mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
             on_progress(f"refining: {kind}")
-            for _, shape, scale in mine[:_REFINED_SHAPES]:
+            for _, shape, scale in mine[: _REFINED_SHAPES if self.thorough else 1]:
                 found = self._refine(shape, scale)
                 if found is None:
                     continue
@@ -115,7 +121,11 @@ class Search:
 
     def _screen(self, pool: Sequence[Shape]) -> list[tuple[tuple[int, float], Shape, float]]:
         """Each shape's best scale with its key."""
-        ideal = _without_queues(self.scenario)
+        # Whole arrays of jobs are simulated fast, queues are not.
+        scenario = _without_queues(self.scenario) if self.how == "visits" else self.scenario
+        screening = _Screening(
+            _without_the_longest(scenario), "long" if self.how == "visits" else self.how, self.rows
+        )
         tasks = [
             (shape, scale, self.policy(backoff))
             for shape in pool
@@ -124,12 +134,13 @@ class Search:
         ]
         self.tried += len(tasks)
         mapper = map if self.executor is None else self.executor.map
-        predictions = mapper(_Screening(ideal, self.rows), [policy for _, _, policy in tasks])
+        predictions = mapper(screening, [policy for _, _, policy in tasks])
         best: dict[Shape, tuple[tuple[int, float], Shape, float]] = {}
         # Peaks are a matter of the real workload; they are left for refining.
         goal = replace(
             self.goal,
             objectives={k: v for k, v in self.goal.objectives.items() if k != "requests_per_second_peak"},
+            surely=False,
         )
         for (shape, scale, _), prediction in zip(tasks, predictions, strict=True):
             if prediction is not None:
@@ -141,7 +152,7 @@ class Search:
     def _refine(self, shape: Shape, scale: float) -> Found | None:
         """Follow the scale up or down while that helps, with smaller and smaller steps."""
         best = self._try(shape, scale)
-        if self.how == "visits":  # an outage or a queue may leave little of what screening saw
+        if self.how == "visits" and self.thorough:  # peaks may leave little of what screening saw
             for each in shape.scales[::2]:
                 other = self._try(shape, each)
                 if other is not None and (best is None or self._key(other) < self._key(best)):
@@ -190,10 +201,11 @@ class _Screening:
     """A prediction on few jobs; an object, for a pool of processes must be able to copy it."""
 
     scenario: Scenario
+    how: Manner
     rows: int | None
 
     def __call__(self, policy: PollingPolicy) -> Prediction | None:
-        return _attempt(self.scenario, policy, _SCREENED, "long", self.rows)
+        return _attempt(self.scenario, policy, _SCREENED, self.how, self.rows)
 
 
 def _attempt(
@@ -212,7 +224,11 @@ def _without_queues(scenario: Scenario) -> Scenario:
     workload = Workload.model_validate(
         {"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": _SCREENED}
     )
-    # A handful of very long jobs would take most of the time and say little at this stage.
+    return replace(scenario, service=service, job=job, workload=workload)
+
+
+def _without_the_longest(scenario: Scenario) -> Scenario:
+    """The same with the longest jobs cut: they would take most of the time and say little at this stage."""
     longest = float(quantiles(scenario.job.duration, 2_000)[-10])
     cut = Capped(scenario.job.duration, longest) if longest > 0.0 else scenario.job.duration
-    return with_durations(replace(scenario, service=service, job=job, workload=workload), cut)
+    return with_durations(scenario, cut)

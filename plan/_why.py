@@ -201,6 +201,11 @@ def _honesty(goal: Goal, alternatives: Mapping[str, Found]) -> Iterator[str]:
             f"Jitter does not help one client: a constant interval takes {number(plain)} polls per job "
             f"without it and {number(jittered)} with it. It is for clients that would all come at once."
         )
+    if jittered and plain is None and "constant" in alternatives:
+        yield (
+            "Jitter earns its keep here: a constant interval meets the objectives with it and not without, "
+            "for it pulls apart clients that would come at the same moment."
+        )
 
 
 def _fragility(winner: Found | None, varied: Sequence[Variation]) -> Iterator[str]:
