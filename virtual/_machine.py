@@ -210,7 +210,7 @@ class Machine:
             give_up_at = sent + policy.request_timeout
         else:
             edge = jobs.started + policy.deadline
-            at_edge = sent > edge
+            at_edge = sent >= edge
             left = np.minimum(policy.request_timeout, edge - sent)
             give_up_at = sent + np.where(at_edge, policy.last_poll_timeout, left)
         self.replies += np.bincount(codes, minlength=_HIGHEST_STATUS)
