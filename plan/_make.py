@@ -31,6 +31,7 @@ from virtual import VisitTooLong, choose_engine, simulate
 JOBS: Final = 20_000
 _JOBS_IN_VISITS: Final = 4_000  # where the scenario's own visits are simulated, which takes longer
 _JOBS_BY_EVENTS: Final = 1_500  # where jobs touch each other, which takes longest
+_SHARP: Final = 5  # times as many jobs for what is reported of the scenario's settings
 _NEW: Final = "recommended"
 
 
@@ -48,8 +49,8 @@ def make_plan(
 
     cost_per_poll_s: the seconds of mean lag that one poll per job is worth; by default what the baseline
     implies. jobs_per_day and cpu_per_poll_s (seconds of a core, from a live run) size the server. jobs: how
-    many the twin simulates per setting at most (fewer where that takes long). executor: a pool of processes.
-    on_progress: told in English what is being done.
+    many the twin simulates per candidate (fewer where that takes long, more for the scenario's settings).
+    executor: a pool of processes. on_progress: told in English what is being done.
 
     Raises `server.DocumentError` when the law of duration has no finite mean or the objectives contradict
     each other or it; ValueError for an argument that is not positive.
@@ -89,6 +90,7 @@ class _Making:
         self._by_events = choose_engine(scenario).engine == "event"
         most = _JOBS_BY_EVENTS if self._by_events else _JOBS_IN_VISITS
         self._jobs = min(jobs, most) if self._how == "visits" else jobs
+        self._sharp = self._jobs if self._by_events else _SHARP * self._jobs
         self._executor = executor
         self._say = say
         names = list(scenario.settings)
@@ -99,7 +101,7 @@ class _Making:
         self._say("predicting the settings")
         durations = self._durations()
         yardstick = Yardstick(durations)
-        predictions = {name: self._predict(name) for name in scenario.settings}
+        predictions = {name: self._predict(name, self._sharp) for name in scenario.settings}
         describe = partial(self._setting_plan, yardstick)
         settings = {
             name: describe(scenario.settings[name], each, each.meets(scenario.objectives, surely=True))
@@ -147,7 +149,7 @@ class _Making:
         recommendation = recommend(scenario, goal, thin, candidates, winner, self._new_name())
         shown = dict(settings)
         if winner is not None and winner.name is None and recommendation.setting is not None:
-            full = predict(scenario, winner.policy, self._jobs, self._how)
+            full = predict(scenario, winner.policy, self._sharp, self._how)
             shown[recommendation.setting] = describe(
                 winner.policy, full, full.meets(scenario.objectives, surely=True)
             )
@@ -169,9 +171,9 @@ class _Making:
             notes=tuple(notes(scenario, goal, alternatives, winner, varied, thin, tried)),
         )
 
-    def _predict(self, name: str) -> Prediction:
+    def _predict(self, name: str, jobs: int) -> Prediction:
         try:
-            return predict(self._scenario, self._scenario.settings[name], self._jobs, self._how)
+            return predict(self._scenario, self._scenario.settings[name], jobs, self._how)
         except VisitTooLong as error:
             path = ("settings", name)
             document = read_document(self._scenario.path)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from client import PollingPolicy
-from measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, quantile
+from measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
 from plan._law import Floats
 from scenarios import Arrivals, Scenario, planned
 from virtual import Part, choose_engine, simulate, simulate_visit
@@ -104,11 +104,12 @@ class Prediction:
             return float(ordered[-1]), float(ordered[-1])
         p = int(statistic.removeprefix("p")) / 100
         size = self.jobs if self.rows is None else min(self.jobs, self.rows)
-        # The order statistic that bounds the p-quantile of `size` values, read off the simulated ones.
-        level = p + _Z * math.sqrt(p * (1.0 - p) / size) + 1.0 / size
-        upper = math.inf if level > 1.0 else float(ordered[min(math.ceil(level * self.jobs), self.jobs) - 1])
         value = quantile(ordered, p)
-        return (math.inf if value is None else value), upper
+        if value is None or size < needed(p):
+            return math.inf, math.inf
+        # The order statistic that bounds the p-quantile of `size` values, read off the simulated ones.
+        level = min(1.0, p + _Z * math.sqrt(p * (1.0 - p) / size) + 1.0 / size)
+        return value, float(ordered[math.ceil(level * self.jobs) - 1])
 
     def _average(self, estimate: Estimate) -> tuple[float, float]:
         if self.lost > LOST_SHARE_ALLOWED:

@@ -124,7 +124,10 @@ class Search:
         # Whole arrays of jobs are simulated fast, queues are not.
         scenario = _without_queues(self.scenario) if self.how == "visits" else self.scenario
         screening = _Screening(
-            _without_the_longest(scenario), "long" if self.how == "visits" else self.how, self.rows
+            _without_the_longest(scenario),
+            "long" if self.how == "visits" else self.how,
+            min(_SCREENED, self.jobs),
+            self.rows,
         )
         tasks = [
             (shape, scale, self.policy(backoff))
@@ -202,10 +205,11 @@ class _Screening:
 
     scenario: Scenario
     how: Manner
+    jobs: int
     rows: int | None
 
     def __call__(self, policy: PollingPolicy) -> Prediction | None:
-        return _attempt(self.scenario, policy, _SCREENED, self.how, self.rows)
+        return _attempt(self.scenario, policy, self.jobs, self.how, self.rows)
 
 
 def _attempt(

@@ -15,6 +15,7 @@ from plan._yardstick import FEWEST_ROWS, knows_the_end
 from scenarios import Scenario
 from server import Trace
 
+_WORTH_SAYING = 0.005  # of a saving
 _DEARER = 1.2  # times the polls that are planned: worth a note
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
@@ -118,8 +119,10 @@ def _against(winner: Found, goal: Goal, candidates: Sequence[Found], scenario: S
         if not rivals:
             return "Nothing else that was tried meets them."
         other = min(rivals, key=lambda each: goal.key(each.prediction))
-        if goal.score(other.prediction) < goal.score(winner.prediction):
-            gain = 1.0 - goal.score(other.prediction) / goal.score(winner.prediction)
+        gain = 1.0 - goal.score(other.prediction) / goal.score(winner.prediction)
+        if abs(gain) < _WORTH_SAYING:
+            return f"The best alternative, {_name(other)}, is no better and no worse."
+        if gain > 0.0:
             return f"The best that a search found, {_name(other)}, would save only {percent(gain)} of that."
     seen = other.prediction
     verdict = ""
@@ -161,6 +164,11 @@ def notes(
             f"The service tells the time left (retry_after: eta) to {', '.join(informed)}: that is more than "
             "a schedule knows, so a ratio below 1 is what the hint is worth."
         )
+    if scenario.service.outages:
+        yield (
+            "The outage comes at one certain time of the visit. A setting may fit that time by luck: look at "
+            "what else it does, and move the outage before you trust it."
+        )
     if scenario.service.faults or scenario.service.outages or scenario.service.rate_limit:
         yield (
             "Polls and lags are those of the scenario's own service: failed reads are in them, and so in the "
@@ -180,7 +188,7 @@ def _honesty(goal: Goal, alternatives: Mapping[str, Found]) -> Iterator[str]:
         if goal.key(each.prediction)[0] == 0
     }
     growing = [kind for kind in good if kind.startswith("exponential")]
-    steady = [kind for kind in good if not kind.startswith(("exponential", "linear"))]
+    steady = [kind for kind in good if "constant" in kind]
     if goal.by_polls and growing and steady:
         backoff, other = min(growing, key=good.__getitem__), min(steady, key=good.__getitem__)
         if good[other] < good[backoff] * (1.0 - NEAR):
@@ -242,7 +250,7 @@ def bound(name: str, limit: float) -> str:
 
 def _amount(name: str, value: float) -> str:
     if math.isinf(value):
-        return "unknown"
+        return "what the sample cannot tell"
     return in_seconds(value) if name.startswith("la") else number(value)
 
 

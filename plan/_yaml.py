@@ -50,7 +50,7 @@ def flow(name: str, data: Mapping[str, Any]) -> str:
 
 def spell(seconds: float) -> str | float:
     """A duration as people write it, if reading it gives the same number; else the number of seconds."""
-    if 0.0 < seconds < 1.0:
+    if 0.0 < seconds < 0.1:
         milliseconds = f"{seconds * 1000:.10g}"
         if float(milliseconds) * 0.001 == seconds and "e" not in milliseconds:
             return f"{milliseconds}ms"
