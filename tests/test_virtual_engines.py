@@ -142,6 +142,17 @@ def both(made: Scenario, overhead: Overhead | None = None) -> Run:
 
 @settings(max_examples=150)
 @given(policies(), LAWS, SERVICES, ARRIVALS, OVERHEADS, st.integers(0, 2**64 - 1))
+@example(
+    every(0.5, request_timeout=0.3, errors=ErrorPolicy(Backoff("constant", 0.5), max_consecutive=4)),
+    {"type": "fixed", "value": "4s"},
+    {
+        "delay": {"type": "exponential", "mean": 0.15},
+        "outages": [{"start": 0, "length": "3s", "retry_after": "2s"}],
+    },
+    {"type": "burst", "size": 30},
+    Overhead(),
+    0,
+)
 def test_both_engines_send_the_same_polls_job_by_job(
     policy: PollingPolicy, law: Any, service: dict[str, Any], arrivals: Any, overhead: Overhead, seed: int
 ) -> None:
@@ -163,16 +174,21 @@ def test_the_fast_path_sends_the_same_polls_too(
     both(made, overhead)
 
 
-def test_ties_of_decimal_fractions_are_decided_alike() -> None:
+@pytest.mark.parametrize("drawn", [False, True], ids=["fast path", "machine"])
+def test_ties_of_decimal_fractions_are_decided_alike(drawn: bool) -> None:
     """Polls that by the decimals meet the end of the job exactly fall on the same side in both engines."""
     made = scenario(
-        {f"every {x:g} s": every(x, deadline=6.3) for x in (0.1, 0.2, 0.3, 0.7)},
+        {
+            f"every {x:g} s, at most {deadline:g} s": every(x, deadline=deadline)
+            for x in (0.1, 0.2, 0.3, 0.7)
+            for deadline in (1.8, 1.9, 6.3)
+        },
         duration="2.1s",
-        service={"delay": "100ms"},
+        service={"delay": {"type": "uniform", "lower": 0.1, "upper": 0.1 + 1e-15} if drawn else 0.1},
         arrivals={"type": "poisson", "rate": 5.0},
         jobs=200,
     )
-    assert set(both(made).jobs["polls"]) > {10, 11}
+    assert set(both(made).jobs["outcome"]) == {"completed", "timeout"}
 
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
