@@ -235,4 +235,5 @@ def _without_the_longest(scenario: Scenario) -> Scenario:
     """The same with the longest jobs cut: they would take most of the time and say little at this stage."""
     longest = float(quantiles(scenario.job.duration, 2_000)[-10])
     cut = Capped(scenario.job.duration, longest) if longest > 0.0 else scenario.job.duration
-    return with_durations(scenario, cut)
+    # Settings and objectives stay at home: another process needs neither, and cannot be sent them.
+    return with_durations(replace(scenario, settings={}, objectives={}, baseline=None), cut)
