@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -31,6 +31,7 @@ from virtual import VisitTooLong, choose_engine, simulate
 JOBS: Final = 20_000
 _JOBS_IN_VISITS: Final = 4_000  # where the scenario's own visits are simulated, which takes longer
 _JOBS_BY_EVENTS: Final = 1_500  # where jobs touch each other, which takes longest
+_QUEUEING_VISITS: Final = 20  # in which the times from submission to finish are measured
 _SHARP: Final = 5  # times as many jobs for what is reported of the scenario's settings
 _NEW: Final = "recommended"
 
@@ -185,7 +186,8 @@ class _Making:
         scenario = self._scenario
         if scenario.job.slots is None:
             return scenario.job.duration
-        jobs = simulate(scenario, only=[self._baseline]).run.jobs
+        workload = scenario.workload.model_copy(update={"repeats": _QUEUEING_VISITS})
+        jobs = simulate(replace(scenario, workload=workload), only=[self._baseline]).run.jobs
         spent = (jobs["finished_at_s"] - jobs["submitted_at_s"]).to_numpy(dtype=np.float64)
         spent = spent[np.isfinite(spent)]
         return sample_of(np.maximum(spent, 0.0)) if spent.size else scenario.job.duration

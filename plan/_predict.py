@@ -14,7 +14,7 @@ import numpy as np
 from client import PollingPolicy
 from measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
 from plan._law import Floats
-from scenarios import Arrivals, Scenario, planned
+from scenarios import Arrivals, Scenario, Workload, planned
 from virtual import Part, choose_engine, simulate, simulate_visit
 
 FEWEST_VISITS: Final = 2
@@ -24,6 +24,7 @@ PEAK_QUANTILE: Final = 0.95
 _PILOT: Final = 200
 _UNTESTED: Final = 2_000  # jobs that are simulated without asking first how many polls they take
 _CANDIDATE: Final = "candidate"
+_EVENLY: Final = Workload.model_validate({"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": 1})
 _Z: Final = 1.96
 
 Manner = Literal["long", "dense", "visits"]
@@ -180,8 +181,8 @@ def predict(
 
 
 def _long(scenario: Scenario, jobs: int) -> Columns:
-    """One visit that goes on until so many jobs are submitted."""
-    return _columns(simulate_visit(scenario, _CANDIDATE, jobs=jobs))
+    """One visit of so many jobs, evenly spaced: when each comes does not matter here."""
+    return _columns(simulate_visit(replace(scenario, workload=_EVENLY), _CANDIDATE, jobs=jobs))
 
 
 def _dense(scenario: Scenario, jobs: int) -> Columns:

@@ -17,7 +17,7 @@ from plan._candidates import KINDS, Shape, shapes
 from plan._durations import Capped, Durations, quantiles, with_durations
 from plan._law import Law
 from plan._predict import Manner, Prediction, predict
-from scenarios import Scenario, Workload
+from scenarios import Scenario
 from virtual import VisitTooLong
 
 NEAR: Final = 0.02
@@ -225,10 +225,7 @@ def _without_queues(scenario: Scenario) -> Scenario:
     """The scenario with nothing in it that jobs share or that happens at a certain time."""
     service = scenario.service.model_copy(update={"rate_limit": None, "capacity": None, "outages": ()})
     job = scenario.job.model_copy(update={"slots": None})
-    workload = Workload.model_validate(
-        {"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": _SCREENED}
-    )
-    return replace(scenario, service=service, job=job, workload=workload)
+    return replace(scenario, service=service, job=job)
 
 
 def _without_the_longest(scenario: Scenario) -> Scenario:
