@@ -70,7 +70,8 @@ def simulate_to_folder(
     large to keep or never ends.
     """
     scenario = options.scenario
-    click.echo(f"engine: {choose_engine(scenario).reason}", err=True)
+    if sys.stderr.isatty():
+        click.echo(f"engine: {choose_engine(scenario).reason}", err=True)
     try:
         folder = _run_folder(options, out)
         with _pool((jobs or 0) * len(settings or scenario.settings)) as executor, _progress() as tell:
@@ -89,9 +90,12 @@ def _run_folder(options: Options, out: str | None) -> RunFolder:
     if out is None:
         return RunFolder.create(options.config.reports, options.scenario.name, datetime.now(UTC))
     path = Path(out)
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write to {path}: {error.strerror}; name another folder with --out") from error
     if any(path.iterdir()):
-        raise FileExistsError(f"{path} is not empty, and a run is never overwritten; name a new folder")
+        raise ValueError(f"{path} is not empty, and a run is never overwritten; name a new folder with --out")
     return RunFolder(path)
 
 

@@ -1,6 +1,7 @@
 """A run's folder on disk: raw records are written first, and everything else is made from them.
 
-``scenario.yaml``, ``jobs.csv``, ``polls.csv`` (or ``polls.json`` for reduced polls) and ``run.json`` are raw;
+Raw are ``scenario.yaml``, ``jobs.csv``, ``arrivals.csv`` (when each submission was sent), ``polls.csv`` (or
+``polls.json``, for reduced polls) and ``run.json``;
 ``results.json`` and ``report.html`` can be made again at any time.
 """
 
@@ -19,7 +20,10 @@ import numpy as np
 import pandas as pd
 
 from measure._rows import (
+    JOB_COLUMNS,
+    JOB_KEY,
     OUTCOMES,
+    POLL_COLUMNS,
     JobRow,
     Lateness,
     PollAggregate,
@@ -30,7 +34,6 @@ from measure._rows import (
     ServerCounts,
     Visit,
     aggregates_of_frame,
-    column_types,
     job_frame,
     poll_frame,
     typed_frame,
@@ -95,11 +98,12 @@ class RunFolder:
 
         Raises RunFolderError when a file cannot be written, ValueError when a frame lacks a column.
         """
-        jobs = typed_frame(jobs, JobRow) if isinstance(jobs, pd.DataFrame) else job_frame(jobs)
+        jobs = typed_frame(jobs, JOB_COLUMNS) if isinstance(jobs, pd.DataFrame) else job_frame(jobs)
         write_text(self.path / "scenario.yaml", info.scenario.text)
-        write_text(self.path / "jobs.csv", _csv(jobs))
+        write_text(self.path / "jobs.csv", _csv(jobs.drop(columns="sent_at_s")))
+        write_text(self.path / "arrivals.csv", _csv(jobs[[*JOB_KEY, "sent_at_s"]]))
         if isinstance(polls, pd.DataFrame):
-            write_text(self.path / "polls.csv", _csv(typed_frame(polls, PollRow)))
+            write_text(self.path / "polls.csv", _csv(typed_frame(polls, POLL_COLUMNS)))
         elif polls and isinstance(polls[0], PollAggregate):
             aggregates = [_aggregate_to_json(each) for each in cast(Sequence[PollAggregate], polls)]
             write_text(self.path / "polls.json", json.dumps(aggregates, allow_nan=False))
@@ -127,15 +131,14 @@ def load_run(folder: str | Path) -> Run:
         info = _info_from_json(raw["info"], _read_text(folder / "scenario.yaml"))
     except (KeyError, TypeError, AttributeError) as error:
         raise RunUnusable(f"{folder / 'run.json'}: not a run's record ({error!r})") from error
-    jobs = _read_csv(folder / "jobs.csv", JobRow)
-    _check_jobs(jobs, folder / "jobs.csv")
+    jobs = _read_jobs(folder)
     if (folder / "polls.json").exists():
         try:
             polls = tuple(_aggregate_from_json(each) for each in _read_json(folder / "polls.json"))
         except (KeyError, TypeError, ValueError) as error:
             raise RunUnusable(f"{folder / 'polls.json'}: not a record of polls ({error!r})") from error
     else:
-        polls = aggregates_of_frame(_read_csv(folder / "polls.csv", PollRow))
+        polls = aggregates_of_frame(_read_csv(folder / "polls.csv", POLL_COLUMNS))
     return Run(info, visits, jobs, polls)
 
 
@@ -173,13 +176,24 @@ def _csv(frame: pd.DataFrame) -> str:
     return text.getvalue()
 
 
-def _read_csv(path: Path, row: type[JobRow] | type[PollRow]) -> pd.DataFrame:
-    types = column_types(row)
+def _read_jobs(folder: Path) -> pd.DataFrame:
+    """The jobs with the moment each was sent, which ``jobs.csv`` leaves to a file of its own."""
+    sent = {name: JOB_COLUMNS[name] for name in (*JOB_KEY, "sent_at_s")}
+    types = {name: kind for name, kind in JOB_COLUMNS.items() if name != "sent_at_s"}
+    jobs = _read_csv(folder / "jobs.csv", types)
+    _check_jobs(jobs, folder / "jobs.csv")
+    arrivals = _read_csv(folder / "arrivals.csv", sent)
+    if not arrivals[JOB_KEY].equals(jobs[JOB_KEY]):
+        raise RunUnusable(f"{folder / 'arrivals.csv'}: its rows are not those of jobs.csv")
+    return typed_frame(jobs.assign(sent_at_s=arrivals["sent_at_s"]), JOB_COLUMNS)
+
+
+def _read_csv(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
     # Only an empty field is "unknown", and only in a column of numbers: a setting may be called "NA".
     unknown = {name: [""] for name, kind in types.items() if kind == "float64"}
     try:
-        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=unknown)
-        return typed_frame(frame, row)
+        frame = pd.read_csv(path, dtype=dict(types), keep_default_na=False, na_values=unknown)
+        return typed_frame(frame, types)
     except OSError as error:
         raise RunUnusable(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # Pandas' parser errors are ValueErrors too.
@@ -190,7 +204,7 @@ def _check_jobs(jobs: pd.DataFrame, path: Path) -> None:
     unknown = sorted(set(jobs["outcome"].unique()) - set(OUTCOMES))
     if unknown:
         raise RunUnusable(f"{path}: unknown outcome {unknown[0]!r}; the outcomes are {', '.join(OUTCOMES)}")
-    twice = jobs.duplicated(["setting", "repeat", "key"])
+    twice = jobs.duplicated(JOB_KEY)
     if twice.any():
         first = jobs[twice].iloc[0]
         raise RunUnusable(

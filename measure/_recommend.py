@@ -69,11 +69,17 @@ def _nearest(settings: Settings) -> dict[str, str | None]:
         return max(_excess(each) for each in settings[name]["objectives"].values())
 
     nearest = min(settings, key=shortfall)
+    unjudged = [each["note"] for each in settings[nearest]["objectives"].values() if each["met"] is None]
     missed = [
         _held(name, each) + (f": {each['note']}" if each["note"] else "")
         for name, each in settings[nearest]["objectives"].items()
         if not each["met"]
     ]
+    if not any(each["met"] is False for each in settings[nearest]["objectives"].values()):
+        return {
+            "setting": None,
+            "why": f"No setting can be judged against every objective: {'; '.join(unjudged)}.",
+        }
     return {
         "setting": None,
         "why": f"No setting meets every objective. {nearest} comes nearest, but misses {'; '.join(missed)}.",

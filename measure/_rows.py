@@ -62,6 +62,17 @@ class PollRow(NamedTuple):
     response: str
 
 
+def _column_types(row: type[JobRow] | type[PollRow]) -> dict[str, str]:
+    """Column name to pandas type, read off the row's annotations."""
+    names = {str: "str", int: "int64"}
+    return {name: names.get(hint, "float64") for name, hint in row.__annotations__.items()}
+
+
+JOB_COLUMNS = _column_types(JobRow)
+POLL_COLUMNS = _column_types(PollRow)
+JOB_KEY = ["setting", "repeat", "key"]
+
+
 @dataclass(frozen=True)
 class ServerCounts:
     """The simulator's own account of one visit, to be held against the clients' account.
@@ -231,12 +242,12 @@ def aggregate_polls(
 
 def job_frame(rows: Iterable[JobRow]) -> pd.DataFrame:
     """The rows as a frame with typed columns (NaN where unknown)."""
-    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(JobRow._fields)), JobRow)
+    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(JobRow._fields)), JOB_COLUMNS)
 
 
 def poll_frame(rows: Iterable[PollRow]) -> pd.DataFrame:
     """The rows as a frame with typed columns (NaN where unknown)."""
-    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(PollRow._fields)), PollRow)
+    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(PollRow._fields)), POLL_COLUMNS)
 
 
 def poll_aggregates(rows: Iterable[PollRow]) -> tuple[PollAggregate, ...]:
@@ -262,15 +273,9 @@ def aggregates_of_frame(polls: pd.DataFrame) -> tuple[PollAggregate, ...]:
     return tuple(aggregates)
 
 
-def column_types(row: type[JobRow] | type[PollRow]) -> dict[str, str]:
-    """Column name to pandas type, read off the row's annotations."""
-    names = {str: "str", int: "int64"}
-    return {name: names.get(hint, "float64") for name, hint in row.__annotations__.items()}
-
-
-def typed_frame(frame: pd.DataFrame, row: type[JobRow] | type[PollRow]) -> pd.DataFrame:
-    """The frame with exactly the row's columns in order and types; ValueError names a missing one."""
-    missing = [name for name in row._fields if name not in frame.columns]
+def typed_frame(frame: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
+    """The frame with exactly these columns, in order and of these types; ValueError names a missing one."""
+    missing = [name for name in types if name not in frame.columns]
     if missing:
         raise ValueError(f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
-    return frame[list(row._fields)].astype(column_types(row))
+    return frame[list(types)].astype(dict(types))

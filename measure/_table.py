@@ -90,7 +90,7 @@ def _measurements(results: Mapping[str, Any]) -> Table:
         table.add_row(
             Text(name),
             number(figures["polls_per_job"]["mean"]),
-            number(figures["wasted_polls_per_job"]["mean"]),
+            number(figures["wasted_polls_per_job"]),
             number(lag["mean"]),
             number(half_width(lag["ci95"]), 2),
             number(lag["p95"]),

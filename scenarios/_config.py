@@ -32,6 +32,8 @@ class Config:
     scenario: Path
     simulator: Address
     reports: Path
+    file: Path
+    """The file itself."""
 
 
 class _Simulator(Model):
@@ -56,6 +58,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         scenario=folder / file.scenario,
         simulator=Address(file.simulator.host, file.simulator.port),
         reports=folder / file.reports,
+        file=Path(path),
     )
 
 
@@ -68,6 +71,10 @@ def choose_scenario(command_line: str | None, environ: Mapping[str, str], config
     for asked in (command_line, environ.get(_VARIABLE)):
         if asked:
             return _find(asked)
+    if not config.scenario.exists():
+        line = read_document(config.file).line_of(("scenario",))
+        message = f"there is no such file: {config.scenario}"
+        raise DocumentError((Problem(str(config.file), line, "scenario", message),))
     return config.scenario
 
 

@@ -87,11 +87,12 @@ def _total(scenario: Scenario, estimates: dict[str, Estimate]) -> str:
     repeats = scenario.workload.repeats
     seconds = repeats * sum(figures.seconds for figures in estimates.values())
     polls = repeats * sum(figures.jobs * figures.polls_per_job for figures in estimates.values())
-    visits = repeats * len(estimates)
+    number = repeats * len(estimates)
+    visits = "1 visit" if number == 1 else f"{number} visits"
     if not all(figures.all_jobs for figures in estimates.values()):
-        return f"{visits} visits; too many jobs to say how long"
+        return f"{visits}; too many jobs to say how long"
     return (
-        f"{visits} visits, about {seconds:.0f} s and {polls:,.0f} polls in all, "
+        f"{visits}, about {seconds:.0f} s and {polls:,.0f} polls in all, "
         "not counting failed reads, hints and queues"
     )
 

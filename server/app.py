@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
 from flask.json.provider import DefaultJSONProvider
@@ -32,7 +33,7 @@ views = Blueprint("simulator", __name__)
 
 
 def create_app(
-    simulation: Simulation | None = None,
+    simulation: Simulation | Mapping[str, Any] | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
@@ -40,6 +41,9 @@ def create_app(
     admin_token: str | None = None,
 ) -> Flask:
     """Return the application that serves ``simulation`` (default: a job takes ten seconds).
+
+    It may be given as a mapping: ``{"job": {"duration": "4s"}}``. Raises `pydantic.ValidationError` for one
+    that is wrong, and TypeError for anything else.
 
     A reply that is due later holds its worker in ``sleep``: give a host's own (``gevent.sleep``) to have
     thousands at once. ``clock`` counts the same seconds, and must be the system's for job ids to survive a
@@ -58,7 +62,7 @@ def create_app(
         admin_token or os.environ.get("BACKOFF_ADMIN_TOKEN") or secrets.token_urlsafe(24)
     )
     app.extensions["simulator"] = Simulator(
-        simulation or DEMO,
+        _as_simulation(simulation),
         clock=clock,
         sleep=sleep,
         secret=secret.encode() if isinstance(secret, str) else secret,
@@ -68,6 +72,19 @@ def create_app(
     app.after_request(_forbid_caching)
     _problems.install(app)
     return app
+
+
+def _as_simulation(given: Simulation | Mapping[str, Any] | None) -> Simulation:
+    if given is None:
+        return DEMO
+    if isinstance(given, Mapping):
+        return Simulation.model_validate(given)
+    if not isinstance(given, Simulation):
+        kind = type(given).__name__
+        raise TypeError(
+            f"create_app takes a server.Simulation (a scenario's .simulation) or a mapping, not {kind}"
+        )
+    return given
 
 
 @views.post("/jobs")

@@ -62,7 +62,7 @@ def test_a_run_is_never_overwritten(simulated: Path) -> None:
     """A folder that holds anything is refused."""
     before = (simulated / "jobs.csv").read_bytes()
     done = harness("simulate", DEFAULT, "--jobs", 10, "--out", simulated)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "not empty" in done.output
     assert (simulated / "jobs.csv").read_bytes() == before
 

@@ -71,7 +71,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_no_temporary_file_stays(tmp_path: Path) -> None:
     """Only the raw files are in the folder."""
     assert sorted(file.name for file in written(tmp_path).iterdir()) == [
-        "jobs.csv", "polls.csv", "run.json", "scenario.yaml",
+        "arrivals.csv", "jobs.csv", "polls.csv", "run.json", "scenario.yaml",
     ]  # fmt: skip
 
 
@@ -80,10 +80,21 @@ def test_jobs_csv_is_plain(tmp_path: Path) -> None:
     lines = (written(tmp_path) / "jobs.csv").read_text().splitlines()
     assert lines[0] == (
         "setting,repeat,key,lane,planned_at_s,submitted_at_s,finished_at_s,detected_at_s,duration_s,outcome,"
-        "polls,wasted_polls,detection_lag_s,completion_latency_s,sent_at_s"
+        "polls,wasted_polls,detection_lag_s,completion_latency_s"
     )
-    assert lines[1] == "a,0,0,0,0.0,0.0,2.0,2.5,2.0,completed,3,2,0.5,2.5,0.0"
-    assert lines[4] == "b,0,0,0,0.0,0.0,2.0,,2.0,timeout,3,3,,,0.0"
+    assert lines[1] == "a,0,0,0,0.0,0.0,2.0,2.5,2.0,completed,3,2,0.5,2.5"
+    assert lines[4] == "b,0,0,0,0.0,0.0,2.0,,2.0,timeout,3,3,,"
+
+
+def test_arrivals_csv_says_when_each_job_was_sent(tmp_path: Path) -> None:
+    """What is no part of a job's fate has a file of its own; the two are read back as one."""
+    folder = written(tmp_path)
+    lines = (folder / "arrivals.csv").read_text().splitlines()
+    assert lines[:2] == ["setting,repeat,key,sent_at_s", "a,0,0,0.0"]
+    assert list(load_run(folder).jobs["sent_at_s"]) == [0.0, 0.1, 0.2, 0.0, 0.1, 0.2]
+    (folder / "arrivals.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(RunUnusable, match=r"arrivals\.csv: its rows are not those of jobs\.csv"):
+        load_run(folder)
 
 
 @pytest.mark.parametrize("name", ["NA", "nan", "null", "None", "1", "007", "1e3"])

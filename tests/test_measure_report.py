@@ -83,13 +83,18 @@ def test_every_mean_has_its_interval_beside_it() -> None:
         if not isinstance(value, dict):
             return 0
         seen = sum(walk(each) for each in value.values())
-        if "mean" in value:
-            low, high = value["ci95"]
-            assert low <= value["mean"] <= high
-            seen += 1
+        for mean, interval in (
+            ("mean", "ci95"),
+            ("per_second_mean", "ci95"),
+            ("wasted_polls_per_job", "wasted_polls_per_job_ci95"),
+        ):
+            if mean in value:
+                low, high = value[interval]
+                assert low <= value[mean] <= high
+                seen += 1
         return seen
 
-    assert walk(analyse(run_of(JOBS))["settings"]) == 2 * 4
+    assert walk(analyse(run_of(JOBS))["settings"]) == 2 * 5
 
 
 @pytest.mark.parametrize("reduced", [False, True])

@@ -20,7 +20,10 @@ from server import DocumentError
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))
 CONFIG = Config(
-    scenario=Path("from-config.yaml"), simulator=Address("127.0.0.1", 5000), reports=Path("reports")
+    scenario=ROOT / "scenarios" / "long-tail.yaml",
+    simulator=Address("127.0.0.1", 5000),
+    reports=Path("reports"),
+    file=ROOT / "config.yaml",
 )
 
 
@@ -140,7 +143,10 @@ def test_paths_in_a_configuration_start_at_its_folder(
     (tmp_path / "config.yaml").write_text("scenario: a/b.yaml\nreports: /elsewhere\n")
     monkeypatch.chdir(tmp_path)
     assert load_config("config.yaml") == Config(
-        scenario=tmp_path / "a" / "b.yaml", simulator=Address("127.0.0.1", 5000), reports=Path("/elsewhere")
+        scenario=tmp_path / "a" / "b.yaml",
+        simulator=Address("127.0.0.1", 5000),
+        reports=Path("/elsewhere"),
+        file=Path("config.yaml"),
     )
 
 
@@ -166,7 +172,17 @@ def test_the_command_line_comes_before_the_environment_before_the_configuration(
     other.touch()
     assert choose_scenario(str(one), {"BACKOFF_SCENARIO": str(other)}, CONFIG) == one
     assert choose_scenario(None, {"BACKOFF_SCENARIO": str(other)}, CONFIG) == other
-    assert choose_scenario("", {"BACKOFF_SCENARIO": ""}, CONFIG) == Path("from-config.yaml")
+    assert choose_scenario("", {"BACKOFF_SCENARIO": ""}, CONFIG) == CONFIG.scenario
+
+
+def test_a_configuration_that_names_no_file_is_the_one_at_fault(tmp_path: Path) -> None:
+    """The fault is told where it can be mended: in config.yaml, unless another scenario is asked for."""
+    file = tmp_path / "config.yaml"
+    file.write_text("reports: here\nscenario: gone.yaml\n")
+    config = load_config(file)
+    with pytest.raises(DocumentError, match=r"config\.yaml:2: scenario: there is no such file: .*gone\.yaml"):
+        choose_scenario(None, {}, config)
+    assert choose_scenario("outage", {}, config).name == "outage.yaml"
 
 
 def test_a_bare_name_is_a_shipped_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,7 @@ def test_the_price_is_exact_where_nothing_is_random(tmp_path: Path) -> None:
         "  setting one: constant: every 1 s, no jitter, first poll after the first delay, no deadline "
         "(about 4 polls per job, 4 polls/s over 5 s)",
         "  wanted: no objectives",
-        "  cost: 1 visits, about 5 s and 20 polls in all, not counting failed reads, hints and queues",
+        "  cost: 1 visit, about 5 s and 20 polls in all, not counting failed reads, hints and queues",
     ]
 
 
@@ -212,7 +212,7 @@ def test_more_jobs_than_anyone_wants_to_count_are_not_counted(tmp_path: Path) ->
     """`describe` stays quick for a run of days."""
     lines = scenario_of(tmp_path, workload=workload(jobs=10**9)).describe()
     assert "more than 2000 jobs a visit" in lines[3]
-    assert lines[6] == "  cost: 1 visits; too many jobs to say how long"
+    assert lines[6] == "  cost: 1 visit; too many jobs to say how long"
 
 
 def test_everything_that_is_set_is_said(tmp_path: Path) -> None:
