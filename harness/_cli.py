@@ -1,14 +1,11 @@
-"""The command line: thin commands over the library.
-
-Exit status, for every command: 0 done and trustworthy (``compare``: same or better); 1 the machine failed or
-the figures cannot be trusted (``compare``: worse); 2 unusable input, nothing was started; 130 interrupted.
-"""
+"""The command line: thin commands over the library."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +21,13 @@ from server import DocumentError
 HARNESS_FOLDER = Path(__file__).resolve().parent
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+EXIT_STATUS = """
+Exit status: 0 done and trustworthy (compare: same or better); 1 the machine failed or the figures cannot be
+trusted (compare: worse); 2 unusable input, nothing was started; 130 interrupted.
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_STATUS)
 def main() -> None:
     """Measure which polling backoff a client of an asynchronous job API should ship."""
 
@@ -41,6 +44,13 @@ def fail(message: str, status: int) -> NoReturn:
     """Print to stderr and end with ``status``."""
     click.echo(message, err=True)
     sys.exit(status)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def check_names(wanted: Sequence[str], known: Sequence[str]) -> None:
@@ -81,7 +91,9 @@ def run(
     command += ["--simulator-port", str(options.config.simulator.port)]
     command += ["--report-format", "json" if as_json else "table"]
     if processes and processes > 1:
-        command += ["--processes", str(processes)]
+        # Locust's fixed port would let two runs at once take each other's workers.
+        master = str(free_port())
+        command += ["--processes", str(processes), "--master-bind-port", master, "--master-port", master]
     # Locust takes this process over: signals, terminal and exit status are then simply its own.
     os.execv(sys.executable, [*command, *settings])  # noqa: S606 - our own arguments, no shell
 
@@ -185,7 +197,13 @@ def check(scenarios: tuple[str, ...]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def report(folder: Path, scenario: str | None, as_json: bool) -> None:
     """Make results.json and report.html of a run FOLDER anew from its raw rows, and print the comparison."""
-    print_report(folder, as_json, options_or_exit(scenario).scenario if scenario else None)
+    original = None
+    if scenario:
+        try:
+            original = resolve(scenario).scenario
+        except DocumentError as error:  # edited since the run, perhaps; the rows must not wait for that
+            click.echo(f"{error}\nthe run's own copy of its scenario is used instead", err=True)
+    print_report(folder, as_json, original)
 
 
 @main.command()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -80,6 +80,7 @@ class Conductor:
         self.plans: list[PlannedVisit] = []
         self._pending: Iterator[PlannedVisit] = iter(())
         self._manned: PlannedVisit | None = None
+        self._stopping = False
         self._started = False  # whether Locust has been told to start users
         self._accepted: set[str] = set()
         self._refused: set[str] = set()
@@ -94,8 +95,11 @@ class Conductor:
         if self.record is None or self.record.incomplete:
             return None
         if self._manned is None:
+            self._wait_until_unmanned()
             plan = next(self._pending, None)
             if plan is None or not self._check_workers():
+                if not self._started:  # Locust tells nobody of the end of a run that never had users
+                    self.take_record()
                 return None
             self._manned, self._started = plan, True
             return self._users(self._scenario.workload.lanes, plan.setting)
@@ -107,17 +111,25 @@ class Conductor:
             return None
         return self._users(0, plan.setting)
 
+    def _wait_until_unmanned(self) -> None:
+        # Locust stops users in the background and ticks on at once; users of the setting to come that are
+        # still about would pass for its lanes.
+        give_up = time.monotonic() + MANNING_TIMEOUT_S
+        while sum(self._workers().values()) and time.monotonic() < give_up:
+            gevent.sleep(POLL_S)
+
     def _users(self, count: int, setting: str) -> Tick:
         user_class = self._environment.user_classes_by_name[setting]
         return count, min(MAX_SPAWN_RATE, max(1.0, float(self._scenario.workload.lanes))), [user_class]
 
     def _begin(self) -> None:
         self.record = Record()
+        self._environment.process_exit_code = None  # a failed run before this one is no fault of this one
         # The command line or the web page's class picker may have left out some settings.
         chosen = [user_class.__name__ for user_class in self._environment.user_classes]
         self.plans = self._scenario.visits(chosen)
         self._pending = iter(self.plans)
-        self._manned, self._started = None, False
+        self._manned, self._started, self._stopping = None, False, False
 
     def fail(self, reason: str) -> None:
         """End the run early: what was measured is kept and marked with ``reason``."""
@@ -151,7 +163,7 @@ class Conductor:
             for node in unknown:
                 data = {"sha256": self._scenario.sha256, "name": self._scenario.name}
                 runner.send_message("backoff_check", data, node)
-            if not unknown and len(present & self._accepted) >= (1 if self._started else wanted):
+            if present <= self._accepted and len(present) >= (1 if self._started else wanted):
                 return True
             gevent.sleep(0.2)
         running = len(set(self._workers()) & self._accepted)
@@ -173,7 +185,7 @@ class Conductor:
 
     def _conduct(self, plan: PlannedVisit) -> None:
         lanes = self._scenario.workload.lanes
-        give_up = time.monotonic() + MANNING_TIMEOUT_S
+        give_up = time.monotonic() + MANNING_TIMEOUT_S + lanes / MAX_SPAWN_RATE
         while sum(self._workers().values()) != lanes:
             if time.monotonic() > give_up:
                 self.fail(f"only {sum(self._workers().values())} of {lanes} lanes of {plan.setting} started")
@@ -181,10 +193,11 @@ class Conductor:
             gevent.sleep(POLL_S)
         before = self._reset_simulator()
         self._give_orders(plan)
-        while self.current is not None and self.current.waiting_for:
-            self._note_lost_workers(self.current)
-            self.on_progress(self)
-            self._check_simulator()
+        while self.current is not None and (self.current.waiting_for or self._stopping):
+            if not self._stopping:  # else the visit is closed by `collect`, and this greenlet killed
+                self._note_lost_workers(self.current)
+                self.on_progress(self)
+                self._check_simulator()
             gevent.sleep(POLL_S)
         self._close_visit(before, complete=True)
 
@@ -212,7 +225,7 @@ class Conductor:
                 visit=plan.index,
                 setting=plan.setting,
                 repeat=plan.repeat,
-                host=self._environment.host or "",
+                host=self.simulator.url if self.simulator else "",
                 lanes=list(range(first, first + count)),
                 starts_in=LEAD_S,
             )
@@ -249,6 +262,7 @@ class Conductor:
             self.current.waiting_for.discard(node)
 
     def _close_visit(self, before: dict[str, Any] | None, *, complete: bool) -> None:
+        server = self._server_counts(before)  # while it is asked for, a stop must still find the visit
         current, self.current = self.current, None
         if current is None or self.record is None:
             return
@@ -263,20 +277,21 @@ class Conductor:
                 duration_s=max(ended, default=time.monotonic() - current.started_at),
                 submit_window_s=workload.duration or max((job.planned_at_s for job in jobs), default=0.0),
                 lanes=workload.lanes,
-                planned_jobs=self._planned_jobs(plan.repeat),
+                planned_jobs=self._planned_jobs(plan.repeat, len(jobs), current.summaries),
                 workers_expected=len(current.workers),
                 workers_lost=len(current.lost),
                 generator_cpu=[float(s["cpu_mean"]) for s in current.summaries],
                 generator_cpu_peak=max((float(s["cpu_peak"]) for s in current.summaries), default=0.0),
-                server=self._server_counts(before),
+                server=server,
                 complete=complete and not current.lost,
             )
         )
 
-    def _planned_jobs(self, repeat: int) -> int | None:
-        if not self._scenario.workload.arrivals.is_open:
-            return None
-        return sum(1 for _ in planned(self._scenario, repeat))
+    def _planned_jobs(self, repeat: int, submitted: int, summaries: Sequence[dict[str, Any]]) -> int:
+        """How many jobs should have been submitted; in a closed loop, as many as the lanes tried to."""
+        if self._scenario.workload.arrivals.is_open:
+            return sum(1 for _ in planned(self._scenario, repeat))
+        return submitted + sum(int(each["failed_submissions"]) for each in summaries)
 
     def _server_counts(self, before: dict[str, Any] | None) -> ServerCounts | None:
         if before is None or self.simulator is None:
@@ -298,6 +313,7 @@ class Conductor:
     def stopping(self) -> None:
         """Locust stops the run (its end, Ctrl-C, the web page's button): call in what is still out there."""
         if self.record is not None and len(self.record.visits) < len(self.plans):
+            self._stopping = True
             if self.record.incomplete is None:
                 self.record.incomplete = "stopped before the end"
                 self._environment.process_exit_code = (
@@ -305,14 +321,18 @@ class Conductor:
                 )
             for node in sorted(self.current.waiting_for if self.current else ()):
                 self._send("backoff_abort", {}, node)
+            # Now: as soon as Locust has stopped the shape, its main greenlet quits and hears workers no more.
+            self.collect()
 
     def collect(self) -> None:
         """Wait, boundedly, for the last rows of a visit that was cut short, and close it as incomplete."""
-        if self.current is None:
+        current = self.current
+        if current is None:
             return
         give_up = time.monotonic() + ABORT_TIMEOUT_S
-        while self.current.waiting_for and time.monotonic() < give_up:
-            self._note_lost_workers(self.current)
+        # Two may wait here: Locust also stops a run when its last worker quits.
+        while self.current is current and current.waiting_for and time.monotonic() < give_up:
+            self._note_lost_workers(current)
             gevent.sleep(POLL_S)
         self._close_visit(None, complete=False)
 

@@ -63,25 +63,21 @@ class Finisher:
         self._conductor = conductor
         self._progress = progress
         self._unreported: Path | None = None
+        self._reporting: Any = None  # the greenlet that makes a report in the background
 
     @property
     def _headless(self) -> bool:
         return bool(self._environment.parsed_options.headless)
 
-    def stopping(self) -> None:
-        """A run is about to stop, at its end or before it."""
-        self._conductor.stopping()
-
     def stopped(self) -> None:
         """A run has stopped: write its rows, and on the web page's side make its report in the background."""
-        self._conductor.collect()
         self._progress.close()
         record = self._conductor.take_record()
         if record is None or not (record.visits or record.jobs):
             return
         self._unreported = self._write(record)
         if self._unreported is not None and not self._headless:
-            gevent.spawn(self._report)
+            self._reporting = gevent.spawn(self._report)
 
     def quitting(self) -> None:
         """Locust ends: finish what runs, report what is unreported, stop the simulator."""
@@ -89,6 +85,8 @@ class Finisher:
             if self._environment.runner is not None:
                 self._environment.runner.stop()
             self._report()
+            if self._reporting is not None:
+                self._reporting.join()
         finally:
             if self._conductor.simulator is not None:
                 self._conductor.simulator.stop()

@@ -104,7 +104,7 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
             "backoff_checked",
             lambda msg, **_: conductor.on_checked(msg.node_id, msg.data["accepted"], msg.data["reason"]),
         )
-    events.test_stopping.add_listener(lambda **_: finisher.stopping())
+    events.test_stopping.add_listener(lambda **_: conductor.stopping())
     events.test_stop.add_listener(lambda **_: finisher.stopped())
     events.quitting.add_listener(lambda **_: finisher.quitting())
     return conductor
@@ -143,7 +143,7 @@ def _start_simulator(environment: Environment, conductor: Conductor, options: Op
     try:
         check_reports_folder(options.config.reports)
         if environment.host:
-            conductor.simulator = Simulator.attach(environment.host)
+            conductor.simulator = Simulator.attach(environment.host, options.scenario.simulation.fingerprint)
             return
         place = options.config.simulator
         conductor.simulator = Simulator.start(options.scenario.path, place.host, place.port)
@@ -163,12 +163,21 @@ def _stop_on_signals(environment: Environment) -> None:
     ended.
     """
     received: list[int] = []
+    main = gevent.getcurrent()
 
     def stop(number: int) -> None:
         received.append(number)
         if len(received) > 1:
             os._exit(INTERRUPTED)  # the simulator notices that its pipe has closed
-        environment.runner.quit()
+        runner = environment.runner
+        if environment.parsed_options.headless and isinstance(runner, MasterRunner):
+            environment.process_exit_code = INTERRUPTED
+        waiting = isinstance(runner, MasterRunner) and runner.state == "ready" and not runner.shape_greenlet
+        runner.quit()
+        if waiting and environment.parsed_options.headless:
+            # Locust's main greenlet would wait for its workers for ever.
+            environment.events.quitting.fire(environment=environment, reverse=True)
+            gevent.kill(main, SystemExit(INTERRUPTED))
         if environment.web_ui is not None:
             environment.web_ui.stop()
 

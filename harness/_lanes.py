@@ -8,16 +8,14 @@ processes share it. Everything is recorded as raw rows, which leave this process
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import gevent
 import psutil
 from gevent import GreenletExit
-from gevent.event import Event
 from gevent.pool import Group
-from gevent.queue import Queue
 
 from client import PollingPolicy, SubmitFailed
 from client.blocking import Attempt, VideoTranslationClient
@@ -26,6 +24,7 @@ from scenarios import Scenario, closed_key, planned, think_time
 from server import uniform
 
 FLUSH_INTERVAL_S = 0.5
+SUBMIT_PAUSE_S = 1.0  # keeps a closed loop from hammering a server that accepts nothing
 CPU_INTERVAL_S = 0.9  # no peak is taken over less than this
 CONNECTIONS_PER_LANE = 1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
 
@@ -59,44 +58,37 @@ class Share:
     def __post_init__(self) -> None:
         self.policy: PollingPolicy = self.scenario.settings[self.orders.setting]
         self.origin = time.monotonic() + self.orders.starts_in
-        self.unmanned: Queue[int] = Queue()
-        for lane in self.orders.lanes:
-            self.unmanned.put(lane)
-        self.unfinished = len(self.orders.lanes)
-        self.drained = Event()
         self.ended_at = 0.0
+        self.lanes = Group()
         self.in_flight = Group()
-        self.stopped = False
         self.cpu = CpuMeter()
 
     def now(self) -> float:
         """Seconds since the visit began (negative before)."""
         return time.monotonic() - self.origin
 
-    def run_lane(self, lane: int) -> None:
-        """Submit every job of ``lane`` at its planned time and poll each to its end."""
-        client = VideoTranslationClient(self.orders.host, self.policy, connections=CONNECTIONS_PER_LANE)
-        try:
-            if self.scenario.workload.arrivals.is_open:
-                self._open_loop(client, lane)
-            else:
-                self._closed_loop(client, lane)
-        finally:
-            self.unfinished -= 1
-            if not self.unfinished:
-                self.ended_at = self.now()
-                self.drained.set()
+    def run(self) -> None:
+        """Submit every job of these lanes at its planned time and poll each to its end."""
+        clients = {
+            lane: VideoTranslationClient(self.orders.host, self.policy, connections=CONNECTIONS_PER_LANE)
+            for lane in self.orders.lanes
+        }
+        if self.scenario.workload.arrivals.is_open:
+            self.lanes.spawn(self._open_loop, clients)
+        else:
+            for lane, client in clients.items():
+                self.lanes.spawn(self._closed_loop, client, lane)
+        self.lanes.join()
+        self.in_flight.join()
+        self.ended_at = self.now()
+        for client in clients.values():
+            client.close()
 
-    def _open_loop(self, client: VideoTranslationClient, lane: int) -> None:
-        mine = Group()
-        for arrival in planned(self.scenario, self.orders.repeat):
-            if arrival.lane == lane:
-                self._sleep_until(arrival.at)
-                if self.stopped:
-                    break
-                job: Any = mine.spawn(self._run_job, client, arrival.key, lane, arrival.at)
-                self.in_flight.add(job)
-        mine.join()
+    def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
+        for key, lane, at in planned(self.scenario, self.orders.repeat):
+            if client := clients.get(lane):
+                self._sleep_until(at)
+                self.in_flight.spawn(self._run_job, client, key, lane, at)
 
     def _closed_loop(self, client: VideoTranslationClient, lane: int) -> None:
         workload = self.scenario.workload
@@ -104,11 +96,7 @@ class Share:
         while not workload.is_over(at, lane + iteration * workload.lanes):
             key = closed_key(self.orders.repeat, lane, iteration, workload.lanes)
             self._sleep_until(at)
-            if self.stopped:
-                break
-            job: Any = gevent.spawn(self._run_job, client, key, lane, at)
-            self.in_flight.add(job)
-            job.join()
+            self.in_flight.spawn(self._run_job, client, key, lane, at).join()
             at = self.now() + think_time(self.scenario, key)
             iteration += 1
 
@@ -121,6 +109,7 @@ class Share:
             submission = client.submit(key)
         except SubmitFailed:
             self.failed_submissions += 1
+            gevent.sleep(SUBMIT_PAUSE_S)
             return
         record.submitted_at = submission.replied_at - self.origin
         self._tell_locust("POST", record.submitted_at - record.sent_at)
@@ -267,24 +256,15 @@ class LoadGenerator:
         self._send = send
         self._on_request = on_request
         self._share: Share | None = None
-        self._ordered = Event()
-
-    def man(self) -> None:
-        """Be one lane: wait for a visit's orders, run a lane of it, then idle until Locust stops the user."""
-        self._ordered.wait()
-        share = self._share
-        if share is not None and not share.unmanned.empty():
-            share.run_lane(share.unmanned.get())
-        Event().wait()  # returning would make Locust run the task again
 
     def start(self, orders: Orders) -> None:
-        """Begin a visit with the lanes that wait in ``man``."""
+        """Begin a visit with these lanes."""
         self._share = Share(self._scenario, orders, self._on_request)
-        self._ordered.set()
-        gevent.spawn(self._report, self._share)
+        gevent.spawn(self._report, self._share, gevent.spawn(self._share.run))
 
-    def _report(self, share: Share) -> None:
-        while self._share is share and not share.drained.wait(FLUSH_INTERVAL_S):
+    def _report(self, share: Share, running: Any) -> None:
+        while self._share is share and not running.ready():
+            running.join(FLUSH_INTERVAL_S)
             self._flush(share)
             share.cpu.sample()
         if self._share is share:
@@ -296,14 +276,13 @@ class LoadGenerator:
 
     def _finish(self, share: Share) -> None:
         self._share = None
-        self._ordered.clear()
         self._flush(share)
         self._send("backoff_done", share.summary())
 
     def abort(self) -> None:
         """Stop every job under way, record each as censored, and send what is left."""
         if (share := self._share) is not None:
-            share.stopped = True
+            share.lanes.kill()
             share.in_flight.kill()
             share.ended_at = share.now()
             self._finish(share)

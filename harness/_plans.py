@@ -15,7 +15,6 @@ import click
 import yaml
 from pydantic import BaseModel
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 from harness._options import Options
@@ -50,7 +49,7 @@ def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | No
                 cost_per_poll_s=cost,
                 jobs_per_day=jobs_per_day,
                 cpu_per_poll_s=_cpu_per_poll(options, run),
-                on_progress=_teller(status) if console.is_terminal else None,
+                on_progress=status.update if console.is_terminal else None,
             )
     except (DocumentError, RunUnusable, ValueError) as error:
         click.echo(str(error), err=True)
@@ -126,10 +125,6 @@ def _print_comparison(predicted: Mapping[str, Any], measured: Mapping[str, Any])
     invalid = [check for check in measured["trust"] if check["status"] == "invalid"]
     for check in invalid:
         click.echo(f"invalid: {check['check']}: {check['detail']}")
-
-
-def _teller(status: Status) -> Any:
-    return lambda text: status.update(text)
 
 
 def _cpu_per_poll(options: Options, run: str | None) -> float | None:

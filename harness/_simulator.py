@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE, Popen, TimeoutExpired
+from typing import IO, Any
 
 import requests
 
 ANNOUNCEMENT = " on http://"
+MOST_LOG = 1 << 16  # bytes of the child's output that are looked at
 STARTUP_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 TOKEN_VARIABLE = "BACKOFF_ADMIN_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -32,9 +33,7 @@ class Simulator:
     All admin calls raise ``SimulatorError`` when they cannot be answered.
     """
 
-    def __init__(
-        self, url: str, token: str | None, process: subprocess.Popen[bytes] | None, log: Path | None
-    ):
+    def __init__(self, url: str, token: str | None, process: Popen[bytes] | None, log: IO[bytes] | None):
         self.url = url
         self._process = process
         self._log = log
@@ -50,36 +49,44 @@ class Simulator:
         Raises ``SimulatorError`` with the child's own last words, e.g. that the port is in use.
         """
         token = secrets.token_urlsafe(24)
-        with tempfile.NamedTemporaryFile(prefix="backoff-simulator-", suffix=".log", delete=False) as log:
-            command = [sys.executable, "-m", "server", "--scenario", str(scenario), "--exit-with-parent"]
-            process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-                [*command, "--host", host, "--port", str(port)],
-                stdin=subprocess.PIPE,  # its end of file tells the child that we are gone, however we went
-                stdout=log,
-                stderr=log,
-                env={**os.environ, TOKEN_VARIABLE: token},
-                start_new_session=True,  # Ctrl-C is for the harness, which still needs the counts
-            )
-        simulator = cls(f"http://{host}:{port}", token, process, Path(log.name))
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name to clean up, and lives with the process
+        command = [sys.executable, "-m", "server", "--scenario", str(scenario), "--exit-with-parent"]
+        process = Popen(  # noqa: S603 - our own module, no shell
+            [*command, "--host", host, "--port", str(port)],
+            stdin=PIPE,  # its end of file tells the child that we are gone, however we went
+            stdout=log,
+            stderr=log,
+            env={**os.environ, TOKEN_VARIABLE: token},
+            start_new_session=True,  # Ctrl-C is for the harness, which still needs the counts
+        )
+        simulator = cls("", token, process, log)
         try:
-            simulator._wait_until_ready(host)
+            simulator._wait_until_ready()
         except BaseException:
             simulator.stop()
             raise
         return simulator
 
     @classmethod
-    def attach(cls, url: str) -> Simulator:
-        """A simulator that already runs at ``url``; its token is taken from ``BACKOFF_ADMIN_TOKEN``."""
-        return cls(url.rstrip("/"), os.environ.get(TOKEN_VARIABLE), None, None)
+    def attach(cls, url: str, fingerprint: str) -> Simulator:
+        """A simulator that already runs at ``url``; its token is taken from ``BACKOFF_ADMIN_TOKEN``.
 
-    def _wait_until_ready(self, host: str) -> None:
+        Raises ``SimulatorError`` when it does not answer, does not know the token, or serves something else
+        than the simulation with this ``fingerprint``.
+        """
+        simulator = cls(url.rstrip("/"), os.environ.get(TOKEN_VARIABLE), None, None)
+        simulator.counters()
+        if simulator._call("GET", "/healthz").json()["simulation"] != fingerprint:
+            raise SimulatorError(f"the simulator at {url} serves another scenario; start it with --scenario")
+        return simulator
+
+    def _wait_until_ready(self) -> None:
         give_up = time.monotonic() + STARTUP_TIMEOUT_S
         while time.monotonic() < give_up:
             if (death := self.death()) is not None:
                 raise SimulatorError(death)
-            if port := self._announced_port():
-                self.url = f"http://{host}:{port}"
+            if url := self._announced_url():
+                self.url = url
                 try:
                     # Only our child knows our token, so another server on the port cannot pass for it.
                     self.counters()
@@ -91,11 +98,11 @@ class Simulator:
             f"the simulator did not answer within {STARTUP_TIMEOUT_S:g} s: {self._last_words()}"
         )
 
-    def _announced_port(self) -> int | None:
+    def _announced_url(self) -> str | None:
         for line in self._log_lines():
-            _, found, rest = line.partition(ANNOUNCEMENT)
+            _, found, rest = line.rpartition(ANNOUNCEMENT)
             if found:
-                return int(rest.split()[0].rsplit(":", 1)[1])
+                return f"http://{rest.split()[0]}"
         return None
 
     def death(self) -> str | None:
@@ -118,28 +125,34 @@ class Simulator:
     def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         try:
             reply = self._session.request(method, self.url + path, timeout=10, **kwargs)
-            reply.raise_for_status()
         except requests.RequestException as error:
-            raise SimulatorError(self.death() or f"{method} {self.url}{path}: {error}") from error
+            raise SimulatorError(self.death() or f"no simulator answers at {self.url}") from error
+        if reply.status_code == 401:
+            raise SimulatorError(
+                f"the simulator at {self.url} wants its token: start both with the same {TOKEN_VARIABLE}"
+            )
+        if not reply.ok:
+            raise SimulatorError(f"{method} {self.url}{path} was answered {reply.status_code}: no simulator?")
         return reply
 
     def _log_lines(self) -> list[str]:
-        return self._log.read_text(errors="replace").splitlines() if self._log and self._log.exists() else []
+        if self._log is None:
+            return []
+        # The child writes through the same open file: reading must not move its position.
+        return os.pread(self._log.fileno(), MOST_LOG, 0).decode(errors="replace").splitlines()
 
     def _last_words(self) -> str:
         lines = [line for line in self._log_lines() if line.strip() and ANNOUNCEMENT not in line]
         return lines[-1] if lines else "it said nothing"
 
     def stop(self) -> None:
-        """Stop the process if it is ours, and remove its log; harmless when it is gone already."""
+        """Stop the process if it is ours; harmless when it is gone already."""
         if self._process is not None:
             if self._process.stdin:
                 self._process.stdin.close()
             self._process.terminate()
             try:
                 self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        if self._log is not None:
-            self._log.unlink(missing_ok=True)

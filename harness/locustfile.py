@@ -6,6 +6,7 @@ classes from the same scenario; the master compares fingerprints before it lets 
 
 from typing import Any as _Any
 
+from gevent.event import Event as _Event
 from locust import LoadTestShape as _LoadTestShape
 from locust import User as _User
 from locust import events as _events
@@ -26,8 +27,8 @@ class _Lane(_User):
 
     @_task
     def live(self) -> None:
-        """Run one lane of the current visit."""
-        _hooks.generator_of(self.environment).man()
+        """Only mark where a lane lives; the load generator runs it, whatever Locust does to its users."""
+        _Event().wait()
 
 
 class _Visits(_LoadTestShape):

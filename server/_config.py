@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -150,3 +152,9 @@ class Simulation(Model):
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
         return self.job.duration.ppf(uniform(self.seed, "duration", key))
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal simulations, in whichever process; hexadecimal digits."""
+        data = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return sha256(data.encode()).hexdigest()

@@ -6,7 +6,6 @@ tickets. Calls may come from several threads.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -46,7 +45,7 @@ class Simulator:
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._secret = secret or sha256(b"job ids of " + _canonical(simulation)).digest()
+        self._secret = secret or sha256(f"job ids of {simulation.fingerprint}".encode()).digest()
         self._lock = threading.Lock()
         self._started_at = clock()
         self._in_flight = 0
@@ -57,7 +56,7 @@ class Simulator:
         with self._lock:
             now = self._clock()
             self._board = Board(simulation, now)
-            self.fingerprint = sha256(_canonical(simulation)).hexdigest()
+            self.fingerprint = simulation.fingerprint
             self._begin(now)
 
     def reset(self, starts_in: float = 0.0) -> None:
@@ -121,8 +120,3 @@ class Simulator:
     def uptime(self) -> float:
         """Return the seconds since this simulator was made."""
         return self._clock() - self._started_at
-
-
-def _canonical(simulation: Simulation) -> bytes:
-    data = simulation.model_dump(mode="json")
-    return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,22 @@ def arguments(scenario: Path) -> list[str]:
     return ["--scenario", str(scenario), "--reports", str(reports), "--simulator-port", "0"]
 
 
-def run(command: list[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
+def two_processes() -> list[str]:
+    """Lanes in two processes, on a port of their own: Locust's fixed one would mix up two runs at once."""
+    port = str(free_port())
+    return ["--processes", "2", "--master-bind-port", port, "--master-port", port]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run(command: list[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, env=env
+    )
 
 
 def only_run(scenario: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
@@ -114,10 +129,16 @@ def left_behind(scenario: Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A process that is certainly gone afterwards."""
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=env,
     )
     try:
         yield process
@@ -174,7 +195,7 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
 
 def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) -> None:
     """`--processes 2` spreads the lanes, not the experiment: same keys, lanes, arrivals and durations."""
-    done = run([*LOCUST, *arguments(scenario), "--processes", "2"])
+    done = run([*LOCUST, *arguments(scenario), *two_processes()])
     results, rows = only_run(scenario)
     assert done.returncode == expected_status(results), done.stdout + done.stderr
     assert_every_job_is_accounted_for(results, rows)
@@ -218,17 +239,76 @@ def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Pat
     assert_trustworthy_but_for_timing(results)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def test_a_worker_that_joins_in_the_middle_changes_nothing(scenario: Path) -> None:
+    """Locust moves its users about when a worker joins; the jobs under way stay where they are."""
+    scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 3s, upper: 4s"))
+    port = str(free_port())
+    worker = [*LOCUST, "--worker", "--master-port", port, "--scenario", str(scenario)]
+    master = [*LOCUST, *arguments(scenario), "--master", "--master-bind-port", port, "--expect-workers", "1"]
+    with started(master) as leader, started(worker) as first:
+        simulator = wait_for(lambda: simulator_of(leader), "the simulator")
+        wait_for(lambda: has_jobs(simulator), "the first jobs")
+        with started(worker) as second:
+            output, errors = leader.communicate(timeout=90)
+            second.communicate(timeout=30)
+        first.communicate(timeout=30)
+    results, rows = only_run(scenario)
+    assert leader.returncode == expected_status(results), output + errors
+    assert_every_job_is_accounted_for(results, rows)
+    assert_trustworthy_but_for_timing(results)
 
 
-@pytest.mark.parametrize("processes", [[], ["--processes", "2"]], ids=["standalone", "two processes"])
-def test_interrupting_a_run_keeps_what_was_measured(scenario: Path, processes: list[str]) -> None:
+def test_repeats_and_closed_loops_run_live(scenario: Path) -> None:
+    """Each repeat has jobs of its own, the same under every setting; a closed lane has one at a time."""
+    closed = SCENARIO.replace("{type: poisson, rate: 10}", "{type: closed, think: 200ms}")
+    scenario.write_text(closed.replace("  duration: 2s", "  jobs: 12\n  repeats: 2"))
+    done = run([*LOCUST, *arguments(scenario)])
+    results, rows = only_run(scenario)
+    assert done.returncode == expected_status(results), done.stdout + done.stderr
+    assert_every_job_is_accounted_for(results, rows)
+    assert_trustworthy_but_for_timing(results)
+    expected = {str(repeat * 10**9 + index) for repeat in (0, 1) for index in range(12)}
+    for setting in ("quick", "slow"):
+        mine = [row for row in rows if row["setting"] == setting]
+        assert {row["key"] for row in mine} == expected
+        for one, other in itertools.combinations(mine, 2):
+            if (one["lane"], one["repeat"]) == (other["lane"], other["repeat"]):
+                first, second = sorted((one, other), key=lambda row: float(row["planned_at_s"]))
+                assert float(first["detected_at_s"]) <= float(second["planned_at_s"])
+
+
+def test_a_simulator_that_already_runs_is_used_if_it_serves_the_same(scenario: Path) -> None:
+    """`--host` attaches, with the token, to a simulator of the same scenario, and refuses any other."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    server = [sys.executable, "-m", "server", "--scenario", str(scenario), "--port", str(port)]
+    token = {**os.environ, "BACKOFF_ADMIN_TOKEN": "secret"}
+    command = [*LOCUST, *arguments(scenario), "--host", url]
+    nobody = run(command)
+    assert (nobody.returncode, nobody.stderr) == (1, f"no simulator answers at {url}\n")
+    with started(server, env=token) as simulator:
+        wait_for(lambda: psutil.Process(simulator.pid).net_connections(), "the simulator")
+        stranger = run(command)
+        assert stranger.returncode == 1
+        assert "BACKOFF_ADMIN_TOKEN" in stranger.stderr
+        attached = run([*command, "slow"], env=token)
+        results, rows = only_run(scenario)
+        assert attached.returncode == expected_status(results), attached.stdout + attached.stderr
+        assert_trustworthy_but_for_timing(results)
+        assert rows
+        scenario.write_text(SCENARIO.replace("seed: 7", "seed: 8"))
+        other = run(command, env=token)
+        assert other.returncode == 1
+        assert "serves another scenario" in other.stderr
+
+
+@pytest.mark.parametrize("processes", [list, two_processes], ids=["standalone", "two processes"])
+def test_interrupting_a_run_keeps_what_was_measured(
+    scenario: Path, processes: Callable[[], list[str]]
+) -> None:
     """Ctrl-C: status 130, jobs under way are censored, the report is marked, nothing stays behind."""
     scenario.write_text(LONG_JOBS)
-    with started([*LOCUST, *arguments(scenario), *processes]) as locust:
+    with started([*LOCUST, *arguments(scenario), *processes()]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
         wait_for(lambda: has_jobs(simulator), "the first jobs")
         os.killpg(locust.pid, signal.SIGINT)  # as a terminal does: to every process of the group
@@ -247,7 +327,7 @@ def test_interrupting_a_run_keeps_what_was_measured(scenario: Path, processes: l
 def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path) -> None:
     """A worker that is killed takes its jobs with it: the others finish, and the run says what is missing."""
     scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 5s, upper: 7s"))
-    with started([*LOCUST, *arguments(scenario), "--processes", "2"]) as locust:
+    with started([*LOCUST, *arguments(scenario), *two_processes()]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
         wait_for(lambda: has_jobs(simulator), "the first jobs")
         workers = [each for each in psutil.Process(locust.pid).children() if "locust" in each.cmdline()]
