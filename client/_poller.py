@@ -60,6 +60,9 @@ from client._policy import PollingPolicy
 class State(Enum):
     """Where a poller stands; ``TRANSITIONS`` says what may happen there."""
 
+    # Members are singletons; Enum's own hash is computed in Python, and every event looks one up.
+    __hash__ = object.__hash__
+
     READY = "ready"
     WAITING = "waiting"
     POLLING = "polling"
@@ -68,6 +71,8 @@ class State(Enum):
 
 class Event(Enum):
     """What a driver may tell a poller; each is the method of the same name."""
+
+    __hash__ = object.__hash__
 
     START = "start"
     WAKE = "wake"
