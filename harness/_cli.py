@@ -79,7 +79,9 @@ def run(
     processes: int | None,
     as_json: bool,
 ) -> None:
-    """Run SCENARIO live: a simulator process, Locust's lanes, a report.
+    """Run SCENARIO live and report.
+
+    A simulator process of its own is polled by Locust's lanes, setting after setting.
 
     SCENARIO is a YAML file or the name of one in scenarios/; without it BACKOFF_SCENARIO, then config.yaml
     decide.
@@ -111,7 +113,10 @@ def run(
 def simulate(
     scenario: str | None, jobs: int | None, settings: tuple[str, ...], out: str | None, as_json: bool
 ) -> None:
-    """Run SCENARIO in virtual time: the same jobs, pollers and service, without waiting."""
+    """Run SCENARIO in virtual time.
+
+    The same jobs, pollers and service as live, without waiting; the same records and report.
+    """
     options = options_or_exit(scenario)
     check_names(settings, list(options.scenario.settings))
     folder = simulate_to_folder(options, jobs, settings or None, out)
@@ -150,7 +155,10 @@ def planning(command: Callable[..., None]) -> Callable[..., None]:
 def plan(
     scenario: str | None, cost: float | None, jobs_per_day: float, run: str | None, as_json: bool
 ) -> None:
-    """Name the setting to ship for SCENARIO, the theoretical limit, and the server's size."""
+    """Name the setting to ship for SCENARIO.
+
+    With the theoretical limit, what happens if durations differ from what was assumed, and the server's size.
+    """
     print_plan(ask(options_or_exit(scenario), cost, jobs_per_day, run), as_json)
 
 
@@ -167,7 +175,10 @@ def tune(
     verified: bool,
     port: int | None,
 ) -> None:
-    """Search for the setting to ship for SCENARIO; --verify holds the prediction against a live run."""
+    """Plan for SCENARIO, and verify it live.
+
+    --verify runs the winner and the baseline live and prints predicted beside measured.
+    """
     options = options_or_exit(scenario)
     answer = ask(options, cost, jobs_per_day, run)
     print_plan(answer, as_json)
@@ -178,7 +189,7 @@ def tune(
 @main.command()
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 def check(scenarios: tuple[str, ...]) -> None:
-    """Validate SCENARIOs and say in English what would run and what it will cost."""
+    """Validate; say what would run at what cost."""
     faults = []
     for name in scenarios:
         try:
@@ -196,7 +207,10 @@ def check(scenarios: tuple[str, ...]) -> None:
 @click.option("--scenario", metavar="FILE", help="The scenario that was run, where its trace files are.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def report(folder: Path, scenario: str | None, as_json: bool) -> None:
-    """Make results.json and report.html of a run FOLDER anew from its raw rows, and print the comparison."""
+    """Make the report of a run's FOLDER anew.
+
+    results.json and report.html are functions of the raw rows in the folder.
+    """
     original = None
     if scenario:
         try:
@@ -210,7 +224,10 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(runs: tuple[str, ...], as_json: bool) -> None:
-    """Tell whether RUNs differ, on paired jobs, with an interval; one RUN: its settings among themselves."""
+    """Tell whether RUNs differ.
+
+    On paired jobs where they are the same, with intervals. Of one RUN, its settings against its baseline.
+    """
     from measure import RunUnusable, compare_runs
 
     try:
