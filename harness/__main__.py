@@ -1,5 +1,20 @@
 """``python -m harness``: the command line."""
 
-from harness._cli import main
+import sys
 
-main(prog_name="python -m harness")
+INTERRUPTED = 130
+
+try:
+    import click
+
+    from harness._cli import main
+
+    sys.exit(main.main(prog_name="python -m harness", standalone_mode=False))
+except KeyboardInterrupt:
+    sys.exit(INTERRUPTED)
+except click.Abort:
+    click.echo("interrupted", err=True)
+    sys.exit(INTERRUPTED)
+except click.ClickException as error:
+    error.show()
+    sys.exit(error.exit_code)

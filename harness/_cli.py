@@ -18,6 +18,7 @@ from harness._plans import ask, print_plan, verify
 from harness._reports import print_report, simulate_to_folder
 from server import DocumentError
 
+MOST_PROCESSES_PER_CORE = 4
 HARNESS_FOLDER = Path(__file__).resolve().parent
 
 
@@ -88,6 +89,9 @@ def run(
     """
     options = options_or_exit(scenario, reports, port)
     check_names(settings, list(options.scenario.settings))
+    lanes, most = options.scenario.workload.lanes, MOST_PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    if processes and processes > min(lanes, most):
+        fail(f"--processes {processes}: at most {min(lanes, most)}, for {lanes} lanes on this machine", 2)
     command = [sys.executable, "-m", "locust", "-f", str(HARNESS_FOLDER), "--headless", "--skip-log-setup"]
     command += ["--scenario", str(options.scenario.path), "--reports", str(options.config.reports)]
     command += ["--simulator-port", str(options.config.simulator.port)]

@@ -20,7 +20,7 @@ from measure import Limits, RunFolder, RunFolderError, RunUnusable, load_run, re
 from plan import limits
 from scenarios import Scenario, load_scenario
 from server import DocumentError
-from virtual import Progress, VisitTooLong, choose_engine, simulate
+from virtual import MOST_ROWS, Progress, VisitTooLong, choose_engine, simulate
 
 WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it saves
 
@@ -73,6 +73,7 @@ def simulate_to_folder(
     if sys.stderr.isatty():
         click.echo(f"engine: {choose_engine(scenario).reason}", err=True)
     try:
+        _check_size(scenario, jobs, settings)
         folder = _run_folder(options, out)
         with _pool((jobs or 0) * len(settings or scenario.settings)) as executor, _progress() as tell:
             run = simulate(scenario, only=settings, jobs=jobs, executor=executor, on_progress=tell).run
@@ -84,6 +85,15 @@ def simulate_to_folder(
         click.echo(str(error), err=True)
         sys.exit(2)
     return folder.path
+
+
+def _check_size(scenario: Scenario, jobs: int | None, settings: Sequence[str] | None) -> None:
+    visits = len(scenario.visits(settings))
+    if (jobs or 0) * visits > MOST_ROWS:
+        raise ValueError(
+            f"--jobs {jobs}: at most {MOST_ROWS // visits} for {visits} visits, since every job's row "
+            "is kept; choose fewer settings with -s"
+        )
 
 
 def _run_folder(options: Options, out: str | None) -> RunFolder:

@@ -14,6 +14,9 @@ from measure._trust import Check
 # plus a quarter of the interval), so differences below this say more about the interval than about merit.
 PRODUCT_MARGIN = 0.10
 
+# Two means and their product say little of a setting on fewer jobs than this.
+FEWEST_JOBS = 20
+
 Settings = Mapping[str, Mapping[str, Any]]
 
 
@@ -27,6 +30,8 @@ def recommend(
     if not settings:
         return {"setting": None, "why": "withheld: no setting was run."}
     invalid = [check for check in trust if check["status"] == "invalid"]
+    # What a run that was cut short lacks follows from its being cut short; the checks are listed anyway.
+    invalid = [check for check in invalid if check["check"] == "run complete"] or invalid
     if invalid:
         reasons = "; ".join(f"{check['check']}: {check['detail']}" for check in invalid)
         return {"setting": None, "why": f"withheld: {reasons}."}
@@ -128,6 +133,12 @@ def _by_efficiency(settings: Settings) -> dict[str, str | None]:
         for name, figures in settings.items()
         if figures["detection_lag_s"]["n"] and figures["lost_jobs"]["share"] <= LOST_SHARE_ALLOWED
     }
+    fewest_jobs = min((figures["detection_lag_s"]["n"] for figures in settings.values()), default=0)
+    if able and fewest_jobs < FEWEST_JOBS:
+        return {
+            "setting": None,
+            "why": f"{fewest_jobs} jobs are too few to choose without objectives; {FEWEST_JOBS} are needed.",
+        }
     if not able:
         share = percent(1 - LOST_SHARE_ALLOWED)
         return {"setting": None, "why": f"No setting learnt the end of at least {share} of its jobs."}
