@@ -105,8 +105,15 @@ def _judged(row: Difference, level: float) -> dict[str, Any]:
 
 
 def worse_settings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Settings that are worse somewhere and better nowhere: a trade is no failure."""
-    verdicts: dict[str, set[str]] = {}
+    """Settings that lose more jobs, or are worse somewhere and better nowhere.
+
+    Polls against waiting is a trade and no failure; jobs given up buy nothing that counts.
+    """
+    verdicts: dict[str, dict[str, str]] = {}
     for row in rows:
-        verdicts.setdefault(row["setting"], set()).add(row["verdict"])
-    return [name for name, seen in verdicts.items() if "worse" in seen and "better" not in seen]
+        verdicts.setdefault(row["setting"], {})[row["metric"]] = row["verdict"]
+    return [
+        name
+        for name, seen in verdicts.items()
+        if seen.get("lost_share") == "worse" or ("worse" in seen.values() and "better" not in seen.values())
+    ]

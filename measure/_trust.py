@@ -10,7 +10,7 @@ import pandas as pd
 from measure._intervals import FEWEST_BATCHES, batch_means
 from measure._metrics import job_values
 from measure._numbers import in_seconds, percent
-from measure._rows import PollAggregate, Run, Visit
+from measure._rows import JOB_KEY, LEARNT, PollAggregate, Run, Visit
 
 Status = Literal["pass", "warn", "invalid"]
 Check = dict[str, str]
@@ -50,6 +50,7 @@ def trust_checks(run: Run, settings: Mapping[str, Any], jobs: Mapping[str, pd.Da
     checks: list[Callable[[_Evidence], Check]] = [
         _run_complete,
         _jobs_conserved,
+        _rows_consistent,
         _missed_arrivals,
         _censored_jobs,
         _polls_reconciled,
@@ -81,7 +82,14 @@ def _of(visit: Visit) -> str:
 
 def _run_complete(e: _Evidence) -> Check:
     cut = [_of(visit) for visit, _ in e.visits if not visit.complete]
-    unvisited = sorted(set(e.settings) - {visit.setting for visit, _ in e.visits})
+    visited = {(visit.setting, visit.repeat) for visit, _ in e.visits}
+    repeats = {repeat for _, repeat in visited} or {0}
+    unvisited = [
+        f"{name} (repeat {repeat})"
+        for name in e.settings
+        for repeat in sorted(repeats)
+        if (name, repeat) not in visited
+    ]
     if e.run.info.incomplete:
         return _check("run complete", "invalid", f"the run ended early: {e.run.info.incomplete}")
     if cut or unvisited:
@@ -106,7 +114,33 @@ def _jobs_conserved(e: _Evidence) -> Check:
     strays = set(rows) - {(visit.setting, visit.repeat) for visit, _ in e.visits}
     if strays:
         return _check(name, "invalid", f"jobs of {len(strays)} visits that are not on record")
+    if e.run.jobs.duplicated(JOB_KEY).any():
+        return _check(name, "invalid", "a job is on record twice")
     return _check(name, "pass", f"all {total} jobs have one row and one outcome")
+
+
+def _rows_consistent(e: _Evidence) -> Check:
+    """Each row must agree with itself, and a job must need the same work under every setting."""
+    name, jobs = "rows consistent", e.run.jobs
+    learnt = jobs["outcome"].isin(LEARNT)
+    lag = jobs["detected_at_s"] - jobs["finished_at_s"] - jobs["detection_lag_s"]
+    latency = jobs["detected_at_s"] - jobs["planned_at_s"] - jobs["completion_latency_s"]
+    work = jobs.groupby(["repeat", "key"])["duration_s"]
+    faults = {
+        "learnt, but without a lag": learnt & jobs["detection_lag_s"].isna(),
+        "not learnt, but with a lag": ~learnt & jobs["detection_lag_s"].notna(),
+        "a lag that is not detection less finish": lag.abs() > CLOCK_NOISE_S,
+        "a latency that is not detection less plan": latency.abs() > CLOCK_NOISE_S,
+        "more wasted polls than polls": jobs["wasted_polls"] > jobs["polls"],
+        "submitted before it was sent": jobs["submitted_at_s"] < jobs["sent_at_s"] - RESOLUTION_S,
+        "detected before it was submitted": jobs["detected_at_s"] < jobs["submitted_at_s"] - RESOLUTION_S,
+        "another duration than under other settings": work.transform("max") - work.transform("min")
+        > 2 * RESOLUTION_S,
+    }
+    for fault, rows in faults.items():
+        if rows.any():
+            return _check(name, "invalid", f"{int(rows.sum())} jobs: {fault}")
+    return _check(name, "pass", "every row agrees with itself, every job with itself under other settings")
 
 
 def _missed_arrivals(e: _Evidence) -> Check:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from measure import Limits, Run
+from measure import LOST_SHARE_ALLOWED, Limits, Run
 from plan._durations import POINTS, Capped, Durations, law_of, sample_of
 from plan._frontier import frontier, polls_at_lag
 from plan._law import Floats, Law, split
@@ -39,7 +39,8 @@ class Yardstick:
         """The least polls for this mean lag of the jobs that are found, ``lost`` of all being given up.
 
         A job abandoned at the deadline need not be found: the law is then cut there, and the lag of the jobs
-        that are lost counts as 0, which keeps the bound a bound.
+        that are lost counts as 0, which keeps the bound a bound. Jobs given up for other reasons (attempts,
+        failed reads) are in no law: see `gives_up`.
         """
         if lost > 0.0 and deadline is not None and deadline > 0.0:
             cut = law_of(Capped(self.durations, deadline), points=self.points)
@@ -52,13 +53,19 @@ def knows_the_end(scenario: Scenario, setting: str) -> bool:
     return scenario.service.retry_after == "eta" and scenario.settings[setting].hints.honour
 
 
+def gives_up(given_up_share: float) -> bool:
+    """Whether so many jobs are given up before any deadline that no bound for schedules binds the setting."""
+    return given_up_share > LOST_SHARE_ALLOWED
+
+
 def limits(scenario: Scenario, run: Run) -> Limits:
     """The limit at each setting's own mean lag, and the limit's curve, as `measure.write_report` takes them.
 
     For a law that is known, no schedule has fewer polls. For measured durations (and under ``job.slots``,
     where jobs take as long as the run says) that would flatter the limit, for the best schedule of a sample
     fits its accidents; there it is what schedules fitted to one half of the sample need on the other half.
-    Settings that are told the time left (``retry_after: eta``) get no limit. Nothing at all is said where the
+    Settings that are told the time left (``retry_after: eta``), or that give up on jobs for want of attempts,
+    get no limit. Nothing at all is said where the
     law has no finite mean, or fewer than 20 durations are known.
     """
     figures = {name: _figures(scenario, run, name) for name in scenario.settings}
@@ -89,7 +96,7 @@ def limits(scenario: Scenario, run: Run) -> Limits:
 
     settings: dict[str, Mapping[str, float]] = {}
     for name, each in known.items():
-        if not knows_the_end(scenario, name):
+        if not knows_the_end(scenario, name) and not gives_up(each.given_up):
             least = bound(each)
             settings[name] = {"polls_at_same_lag": least, "ratio": each.polls / least}
     return Limits(settings, curve)
@@ -100,6 +107,7 @@ class _Figures:
     polls: float
     lag_s: float
     lost: float
+    given_up: float
     deadline: float | None
     sojourns: Floats
 
@@ -115,6 +123,7 @@ def _figures(scenario: Scenario, run: Run, setting: str) -> _Figures | None:
         polls=float(jobs["polls"].mean()),
         lag_s=max(0.0, float(found["detection_lag_s"].mean())),
         lost=1.0 - len(found) / len(jobs),
+        given_up=float((jobs["outcome"] == "gave_up").mean()),
         deadline=scenario.settings[setting].deadline,
         sojourns=np.maximum(spent[np.isfinite(spent)], 0.0),
     )

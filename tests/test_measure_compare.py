@@ -144,6 +144,16 @@ def test_one_run_fails_only_where_a_setting_is_worse_without_a_gain(tmp_path: Pa
     assert (loss.exit_code, loss.worse) == (1, ["b"])
 
 
+def test_giving_up_is_no_trade(tmp_path: Path) -> None:
+    """Fewer polls do not excuse lost jobs."""
+    quitters = [
+        job("b", key, lag=float(lag), polls=2, outcome="gave_up" if key % 3 else "completed")
+        for key, lag in enumerate(LAGS)
+    ]
+    compared = compare_runs(saved(tmp_path, jobs_of("a", LAGS) + quitters))
+    assert (compared.exit_code, compared.worse) == (1, ["b"])
+
+
 def test_files_of_a_run_stand_for_it(tmp_path: Path) -> None:
     """results.json and jobs.csv are accepted in place of the folder."""
     path = saved(tmp_path, jobs_of("a", LAGS))

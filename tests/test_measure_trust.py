@@ -9,10 +9,11 @@ from measure_records import job, polls_of, run_of, statuses, visits_of
 from measure import Run, ServerCounts, Visit, analyse
 
 SOUND = [job(name, key) for name in ("a", "b") for key in range(100)]
+TWICE = [job(name, key, repeat=repeat) for repeat in (0, 1) for name in ("a", "b") for key in range(100)]
 REAL_TIME = {"poll lateness", "arrival lateness", "generator CPU", "server CPU", "workers"}
 LIVE_CHECKS = REAL_TIME | {
-    "run complete", "jobs conserved", "missed arrivals", "censored jobs", "polls counted alike",
-    "finish times", "steady conditions",
+    "run complete", "jobs conserved", "rows consistent", "missed arrivals", "censored jobs",
+    "polls counted alike", "finish times", "steady conditions",
 }  # fmt: skip
 
 
@@ -59,7 +60,14 @@ def first_jobs(n: int, **changes: Any) -> Run:
 
 def sent_late(seconds: float) -> Run:
     """The sound run with every job submitted this late."""
-    return run_of([row._replace(sent_at_s=row.planned_at_s + seconds) for row in SOUND])
+    times = [row.planned_at_s + seconds for row in SOUND]
+    late = [row._replace(sent_at_s=at, submitted_at_s=at) for row, at in zip(SOUND, times, strict=True)]
+    return run_of(late)
+
+
+def changed(**changes: Any) -> Run:
+    """The sound run with its first row changed."""
+    return run_of([SOUND[0]._replace(**changes), *SOUND[1:]])
 
 
 def drifting() -> Run:
@@ -108,7 +116,14 @@ FAULTS = [
     ("censored jobs", "invalid", "6.0 %", first_jobs(6, outcome="censored")),
     ("finish times", "pass", "no job", first_jobs(1, lag=-0.004)),
     ("finish times", "invalid", "-20.0 ms", first_jobs(1, lag=-0.02)),
-    ("finish times", "invalid", "1 jobs", first_jobs(1, duration=-0.1)),
+    ("finish times", "invalid", "1 jobs", changed(finished_at_s=-0.1, detection_lag_s=2.6)),
+    ("run complete", "invalid", "b (repeat 1)", run_of([row for row in TWICE if row[:2] != ("b", 1)])),
+    ("rows consistent", "invalid", "without a lag", changed(detection_lag_s=None)),
+    ("rows consistent", "invalid", "detection less finish", changed(detection_lag_s=0.05)),
+    ("rows consistent", "invalid", "detection less plan", changed(completion_latency_s=1.0)),
+    ("rows consistent", "invalid", "more wasted polls", changed(wasted_polls=4)),
+    ("rows consistent", "invalid", "submitted before", changed(submitted_at_s=-1.0)),
+    ("rows consistent", "invalid", "another duration", changed(duration_s=1.0)),
     ("steady conditions", "warn", "standard errors", drifting()),
 ]  # fmt: skip
 
