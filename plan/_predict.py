@@ -198,11 +198,12 @@ def _dense(scenario: Scenario, jobs: int) -> Columns:
 
 
 def _columns(simulated: Iterable[Part]) -> Columns:
-    parts = [part.jobs for part in simulated]
-    polls = np.concatenate([part.polls for part in parts]).astype(np.float64)
-    lag = np.concatenate([part.lag for part in parts])
-    latency = np.concatenate([part.detected_at - part.planned_at for part in parts])
-    return polls, *_with_lost(lag, latency)
+    parts = list(simulated)
+    jobs = [part.jobs for part in parts]
+    polls = np.concatenate([each.polls for each in jobs]).astype(np.float64)
+    lag = np.concatenate([each.lag for each in jobs])
+    latency = np.concatenate([each.detected_at - each.planned_at for each in jobs])
+    return _with_lost(polls, lag, latency, sum(part.lost_submissions for part in parts))
 
 
 def _visits(scenario: Scenario, repeats: int) -> tuple[Columns, Floats]:
@@ -214,9 +215,19 @@ def _visits(scenario: Scenario, repeats: int) -> tuple[Columns, Floats]:
         for name in ("polls", "detection_lag_s", "completion_latency_s")
     )
     peaks = np.array([each.peak_per_second for each in run.polls], dtype=np.float64)
-    return (polls, *_with_lost(lag, latency)), peaks
+    submitted = sum(visit.server.submissions for visit in run.visits if visit.server)
+    return _with_lost(polls, lag, latency, submitted - len(run.jobs)), peaks
 
 
-def _with_lost(lag: Floats, latency: Floats) -> tuple[Floats, Floats]:
+def _with_lost(polls: Floats, lag: Floats, latency: Floats, never_followed: int) -> Columns:
+    """The columns with jobs that were not found as infinitely late.
+
+    ``never_followed`` jobs more have no row: the reply to their submission came too late for the client.
+    """
+    lag, latency = (np.append(values, np.full(never_followed, np.nan)) for values in (lag, latency))
     lost = np.isnan(lag)
-    return np.where(lost, np.inf, lag), np.where(lost, np.inf, latency)
+    return (
+        np.append(polls, np.zeros(never_followed)),
+        np.where(lost, np.inf, lag),
+        np.where(lost, np.inf, latency),
+    )

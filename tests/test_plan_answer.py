@@ -237,6 +237,24 @@ def test_hints_that_tell_the_time_left_are_exempt_from_the_limit(tmp_path: Path)
     assert len(held.curve) > 5
 
 
+def test_settings_that_give_up_are_exempt_from_the_limit(tmp_path: Path) -> None:
+    """Giving up for want of attempts saves polls and finds nothing: no limit is claimed for it."""
+    example = scenario(tmp_path, "{type: exponential, mean: 4s}")
+    quitter = PollingPolicy(Backoff("constant", 1.0), max_attempts=2)
+    example = replace(example, settings={**example.settings, "quitter": quitter})
+    assert set(limits(example, simulate(example, jobs=500).run).settings) == {"constant-1s", "exponential"}
+
+
+def test_jobs_whose_submission_was_never_answered_in_time_are_lost(tmp_path: Path) -> None:
+    """A request timeout that loses submissions must not make a setting look good: the plan counts them."""
+    example = scenario(tmp_path, "4s", "service: {delay: {type: exponential, mean: 200ms}}")
+    hasty = PollingPolicy(Backoff("constant", 1.0), request_timeout=0.2)
+    example = replace(example, settings={"hasty": hasty}, baseline=None)
+    assert make_plan(example, jobs=2_000).settings["hasty"].lost_share == pytest.approx(
+        math.exp(-1), abs=0.05
+    )
+
+
 LAWS = [
     "4s",
     "{type: exponential, mean: 4s}",
