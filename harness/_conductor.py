@@ -63,7 +63,6 @@ class Current:
     first_job: int  # where its rows begin in the record
     lost: set[str] = field(default_factory=set)
     summaries: list[dict[str, Any]] = field(default_factory=list)
-    submitted: int = 0
     finished: int = 0
     polls: int = 0
 
@@ -194,7 +193,7 @@ class Conductor:
         before = self._reset_simulator()
         self._give_orders(plan)
         while self.current is not None and (self.current.waiting_for or self._stopping):
-            if not self._stopping:  # else the visit is closed by `collect`, and this greenlet killed
+            if not self._stopping:  # else the visit is closed by `_collect`, and this greenlet killed
                 self._note_lost_workers(self.current)
                 self.on_progress(self)
                 self._check_simulator()
@@ -317,14 +316,14 @@ class Conductor:
             if self.record.incomplete is None:
                 self.record.incomplete = "stopped before the end"
                 self._environment.process_exit_code = (
-                    130 if self._environment.parsed_options.headless else None
+                    INTERRUPTED if self._environment.parsed_options.headless else None
                 )
             for node in sorted(self.current.waiting_for if self.current else ()):
                 self._send("backoff_abort", {}, node)
             # Now: as soon as Locust has stopped the shape, its main greenlet quits and hears workers no more.
-            self.collect()
+            self._collect()
 
-    def collect(self) -> None:
+    def _collect(self) -> None:
         """Wait, boundedly, for the last rows of a visit that was cut short, and close it as incomplete."""
         current = self.current
         if current is None:

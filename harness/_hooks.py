@@ -33,12 +33,6 @@ def conductor_of(environment: Environment) -> Conductor:
     return conductor
 
 
-def generator_of(environment: Environment) -> LoadGenerator:
-    """The load generator of this process (standalone or worker)."""
-    generator: LoadGenerator = environment.backoff_generator
-    return generator
-
-
 def install(events: Events, options: Options) -> None:
     """Register the harness with Locust; called once, when the locustfile is imported."""
 
@@ -112,7 +106,6 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
 
 def _set_up_generator(environment: Environment, runner: Any, options: Options) -> None:
     generator = LoadGenerator(options.scenario, runner.send_message, environment.events.request.fire)
-    environment.backoff_generator = generator
     runner.register_message("backoff_orders", lambda msg, **_: generator.start(Orders(**msg.data)))
     runner.register_message("backoff_abort", lambda **_: generator.abort())
     # A worker that is stopped by itself (Ctrl-C reaches a whole process group) must still hand over its rows.
