@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := client server measure scenarios virtual plan harness
+PACKAGES := client server scenarios harness
 CODE := $(PACKAGES) tests benchmarks
 
 .DEFAULT_GOAL := help

@@ -14,7 +14,8 @@ import simpy
 
 from client import Failure, Poller, PollingPolicy, Wait
 from scenarios import Arrival, Scenario, planned
-from server import Board, uniform
+from scenarios.draws import uniform
+from server import Board
 
 
 class SimpyVisit:

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 from benchmarks._simpy_visit import SimpyVisit
 from client import Poller, Wait
+from harness.virtual import simulate_visit
 from scenarios import Scenario, load_scenario, planned
-from server import Board, uniform
-from virtual import simulate_visit
+from scenarios.draws import uniform
+from server import Board
 
 FOLDER = Path(__file__).parent
 SETTING = "full-jitter"

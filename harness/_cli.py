@@ -16,7 +16,7 @@ import click
 from harness._options import Options, resolve
 from harness._plans import ask, print_plan, verify
 from harness._reports import print_report, simulate_to_folder
-from server import DocumentError
+from scenarios.documents import DocumentError
 
 MOST_PROCESSES_PER_CORE = 4
 HARNESS_FOLDER = Path(__file__).resolve().parent
@@ -232,7 +232,7 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
     On paired jobs where they are the same, with intervals. Of one RUN, its settings against its baseline.
     """
-    from measure import RunUnusable, compare_runs
+    from harness.measure import RunUnusable, compare_runs
 
     try:
         comparison = compare_runs(*runs)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenarios import Config, Scenario, choose_scenario, load_config, load_scenario
-from server import DocumentError
+from scenarios.documents import DocumentError
 
 CONFIG_FILE = "config.yaml"
 

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from harness._options import Options
-from measure import RunUnusable, analyse, load_run
-from plan import Plan, make_plan
+from harness.measure import RunUnusable, analyse, load_run
+from harness.plan import Plan, make_plan
+from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
-from server import DocumentError
-from virtual import simulate
+from scenarios.documents import DocumentError
 
 RECOMMENDED = "recommended"
 COMPARED = (

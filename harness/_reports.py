@@ -16,11 +16,19 @@ from rich.console import Console
 from rich.live import Live
 
 from harness._options import Options
-from measure import Limits, RunFolder, RunFolderError, RunUnusable, load_run, render_table, write_report
-from plan import limits
+from harness.measure import (
+    Limits,
+    RunFolder,
+    RunFolderError,
+    RunUnusable,
+    load_run,
+    render_table,
+    write_report,
+)
+from harness.plan import limits
+from harness.virtual import MOST_ROWS, Progress, VisitTooLong, choose_engine, simulate
 from scenarios import Scenario, load_scenario
-from server import DocumentError
-from virtual import MOST_ROWS, Progress, VisitTooLong, choose_engine, simulate
+from scenarios.documents import DocumentError
 
 WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it saves
 

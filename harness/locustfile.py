@@ -12,8 +12,8 @@ from locust import User as _User
 from locust import events as _events
 from locust import task as _task
 
-from harness import _hooks
 from harness._options import from_locust_command_line as _from_locust_command_line
+from harness.live import _hooks
 
 # Every name here but the settings' own starts with an underscore: a setting may be called anything else.
 _options = _from_locust_command_line()

@@ -9,17 +9,25 @@ Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or d
 """
 
 from scenarios._arrivals import Arrival, Arrivals, closed_key, planned, think_time
-from scenarios._config import Address, Config, choose_scenario, load_config
+from scenarios._deployment import Address, Config, choose_scenario, load_config
 from scenarios._json_schema import json_schema
 from scenarios._scenario import Scenario, Visit, load_scenario
 from scenarios._schema import Workload
+from scenarios._service import Capacity, Fault, Job, Outage, RateLimit, Service, Simulation
 
 __all__ = [
     "Address",
     "Arrival",
     "Arrivals",
+    "Capacity",
     "Config",
+    "Fault",
+    "Job",
+    "Outage",
+    "RateLimit",
     "Scenario",
+    "Service",
+    "Simulation",
     "Visit",
     "Workload",
     "choose_scenario",

@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
-from server import (
-    Count,
-    Distribution,
-    Fixed,
-    MeasuredTimes,
-    Model,
-    Positive,
-    PositiveSeconds,
-    describe_seconds,
-    require_type,
-    uniform,
-)
+from scenarios.documents import Count, Model, Positive, PositiveSeconds, describe_seconds, require_type
+from scenarios.draws import Distribution, Fixed, MeasuredTimes, uniform
 
 if TYPE_CHECKING:
     from scenarios._scenario import Scenario

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scenarios._estimate import Estimate, estimate
-from server import describe_seconds
+from scenarios.documents import describe_seconds
 
 if TYPE_CHECKING:
     from scenarios._scenario import Scenario

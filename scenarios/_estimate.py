@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from client import PollingPolicy
 from scenarios._arrivals import closed_key, planned, think_time
-from server import uniform
+from scenarios.draws import uniform
 
 if TYPE_CHECKING:
     from scenarios._scenario import Scenario

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from client import PollingPolicy
 from scenarios._describe import describe
 from scenarios._schema import ScenarioFile, Workload
-from server import Job, Service, Simulation, read_document, suggest, validate
+from scenarios._service import Job, Service, Simulation
+from scenarios.documents import read_document, suggest, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Scenario:
 def load_scenario(path: str | os.PathLike[str]) -> Scenario:
     """Read and check a scenario file.
 
-    Raises `server.DocumentError` with every fault: its file, line, YAML path and remedy.
+    Raises `DocumentError` with every fault: its file, line, YAML path and remedy.
     """
     document = read_document(path)
     file = validate(document, ScenarioFile)

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
+from scenarios._service import Simulation
 from scenarios._settings import Setting
-from server import Count, Mistake, Model, Positive, PositiveSeconds, Simulation, suggest
+from scenarios.documents import Count, Mistake, Model, Positive, PositiveSeconds, suggest
 
 _NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 

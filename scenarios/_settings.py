@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from client import PRESETS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
-from server import Count, Fraction, Mistake, Model, Number, PositiveSeconds, Seconds, suggest
+from scenarios.documents import Count, Fraction, Mistake, Model, Number, PositiveSeconds, Seconds, suggest
 
 _Built = TypeVar("_Built")
 _CADENCE = ("curve", "initial", "multiplier", "increment", "maximum", "jitter", "delays")

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, UnprocessableEntity
 
-from server._document import DocumentError
+from scenarios.documents import DocumentError
 from server._parsing import json_object, simulation
 from server._problems import problem
 from server._simulator import Simulator

@@ -28,10 +28,8 @@ from itertools import accumulate
 from math import ceil
 from typing import Literal, NamedTuple
 
-from server._config import RateLimit, Simulation
-from server._distributions import Distribution
-from server._laws import Fixed
-from server._random import uniform
+from scenarios import RateLimit, Simulation
+from scenarios.draws import Distribution, Fixed, uniform
 
 # A request due within a nanosecond is let in: repeated sums of 1/rate round.
 _TOLERANCE = 1e-9

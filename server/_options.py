@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from server._config import Simulation
-from server._laws import Fixed
-from server._values import parse_number, parse_seconds
+from scenarios import Simulation
+from scenarios.documents import parse_number, parse_seconds
+from scenarios.draws import Fixed
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,10 +9,9 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
 
-from server._config import Simulation
-from server._document import Document, parse_document
+from scenarios import Simulation
+from scenarios.documents import Document, parse_document, validate
 from server._scenario import simulation_in
-from server._validate import validate
 
 _BODY = "request body"
 _LARGEST = 2**63 - 1

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from server._config import Simulation
-from server._document import Document, DocumentError, Problem, read_document
-from server._validate import validate
+from scenarios import Simulation
+from scenarios.documents import Document, DocumentError, Problem, read_document, validate
 
 _CONFIG = Path("config.yaml")
 _FOLDER = Path("scenarios")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
+from scenarios import Simulation
 from server._board import Board, Counters, Reply, Ticket
-from server._config import Simulation
 from server._tickets import UnknownTicket, seal, unseal
 
 # The job behind GET /status, which starts with the server.

@@ -12,9 +12,9 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
 from flask.json.provider import DefaultJSONProvider
 
+from scenarios import Job, Simulation
 from server import _metrics, _problems
 from server._admin import admin
-from server._config import Job, Simulation
 from server._parsing import poll_attempt, submitted_key
 from server._reset import ConnectionReset
 from server._simulator import Simulator
@@ -82,7 +82,7 @@ def _as_simulation(given: Simulation | Mapping[str, Any] | None) -> Simulation:
     if not isinstance(given, Simulation):
         kind = type(given).__name__
         raise TypeError(
-            f"create_app takes a server.Simulation (a scenario's .simulation) or a mapping, not {kind}"
+            f"create_app takes a scenarios.Simulation (a scenario's .simulation) or a mapping, not {kind}"
         )
     return given
 

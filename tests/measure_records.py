@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from measure import (
+from harness.measure import (
     JobRow,
     PollRow,
     Run,

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server import Board, Counters, JobView, Reply, Simulation, Ticket, uniform
+from scenarios import Simulation
+from scenarios.draws import uniform
+from server import Board, Counters, JobView, Reply, Ticket
 
 
 def simulation(duration: Any = 4.0, *, seed: int = 7, job: Any = None, **service: Any) -> Simulation:

@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from harness._cli import main
-from measure import results_schema
+from harness.measure import results_schema
 from scenarios import load_scenario
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
-from server import Distribution, Fixed, Job, Lognormal, Mixture, Simulation, Trace, uniform
+from scenarios import Job, Simulation
+from scenarios.draws import Distribution, Fixed, Lognormal, Mixture, Trace, uniform
 
 LAW: TypeAdapter[Any] = TypeAdapter(Distribution)
 U = st.integers(0, 2**53 - 1).map(lambda i: i * 2.0**-53)

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import DocumentError, Problem, Simulation, read_document, validate
+from scenarios import Simulation
+from scenarios.documents import DocumentError, Problem, read_document, validate
 
 Refuse = Callable[[str | bytes], list[str]]
 

@@ -11,7 +11,7 @@ import pytest
 from measure_records import SCENARIO_TEXT, info_of, job, polls_of, run_of, visits_of
 from scipy import stats
 
-from measure import (
+from harness.measure import (
     JobRow,
     RunFolder,
     RunUnusable,
@@ -21,8 +21,8 @@ from measure import (
     job_frame,
     write_report,
 )
-from measure._compare import compare_with_baseline
-from measure._metrics import job_order
+from harness.measure._compare import compare_with_baseline
+from harness.measure._metrics import job_order
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DRAWS = np.random.default_rng(17)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from measure_records import info_of, job, polls_of, visits_of
 
-from measure import RunFolder, RunFolderError, RunUnusable, load_run, poll_aggregates
+from harness.measure import RunFolder, RunFolderError, RunUnusable, load_run, poll_aggregates
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 JOBS = [job("a", key) for key in range(3)] + [job("b", key, outcome="timeout") for key in range(3)]

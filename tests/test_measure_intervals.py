@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from measure._intervals import (
+from harness.measure._intervals import (
     batch_means,
     estimate_difference,
     estimate_mean,

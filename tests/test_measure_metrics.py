@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from measure_records import info_of, job, polls_of, run_of, statuses, visits_of
 
-from measure import PollRow, Run, analyse, job_frame
+from harness.measure import PollRow, Run, analyse, job_frame
 
 
 def figures(run: Run, setting: str = "a") -> dict[str, Any]:

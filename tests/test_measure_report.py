@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from measure_records import info_of, job, polls_of, run_of, visits_of
 
-from measure import (
+from harness.measure import (
     JobRow,
     Limits,
     RunFolder,
@@ -26,7 +26,7 @@ from measure import (
     results_schema,
     write_report,
 )
-from measure._numbers import in_seconds, number, percent
+from harness.measure._numbers import in_seconds, number, percent
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAGS = np.random.default_rng(29).exponential(1.0, 120)

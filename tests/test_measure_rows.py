@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measure_records import job
 
-from measure import JobRow, PollRow, aggregate_polls, job_frame, poll_aggregates, sliding_peak
+from harness.measure import JobRow, PollRow, aggregate_polls, job_frame, poll_aggregates, sliding_peak
 
 # Quarters are exact in binary, so that a window's edge means the same to both counts.
 times = st.lists(st.integers(0, 80).map(lambda n: n / 4), max_size=60)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from measure_records import job, polls_of, run_of, statuses, visits_of
 
-from measure import Run, ServerCounts, Visit, analyse
+from harness.measure import Run, ServerCounts, Visit, analyse
 
 SOUND = [job(name, key) for name in ("a", "b") for key in range(100)]
 TWICE = [job(name, key, repeat=repeat) for repeat in (0, 1) for name in ("a", "b") for key in range(100)]

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from measure import load_run
+from harness.measure import load_run
+from harness.virtual import Overhead, simulate
 from scenarios import load_scenario
-from server import uniforms
-from virtual import Overhead, simulate
+from scenarios.draws import uniforms
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client import Backoff, PollingPolicy
-from measure import analyse, estimate_mean
-from plan import Plan, limits, make_plan
+from harness.measure import analyse, estimate_mean
+from harness.plan import Plan, limits, make_plan
+from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
-from virtual import simulate
 
 SCENARIO = """\
 name: example

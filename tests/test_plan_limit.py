@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, stats
 
-from plan import Law, Optimum, evaluate, frontier, lag_at_polls, optimum, polls_at_lag, split
+from harness.plan import Law, Optimum, evaluate, frontier, lag_at_polls, optimum, polls_at_lag, split
 
 Floats = NDArray[np.float64]
 

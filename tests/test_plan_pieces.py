@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
-from plan import polls_at_lag
-from plan._candidates import rounded, shapes
-from plan._contradictions import refuse_contradictions
-from plan._durations import Capped, Durations, Scaled, law_of, other_law, quantiles, sample_of
-from plan._plan import SettingPlan
-from plan._predict import Prediction
-from plan._sizing import UTILISATION, busiest_second, size
-from plan._thresholds import least_polls, threshold_schedules
-from plan._yaml import setting_yaml
-from plan._yardstick import held_out_frontier
+from harness.plan import polls_at_lag
+from harness.plan._candidates import rounded, shapes
+from harness.plan._contradictions import refuse_contradictions
+from harness.plan._durations import Capped, Durations, Scaled, law_of, other_law, quantiles, sample_of
+from harness.plan._plan import SettingPlan
+from harness.plan._predict import Prediction
+from harness.plan._sizing import UTILISATION, busiest_second, size
+from harness.plan._thresholds import least_polls, threshold_schedules
+from harness.plan._yaml import setting_yaml
+from harness.plan._yardstick import held_out_frontier
 from scenarios import load_scenario
-from server import DocumentError, Exponential, Fixed, Lognormal, Mixture, Problem, Uniform
+from scenarios.documents import DocumentError, Problem
+from scenarios.draws import Exponential, Fixed, Lognormal, Mixture, Uniform
 
 TEXT = """\
 name: example

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from server import uniform, uniforms
+from scenarios.draws import uniform, uniforms
 
 WORDS = st.integers(0, 2**64 - 1)
 DRAWS = 20_000
@@ -51,7 +51,7 @@ def test_keys_and_attempts_broadcast() -> None:
 
 def test_a_draw_does_not_depend_on_the_process() -> None:
     """Another process, with another hash seed and an empty cache, draws the same."""
-    code = "from server import uniform; print(uniform(42, 'duration', 17, 3).hex())"
+    code = "from scenarios.draws import uniform; print(uniform(42, 'duration', 17, 3).hex())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == uniform(42, "duration", 17, 3).hex()
 

@@ -15,7 +15,7 @@ import yaml
 from test_scenarios_load import SKETCH
 
 from scenarios import Address, Config, choose_scenario, json_schema, load_config, load_scenario, planned
-from server import DocumentError
+from scenarios.documents import DocumentError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))

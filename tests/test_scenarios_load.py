@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from client import PRESETS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
-from scenarios import Scenario, load_scenario
-from server import DocumentError, Fault, Lognormal, Outage, Simulation
+from scenarios import Fault, Outage, Scenario, Simulation, load_scenario
+from scenarios.documents import DocumentError
+from scenarios.draws import Lognormal
 
 SKETCH = """\
 name: video-translation

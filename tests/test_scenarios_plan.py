@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from scenarios import Scenario, Visit, closed_key, load_scenario, planned, think_time
-from server import uniform
+from scenarios.draws import uniform
 
 BASE: dict[str, Any] = {
     "name": "plan",

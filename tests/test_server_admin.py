@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
-from server import Simulation
+from scenarios import Simulation
 from server.app import create_app
 
 TOKEN = {"Authorization": "Bearer right"}

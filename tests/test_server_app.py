@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from server import Simulation
+from scenarios import Simulation
 from server.app import create_app
 
 
@@ -304,7 +304,7 @@ def test_a_simulation_may_be_given_as_a_mapping() -> None:
     assert app.test_client().post("/jobs").status_code == 202
     with pytest.raises(ValueError, match="duration"):
         create_app({"job": {}})
-    with pytest.raises(TypeError, match="takes a server"):
+    with pytest.raises(TypeError, match=r"takes a scenarios\.Simulation"):
         create_app("scenarios/outage.yaml")  # type: ignore[arg-type]
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 from gevent.pywsgi import WSGIServer
 
-from server import __main__ as command
+from server import _command as command
 from server import _serve
 from server._options import overridden, parser
 from server.app import DEMO

@@ -14,15 +14,23 @@ from hypothesis import strategies as st
 from virtual_scenarios import every, scenario
 
 from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
-from measure import Run, aggregate_polls, job_frame, load_run
-from measure import RunFolder as Folder
+from harness.measure import Run, aggregate_polls, job_frame, load_run
+from harness.measure import RunFolder as Folder
+from harness.virtual import (
+    EngineChoice,
+    EventVisit,
+    Overhead,
+    VisitTooLong,
+    choose_engine,
+    simulate,
+    simulate_visit,
+)
+from harness.virtual import _plan as plan_module
+from harness.virtual import _sprint as sprint_module
+from harness.virtual._draws import draws, subjects
+from harness.virtual._plan import plan_blocks
 from scenarios import Scenario, load_scenario, planned
-from server import uniforms
-from virtual import EngineChoice, EventVisit, Overhead, VisitTooLong, choose_engine, simulate, simulate_visit
-from virtual import _plan as plan_module
-from virtual import _sprint as sprint_module
-from virtual._draws import draws, subjects
-from virtual._plan import plan_blocks
+from scenarios.draws import uniforms
 
 SECONDS = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5.0)
 
@@ -194,8 +202,8 @@ def test_ties_of_decimal_fractions_are_decided_alike(drawn: bool) -> None:
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make parts of 7 jobs in chunks of 3, instead of 131,072 and 32,768."""
     monkeypatch.setattr(sprint_module, "CHUNK", 3)
-    monkeypatch.setattr("virtual._vector.CHUNK", 3)
-    monkeypatch.setattr("virtual._simulate.BLOCK", 7)
+    monkeypatch.setattr("harness.virtual._vector.CHUNK", 3)
+    monkeypatch.setattr("harness.virtual._simulate.BLOCK", 7)
 
 
 MIXED = scenario(

@@ -6,10 +6,10 @@ import pytest
 from virtual_scenarios import SEED, every, scenario
 
 from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
-from measure import OUTCOMES, PollRow
+from harness.measure import OUTCOMES, PollRow
+from harness.virtual import EventVisit, Overhead, Part
 from scenarios import Scenario
-from server import uniform
-from virtual import EventVisit, Overhead, Part
+from scenarios.draws import uniform
 
 RETRY_IN_1 = ErrorPolicy(Backoff("constant", 1.0))
 

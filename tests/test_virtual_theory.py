@@ -13,7 +13,7 @@ import pytest
 from virtual_scenarios import every, scenario
 
 from client import Backoff, ErrorPolicy, PollingPolicy
-from virtual import simulate
+from harness.virtual import simulate
 
 JOBS = {"vector": 50_000, "event": 4_000}
 ENGINES = pytest.mark.parametrize("engine", ["vector", "event"])

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from client import Backoff, PollingPolicy
-from scenarios import Scenario, Workload
-from server import Job, Service
+from scenarios import Job, Scenario, Service, Workload
 
 SEED = 42
 

@@ -1,0 +1,3 @@
+"""Locust's side: the conductor of visits, the lanes, and the simulator as a process of its own."""
+
+__all__: list[str] = []

@@ -1,0 +1,131 @@
+"""The end of a run: raw rows to disk first, then the report, made by a process of its own.
+
+Statistics and charts stay out of the Locust process: its event loop also serves the web page and the workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust.env import Environment
+
+from harness._options import Options
+from harness.live._conductor import Conductor, Record
+from harness.live._progress import Progress
+from harness.measure import RunFolder, RunInfo, ScenarioInfo
+
+logger = logging.getLogger("backoff")
+
+REPORTED_PACKAGES = ("flask", "gevent", "locust", "numpy", "requests", "scipy")
+
+
+def check_reports_folder(folder: Path) -> None:
+    """Make sure that a report can be written into ``folder``; raises ``OSError`` saying what to change."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot write reports to {folder}: {error.strerror}; choose another folder with --reports or "
+            "`reports` in config.yaml"
+        ) from error
+
+
+def describe_environment() -> dict[str, Any]:
+    """What a reader needs to judge the figures: interpreter, packages, cores, platform."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in REPORTED_PACKAGES},
+        "host_cores": os.cpu_count(),
+        "platform": platform.platform(),
+    }
+
+
+class Finisher:
+    """Turns the conductor's record into a run folder and a report, once per run."""
+
+    def __init__(
+        self, environment: Environment, options: Options, conductor: Conductor, progress: Progress
+    ) -> None:
+        self._environment = environment
+        self._options = options
+        self._conductor = conductor
+        self._progress = progress
+        self._unreported: Path | None = None
+        self._reporting: Any = None  # the greenlet that makes a report in the background
+
+    @property
+    def _headless(self) -> bool:
+        return bool(self._environment.parsed_options.headless)
+
+    def stopped(self) -> None:
+        """A run has stopped: write its rows, and on the web page's side make its report in the background."""
+        self._progress.close()
+        record = self._conductor.take_record()
+        if record is None or not (record.visits or record.jobs):
+            return
+        self._unreported = self._write(record)
+        if self._unreported is not None and not self._headless:
+            self._reporting = gevent.spawn(self._report)
+
+    def quitting(self) -> None:
+        """Locust ends: finish what runs, report what is unreported, stop the simulator."""
+        try:
+            if self._environment.runner is not None:
+                self._environment.runner.stop()
+            self._report()
+            if self._reporting is not None:
+                self._reporting.join()
+        finally:
+            if self._conductor.simulator is not None:
+                self._conductor.simulator.stop()
+
+    def _write(self, record: Record) -> Path | None:
+        scenario = self._options.scenario
+        info = RunInfo(
+            engine="live",
+            seed=scenario.seed,
+            started_at=record.started_at.isoformat(timespec="seconds"),
+            environment=describe_environment(),
+            scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
+            settings={
+                name: policy.describe()
+                for name, policy in scenario.settings.items()
+                if name in {plan.setting for plan in self._conductor.plans}
+            },
+            baseline=scenario.baseline,
+            objectives=dict(scenario.objectives),
+            incomplete=record.incomplete,
+        )
+        try:
+            folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
+            folder.write(info, record.visits, record.jobs, record.polls)
+        except OSError as error:
+            logger.error("the run could not be written: %s", error)
+            self._environment.process_exit_code = 1
+            return None
+        return folder.path
+
+    def _report(self) -> None:
+        folder, self._unreported = self._unreported, None
+        if folder is None:
+            return
+        command = [sys.executable, "-m", "harness", "report", str(folder)]
+        command += ["--scenario", str(self._options.scenario.path)]
+        if self._environment.parsed_options.report_format == "json":
+            command.append("--json")
+        with contextlib.suppress(KeyboardInterrupt):
+            status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own module, no shell
+            if self._environment.process_exit_code is None and status:
+                self._environment.process_exit_code = status

@@ -1,0 +1,178 @@
+"""Where the harness meets Locust's events; each listener hands over to the part that does the work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from locust.env import Environment
+from locust.event import Events
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from harness._options import Options, port_number
+from harness.live._conductor import INTERRUPTED, Conductor
+from harness.live._finish import Finisher, check_reports_folder
+from harness.live._lanes import LoadGenerator, Orders
+from harness.live._process import Simulator, SimulatorError
+from harness.live._progress import Progress
+
+logger = logging.getLogger("backoff")
+
+LOOPBACK = "127.0.0.1"
+
+
+def conductor_of(environment: Environment) -> Conductor:
+    """The conductor of this process (standalone or master)."""
+    conductor: Conductor = environment.backoff_conductor
+    return conductor
+
+
+def install(events: Events, options: Options) -> None:
+    """Register the harness with Locust; called once, when the locustfile is imported."""
+
+    def init(environment: Environment, runner: Any, **_: Any) -> None:
+        if isinstance(runner, WorkerRunner):
+            _set_up_generator(environment, runner, options)
+            _answer_checks(environment, runner, options)
+            _stop_on_signals(environment)
+            return
+        conductor = _set_up_conductor(environment, runner, options)
+        if isinstance(runner, LocalRunner):
+            _set_up_generator(environment, runner, options)
+        _start_simulator(environment, conductor, options)
+        _stop_on_signals(environment)
+
+    events.init_command_line_parser.add_listener(_add_arguments)
+    events.init.add_listener(init)
+
+
+def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
+    add: Callable[..., Any] = parser.add_argument  # Locust adds the keyword include_in_web_ui
+    hidden = {"include_in_web_ui": False}
+    add(
+        "--scenario",
+        metavar="<file or name>",
+        help="The experiment to run: a YAML file, or the name of one in scenarios/. Defaults to the "
+        "environment variable BACKOFF_SCENARIO, then to config.yaml",
+        **hidden,
+    )
+    add("--reports", metavar="<folder>", help="Where report folders go. Defaults to config.yaml", **hidden)
+    add(
+        "--simulator-port",
+        type=port_number,
+        metavar="<port>",
+        help="Where the simulator listens; 0 takes any free port. Defaults to config.yaml. "
+        "With --host no simulator is started",
+        **hidden,
+    )
+    add(
+        "--report-format",
+        choices=["table", "json"],
+        default="table",
+        help="What to print when a headless run has ended: the comparison as a table, or results.json",
+        **hidden,
+    )
+    # Locust listens on every interface unless told otherwise; here nothing does unless asked.
+    parser.set_defaults(web_host=LOOPBACK, master_bind_host=LOOPBACK)
+
+
+def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:
+    parsed = environment.parsed_options
+    conductor = Conductor(environment, options.scenario)
+    environment.backoff_conductor = conductor
+    # With Locust's logging on, its lines and a progress line would overwrite each other.
+    progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
+    conductor.on_progress = progress.update
+    finisher = Finisher(environment, options, conductor, progress)
+    events = environment.events
+    runner.register_message("backoff_rows", lambda msg, **_: conductor.on_rows(msg.data))
+    runner.register_message("backoff_done", lambda msg, **_: conductor.on_done(msg.node_id, msg.data))
+    if isinstance(runner, MasterRunner):
+        runner.register_message(
+            "backoff_checked",
+            lambda msg, **_: conductor.on_checked(msg.node_id, msg.data["accepted"], msg.data["reason"]),
+        )
+    events.test_stopping.add_listener(lambda **_: conductor.stopping())
+    events.test_stop.add_listener(lambda **_: finisher.stopped())
+    events.quitting.add_listener(lambda **_: finisher.quitting())
+    return conductor
+
+
+def _set_up_generator(environment: Environment, runner: Any, options: Options) -> None:
+    generator = LoadGenerator(options.scenario, runner.send_message, environment.events.request.fire)
+    runner.register_message("backoff_orders", lambda msg, **_: generator.start(Orders(**msg.data)))
+    runner.register_message("backoff_abort", lambda **_: generator.abort())
+    # A worker that is stopped by itself (Ctrl-C reaches a whole process group) must still hand over its rows.
+    environment.events.test_stopping.add_listener(lambda **_: generator.abort())
+    environment.events.quitting.add_listener(lambda **_: generator.abort())
+
+
+def _answer_checks(environment: Environment, runner: WorkerRunner, options: Options) -> None:
+    def answer(msg: Any, **_: Any) -> None:
+        mine, theirs = options.scenario, msg.data
+        accepted = mine.sha256 == theirs["sha256"]
+        reason = (
+            ""
+            if accepted
+            else f"its scenario {mine.name} ({mine.sha256[:12]}) is not the master's {theirs['name']} "
+            f"({theirs['sha256'][:12]}); start it with the same --scenario file"
+        )
+        runner.send_message("backoff_checked", {"accepted": accepted, "reason": reason})
+        if not accepted:
+            logger.error("refused by the master: %s", reason)
+            environment.process_exit_code = 2
+            runner.quit()
+
+    runner.register_message("backoff_check", answer, concurrent=True)
+
+
+def _start_simulator(environment: Environment, conductor: Conductor, options: Options) -> None:
+    try:
+        check_reports_folder(options.config.reports)
+        if environment.host:
+            conductor.simulator = Simulator.attach(environment.host, options.scenario.simulation.fingerprint)
+            return
+        place = options.config.simulator
+        conductor.simulator = Simulator.start(options.scenario.path, place.host, place.port)
+    except (SimulatorError, OSError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    environment.host = conductor.simulator.url
+
+
+def _stop_on_signals(environment: Environment) -> None:
+    """Stop in an orderly way on Ctrl-C and SIGTERM; at the second one, at once.
+
+    Python's own handler would raise KeyboardInterrupt in whichever greenlet happens to run, often in the
+    middle of a job, whose row would be lost; and a headless Locust heeds no SIGTERM before its test has
+    ended.
+    """
+    received: list[int] = []
+    main = gevent.getcurrent()
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(INTERRUPTED)  # the simulator notices that its pipe has closed
+        runner = environment.runner
+        if environment.parsed_options.headless and isinstance(runner, MasterRunner):
+            environment.process_exit_code = INTERRUPTED
+        waiting = isinstance(runner, MasterRunner) and runner.state == "ready" and not runner.shape_greenlet
+        runner.quit()
+        if waiting and environment.parsed_options.headless:
+            # Locust's main greenlet would wait for its workers for ever.
+            environment.events.quitting.fire(environment=environment, reverse=True)
+            gevent.kill(main, SystemExit(INTERRUPTED))
+        if environment.web_ui is not None:
+            environment.web_ui.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, stop, number)

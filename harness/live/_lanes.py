@@ -1,0 +1,288 @@
+"""The load-generating side: lanes that submit jobs and poll them with the client's own ``Poller``.
+
+A lane is one Locust user. Locust decides *where* lanes live (this process, forked or remote workers); the
+conductor decides *which* jobs each lane runs, so that a visit consists of the same jobs however many
+processes share it. Everything is recorded as raw rows, which leave this process about once a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import gevent
+import psutil
+from gevent import GreenletExit
+from gevent.pool import Group
+
+from client import PollingPolicy, SubmitFailed
+from client.blocking import Attempt, VideoTranslationClient
+from harness.measure import JobRow, PollRow
+from scenarios import Scenario, closed_key, planned, think_time
+from scenarios.draws import uniform
+
+FLUSH_INTERVAL_S = 0.5
+SUBMIT_PAUSE_S = 1.0  # keeps a closed loop from hammering a server that accepts nothing
+CPU_INTERVAL_S = 0.9  # no peak is taken over less than this
+CONNECTIONS_PER_LANE = 1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
+
+Send = Callable[[str, dict[str, Any]], None]
+RequestListener = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """One process's part in one visit, as the conductor sends it (all values survive msgpack)."""
+
+    visit: int
+    setting: str
+    repeat: int
+    host: str
+    lanes: list[int]
+    starts_in: float
+
+
+@dataclass
+class Share:
+    """One process's part of one visit while it runs."""
+
+    scenario: Scenario
+    orders: Orders
+    on_request: RequestListener
+    jobs: list[JobRow] = field(default_factory=list)
+    polls: list[PollRow] = field(default_factory=list)
+    failed_submissions: int = 0
+
+    def __post_init__(self) -> None:
+        self.policy: PollingPolicy = self.scenario.settings[self.orders.setting]
+        self.origin = time.monotonic() + self.orders.starts_in
+        self.ended_at = 0.0
+        self.lanes = Group()
+        self.in_flight = Group()
+        self.cpu = CpuMeter()
+
+    def now(self) -> float:
+        """Seconds since the visit began (negative before)."""
+        return time.monotonic() - self.origin
+
+    def run(self) -> None:
+        """Submit every job of these lanes at its planned time and poll each to its end."""
+        clients = {
+            lane: VideoTranslationClient(self.orders.host, self.policy, connections=CONNECTIONS_PER_LANE)
+            for lane in self.orders.lanes
+        }
+        if self.scenario.workload.arrivals.is_open:
+            self.lanes.spawn(self._open_loop, clients)
+        else:
+            for lane, client in clients.items():
+                self.lanes.spawn(self._closed_loop, client, lane)
+        self.lanes.join()
+        self.in_flight.join()
+        self.ended_at = self.now()
+        for client in clients.values():
+            client.close()
+
+    def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
+        for key, lane, at in planned(self.scenario, self.orders.repeat):
+            if client := clients.get(lane):
+                self._sleep_until(at)
+                self.in_flight.spawn(self._run_job, client, key, lane, at)
+
+    def _closed_loop(self, client: VideoTranslationClient, lane: int) -> None:
+        workload = self.scenario.workload
+        at, iteration = 0.0, 0
+        while not workload.is_over(at, lane + iteration * workload.lanes):
+            key = closed_key(self.orders.repeat, lane, iteration, workload.lanes)
+            self._sleep_until(at)
+            self.in_flight.spawn(self._run_job, client, key, lane, at).join()
+            at = self.now() + think_time(self.scenario, key)
+            iteration += 1
+
+    def _sleep_until(self, at: float) -> None:
+        gevent.sleep(max(0.0, at - self.now()))
+
+    def _run_job(self, client: VideoTranslationClient, key: int, lane: int, planned_at: float) -> None:
+        record = JobRecord(self, key, lane, planned_at, sent_at=self.now())
+        try:
+            submission = client.submit(key)
+        except SubmitFailed:
+            self.failed_submissions += 1
+            gevent.sleep(SUBMIT_PAUSE_S)
+            return
+        record.submitted_at = submission.replied_at - self.origin
+        self._tell_locust("POST", record.submitted_at - record.sent_at)
+        try:
+            result = client.poll(
+                submission.id,
+                started_at=submission.replied_at,
+                uniform=lambda n: uniform(self.scenario.seed, "jitter", key, n),
+                on_attempt=record.on_attempt,
+            )
+        except GreenletExit:  # the run was stopped: the job is accounted for, as censored
+            self.jobs.append(record.row("censored"))
+            raise
+        if result.finished_ago is None:
+            self.jobs.append(record.row(result.outcome))
+        else:
+            end = End(result.detected_at - self.origin, result.finished_ago)
+            self.jobs.append(record.row(result.outcome, end))
+
+    def _tell_locust(self, method: str, seconds: float) -> None:
+        # Replies such as 429 or 503 are part of the experiment and handled by the client: they are no
+        # failures of the load test, and Locust's exit status must not say so.
+        self.on_request(
+            request_type=method,
+            name=self.orders.setting,
+            response_time=seconds * 1000,
+            response_length=0,
+            exception=None,
+            context={},
+        )
+
+    def add_poll(self, key: int, attempt: Attempt) -> None:
+        """Record one status request."""
+        latency = attempt.replied_at - attempt.sent_at
+        response = "transport_error" if attempt.status_code is None else str(attempt.status_code)
+        planned_at, sent_at = attempt.planned_at - self.origin, attempt.sent_at - self.origin
+        self.polls.append(
+            PollRow(
+                self.orders.setting,
+                self.orders.repeat,
+                key,
+                attempt.number,
+                planned_at,
+                sent_at,
+                latency,
+                response,
+            )
+        )
+        self._tell_locust("GET", latency)
+
+    def take_rows(self) -> dict[str, Any]:
+        """The rows since the last call, as a message."""
+        jobs, self.jobs = self.jobs, []
+        polls, self.polls = self.polls, []
+        return {"visit": self.orders.visit, "jobs": jobs, "polls": polls}
+
+    def summary(self) -> dict[str, Any]:
+        """What the conductor must know beside the rows, once every job of this share has ended."""
+        return {
+            "visit": self.orders.visit,
+            "ended_at_s": self.ended_at,
+            "failed_submissions": self.failed_submissions,
+            "cpu_mean": self.cpu.mean(),
+            "cpu_peak": self.cpu.peak,
+        }
+
+
+class End(NamedTuple):
+    """A job's end as its client saw it: when (on the visit's clock) and how long after the finish."""
+
+    detected_at: float
+    lag: float
+
+
+@dataclass
+class JobRecord:
+    """What is known of one job while it is under way."""
+
+    share: Share
+    key: int
+    lane: int
+    planned_at: float
+    sent_at: float
+    submitted_at: float = 0.0
+    polls: int = 0
+    wasted: int = 0
+
+    def on_attempt(self, attempt: Attempt) -> None:
+        self.polls += 1
+        self.wasted += attempt.status == "pending"
+        self.share.add_poll(self.key, attempt)
+
+    def row(self, outcome: str, end: End | None = None) -> JobRow:
+        """The job's row; without a seen ``end`` its finish, lag and latency stay unknown."""
+        return JobRow(
+            setting=self.share.orders.setting,
+            repeat=self.share.orders.repeat,
+            key=self.key,
+            lane=self.lane,
+            planned_at_s=self.planned_at,
+            submitted_at_s=self.submitted_at,
+            finished_at_s=end.detected_at - end.lag if end else None,
+            detected_at_s=end.detected_at if end else None,
+            duration_s=self.share.scenario.simulation.duration(self.key),
+            outcome=outcome,
+            polls=self.polls,
+            wasted_polls=self.wasted,
+            detection_lag_s=end.lag if end else None,
+            completion_latency_s=end.detected_at - self.planned_at if end else None,
+            sent_at_s=self.sent_at,
+        )
+
+
+class CpuMeter:
+    """CPU use of this process as a share of one core: the mean since the start, and the peak second."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._first = self._last = self._read()
+        self.peak = 0.0
+
+    def _read(self) -> tuple[float, float]:
+        times = self._process.cpu_times()
+        return time.monotonic(), times.user + times.system
+
+    def sample(self) -> None:
+        """Close the current interval once it is long enough for a share of it to mean something."""
+        now = self._read()
+        if now[0] - self._last[0] < CPU_INTERVAL_S:
+            return
+        self.peak = max(self.peak, (now[1] - self._last[1]) / (now[0] - self._last[0]))
+        self._last = now
+
+    def mean(self) -> float:
+        now = self._read()
+        return (now[1] - self._first[1]) / max(now[0] - self._first[0], 1e-9)
+
+
+class LoadGenerator:
+    """Runs this process's share of each visit; one per Locust process that has lanes."""
+
+    def __init__(self, scenario: Scenario, send: Send, on_request: RequestListener) -> None:
+        self._scenario = scenario
+        self._send = send
+        self._on_request = on_request
+        self._share: Share | None = None
+
+    def start(self, orders: Orders) -> None:
+        """Begin a visit with these lanes."""
+        self._share = Share(self._scenario, orders, self._on_request)
+        gevent.spawn(self._report, self._share, gevent.spawn(self._share.run))
+
+    def _report(self, share: Share, running: Any) -> None:
+        while self._share is share and not running.ready():
+            running.join(FLUSH_INTERVAL_S)
+            self._flush(share)
+            share.cpu.sample()
+        if self._share is share:
+            self._finish(share)
+
+    def _flush(self, share: Share) -> None:
+        if share.jobs or share.polls:
+            self._send("backoff_rows", share.take_rows())
+
+    def _finish(self, share: Share) -> None:
+        self._share = None
+        self._flush(share)
+        self._send("backoff_done", share.summary())
+
+    def abort(self) -> None:
+        """Stop every job under way, record each as censored, and send what is left."""
+        if (share := self._share) is not None:
+            share.lanes.kill()
+            share.in_flight.kill()
+            share.ended_at = share.now()
+            self._finish(share)

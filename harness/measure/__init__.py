@@ -1,0 +1,67 @@
+"""Records of a run, the metrics made of them, and the report and comparisons made of those.
+
+Raw records come first (:class:`JobRow`, :class:`PollRow`, :class:`Visit`, :class:`RunInfo`, kept in a
+:class:`RunFolder`); all else is a pure function of them. See ``docs/reading-the-report.md``.
+"""
+
+from harness.measure._compare_runs import RunComparison, compare_runs
+from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
+from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
+from harness.measure._numbers import in_seconds, number, percent
+from harness.measure._objectives import LOST_SHARE_ALLOWED
+from harness.measure._report import render_report
+from harness.measure._results import Limits, analyse, results_schema, write_report
+from harness.measure._rows import (
+    OUTCOMES,
+    JobRow,
+    Lateness,
+    PollAggregate,
+    PollRow,
+    Run,
+    RunInfo,
+    ScenarioInfo,
+    ServerCounts,
+    Visit,
+    aggregate_polls,
+    job_frame,
+    poll_aggregates,
+    sliding_peak,
+)
+from harness.measure._table import render_table
+
+__all__ = [
+    "Estimate",
+    "JobRow",
+    "LOST_SHARE_ALLOWED",
+    "Lateness",
+    "Limits",
+    "OUTCOMES",
+    "PollAggregate",
+    "PollRow",
+    "Run",
+    "RunComparison",
+    "RunFolder",
+    "RunFolderError",
+    "RunInfo",
+    "RunUnusable",
+    "ScenarioInfo",
+    "ServerCounts",
+    "Visit",
+    "aggregate_polls",
+    "analyse",
+    "compare_runs",
+    "estimate_mean",
+    "in_seconds",
+    "job_frame",
+    "load_run",
+    "needed",
+    "number",
+    "percent",
+    "poll_aggregates",
+    "quantile",
+    "render_report",
+    "render_table",
+    "results_schema",
+    "sliding_peak",
+    "write_report",
+]

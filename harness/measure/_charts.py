@@ -1,0 +1,239 @@
+"""The report's pictures as Plotly figures in plain data; colours of text and grid are the page's own."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.measure._intervals import Floats
+from harness.measure._metrics import job_order, job_values
+from harness.measure._numbers import in_seconds, number
+from harness.measure._rows import PollAggregate, Run
+
+# Okabe and Ito's palette, which the colour-blind can tell apart; shapes and dashes say the same again.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+DASHES = ("solid", "dash", "dot", "dashdot")
+MOST_POINTS = 300  # More than a screen can show; keeps a million jobs from swelling the file.
+SMALLEST_LAG_S = 0.001  # A logarithmic axis has no zero.
+
+
+class Look(NamedTuple):
+    """How a setting looks in every chart."""
+
+    colour: str
+    symbol: str
+    dash: str
+
+
+def looks(settings: Sequence[str]) -> dict[str, Look]:
+    """A look per setting, by its place in the scenario."""
+    return {
+        name: Look(
+            COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)], DASHES[i // len(COLOURS) % len(DASHES)]
+        )
+        for i, name in enumerate(settings)
+    }
+
+
+def charts(results: Mapping[str, Any], run: Run) -> dict[str, dict[str, Any]]:
+    """The figures by the id of their place in the page."""
+    styles = looks(list(results["settings"]))
+    return {
+        "load-versus-lag": _load_versus_lag(results, styles),
+        "load-over-time": _load_over_time(run, styles),
+        "lag-distribution": _lag_distribution(results, run, styles),
+    }
+
+
+def _load_versus_lag(results: Mapping[str, Any], styles: Mapping[str, Look]) -> dict[str, Any]:
+    traces: list[dict[str, Any]] = []
+    curve = sorted((point["polls"], point["lag_s"]) for point in results["limit_curve"])
+    points: list[tuple[float, float]] = []
+    for name, figures in results["settings"].items():
+        polls, lag = figures["polls_per_job"], figures["detection_lag_s"]
+        if polls["mean"] is None or lag["mean"] is None:
+            continue
+        spans = (polls["ci95"] or [polls["mean"]], lag["ci95"] or [lag["mean"]])
+        points += zip(*(each * (2 // len(each)) for each in spans), strict=True)
+        look = styles[name]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": escape(name),
+                "x": [polls["mean"]],
+                "y": [lag["mean"]],
+                "error_x": _error(polls, look),
+                "error_y": _error(lag, look),
+                "marker": {"color": look.colour, "symbol": look.symbol, "size": 13},
+                "hovertemplate": f"<b>{escape(name)}</b><br>%{{x:.3g}} polls per job"
+                "<br>mean lag %{y:.3g} s<extra></extra>",
+            }
+        )
+    if curve and points:
+        # The curve runs far beyond the settings at both ends; show the part that they can be held against.
+        most_polls, most_lag = max(x for x, _ in points) * 1.5, max(y for _, y in points) * 1.5
+        near = [(x, y) for x, y in curve if x <= most_polls and y <= most_lag] or curve
+        traces.insert(
+            0,
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": "limit",
+                "x": [x for x, _ in near],
+                "y": [y for _, y in near],
+                "line": {"color": "#888888", "width": 2, "dash": "dot"},
+                "hovertemplate": "limit: %{x:.3g} polls per job<br>for mean lag %{y:.3g} s<extra></extra>",
+            },
+        )
+        points += near
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": _axis("polls per job", [x for x, _ in points]),
+            "yaxis": _axis("mean detection lag (s)", [y for _, y in points]),
+        },
+    }
+
+
+def _error(figures: Mapping[str, Any], look: Look) -> dict[str, Any]:
+    low, high = figures["ci95"] or (figures["mean"], figures["mean"])
+    return {
+        "type": "data",
+        "array": [high - figures["mean"]],
+        "arrayminus": [figures["mean"] - low],
+        "color": look.colour,
+        "thickness": 1.5,
+        "width": 5,
+    }
+
+
+def _axis(title: str, values: Sequence[float]) -> dict[str, Any]:
+    positive = [value for value in values if value > 0]
+    # Beyond a factor of ten a linear axis crowds the small ones together.
+    if not positive or len(positive) < len(values) or max(positive) / min(positive) <= 10:
+        return {"title": {"text": title}, "rangemode": "tozero"}
+    low, high = math.log10(min(positive) / 1.3), math.log10(max(positive) * 1.3)
+    # Plotly would label the twos and fives of a decade without their zeros.
+    steps = (1, 2, 5) if high - low <= 3.5 else (1,)
+    decades = range(math.floor(low), math.ceil(high))
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    return {
+        "title": {"text": title},
+        "type": "log",
+        "range": [low, high],
+        "tickvals": ticks,
+        "ticktext": [number(tick, 1) for tick in ticks],
+    }
+
+
+def _load_over_time(run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
+    traces = []
+    for name, look in styles.items():
+        visits = [each for each in run.polls if each.setting == name]
+        if not visits:
+            continue
+        times, rates = _mean_rate(visits)
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": escape(name),
+                "x": times,
+                "y": rates,
+                "line": {"color": look.colour, "dash": look.dash, "width": 2, "shape": "hv"},
+                "hovertemplate": f"<b>{escape(name)}</b><br>%{{y:.3g}} polls/s at %{{x}} s<extra></extra>",
+            }
+        )
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": {"title": {"text": "time since the start of the visit (s)"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "status requests per second"}, "rangemode": "tozero"},
+        },
+    }
+
+
+def _mean_rate(visits: Sequence[PollAggregate]) -> tuple[list[int], list[float]]:
+    """Polls per second, averaged over the repeats and over as many seconds as a point must stand for."""
+    seconds = max(each.per_second.size for each in visits)
+    width = max(1, math.ceil(seconds / MOST_POINTS))
+    total = np.zeros(math.ceil(seconds / width) * width)
+    for each in visits:
+        total[: each.per_second.size] += each.per_second
+    rates = total.reshape(-1, width).mean(axis=1) / len(visits)
+    # A last zero closes the final step.
+    return [*range(0, total.size, width), total.size], [*rates.round(3).tolist(), 0.0]
+
+
+def _lag_distribution(results: Mapping[str, Any], run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
+    jobs = job_order(run.jobs)
+    traces: list[dict[str, Any]] = []
+    for name, look in styles.items():
+        if name not in jobs:
+            continue
+        lags, shares = _distribution(job_values(jobs[name], "detection_lag_s"))
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": escape(name),
+                "x": lags,
+                "y": shares,
+                "line": {"color": look.colour, "dash": look.dash, "width": 2, "shape": "hv"},
+                "hovertemplate": f"<b>{escape(name)}</b><br>%{{y:.1%}} learnt within %{{x:.3g}} s"
+                "<extra></extra>",
+            }
+        )
+    goals = {
+        int(name.removeprefix("lag_p")) / 100: limit
+        for name, limit in results["objectives"].items()
+        if name.startswith("lag_p")
+    }
+    if goals:
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "name": "objective",
+                "x": list(goals.values()),
+                "y": list(goals),
+                "text": ["objective"] * len(goals),
+                "textposition": "bottom right",
+                "marker": {"symbol": "star", "size": 14, "color": "#888888"},
+                "hovertemplate": "objective: %{y:.0%} within %{x:.3g} s<extra></extra>",
+            }
+        )
+    every = [value for trace in traces for value in trace["x"]]
+    axis = _axis("detection lag (s)", [value for value in every if value > 0])
+    return {
+        "data": traces,
+        "layout": {
+            "xaxis": axis,
+            "yaxis": {"title": {"text": "share of jobs"}, "tickformat": ".0%", "range": [0, 1.03]},
+        },
+    }
+
+
+def _distribution(lags: Floats) -> tuple[list[float], list[float]]:
+    """The share of *all* jobs learnt of within each lag: lost jobs keep the curve below one."""
+    known = np.sort(np.maximum(lags[~np.isnan(lags)], SMALLEST_LAG_S))
+    if known.size == 0:
+        return [], []
+    ranks = np.unique(np.linspace(0, known.size - 1, MOST_POINTS).round().astype(np.int64))
+    shares = (ranks + 1) / lags.size
+    return known[ranks].round(6).tolist(), shares.round(6).tolist()
+
+
+def describe_load_versus_lag(results: Mapping[str, Any]) -> str:
+    """What the first chart shows, for those who cannot see it."""
+    said = (
+        f"{name}: {figures['polls_per_job']['mean']:.3g} polls per job, "
+        f"mean lag {in_seconds(figures['detection_lag_s']['mean'])}"
+        for name, figures in results["settings"].items()
+        if figures["detection_lag_s"]["mean"] is not None
+    )
+    return "; ".join(said)

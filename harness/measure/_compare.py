@@ -1,0 +1,119 @@
+"""Comparisons that use what the jobs have in common.
+
+Every random draw is keyed by the job, so job 17 needs the same work under every setting: differences are
+taken job by job (common random numbers; Law, section 11.2), which removes the jobs' own spread from them.
+The intervals of one comparison hold *together* at 95 % (Bonferroni: each at 1 - 5 %/m for m intervals), so
+a verdict is simply whether the interval excludes zero, and identical settings are rarely told apart.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from harness.measure._intervals import LEVEL, Estimate, Floats, estimate_difference, estimate_mean
+from harness.measure._metrics import JOB_METRICS, job_values
+
+
+class Difference(NamedTuple):
+    """A setting's mean less its reference's, before the verdict. ``pairs`` is 0 for unpaired samples."""
+
+    setting: str
+    baseline: str
+    metric: str
+    estimate: Estimate | None
+    reference: float | None
+    pairs: int
+    unpaired: int
+
+
+def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str | None) -> list[dict[str, Any]]:
+    """Every other setting against the baseline, on every metric: the results' ``comparison``."""
+    if baseline is None or baseline not in jobs:
+        return []
+    return judge(
+        paired(name, baseline, metric, frame, jobs[baseline])
+        for name, frame in jobs.items()
+        if name != baseline
+        for metric in JOB_METRICS
+    )
+
+
+def paired(setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference:
+    """The mean difference over jobs that both have a value for; both frames in (repeat, key) order."""
+    a, b = matched(ours, theirs, metric)
+    return Difference(
+        setting,
+        baseline,
+        metric,
+        estimate_mean(a - b),
+        float(b.mean()) if b.size else None,
+        pairs=int(a.size),
+        unpaired=len(ours) + len(theirs) - 2 * int(a.size),
+    )
+
+
+def matched(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str) -> tuple[Floats, Floats]:
+    """The metric of the jobs that both frames know it of, in the order of ``ours``."""
+    both = pd.merge(_keyed(ours, metric), _keyed(theirs, metric), on=["repeat", "key"]).dropna()
+    return both["value_x"].to_numpy(dtype=np.float64), both["value_y"].to_numpy(dtype=np.float64)
+
+
+def _keyed(jobs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return jobs[["repeat", "key"]].assign(value=job_values(jobs, metric))
+
+
+def unpaired(
+    setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs: pd.DataFrame
+) -> Difference:
+    """The difference of the means of two runs that have no jobs in common (Welch)."""
+    a, b = job_values(ours, metric), job_values(theirs, metric)
+    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
+    mean = float(b.mean()) if b.size else None
+    return Difference(setting, baseline, metric, estimate_difference(a, b), mean, 0, int(a.size + b.size))
+
+
+def judge(differences: Iterable[Difference]) -> list[dict[str, Any]]:
+    """Intervals that hold together, and the verdicts; less is better in every metric."""
+    rows = list(differences)
+    # A difference without any spread (say, no lost jobs on either side) leaves nothing to chance.
+    judged = sum(bool(row.estimate and row.estimate.standard_error) for row in rows)
+    level = 1 - (1 - LEVEL) / max(judged, 1)
+    return [_judged(row, level) for row in rows]
+
+
+def _judged(row: Difference, level: float) -> dict[str, Any]:
+    difference = row.estimate.mean if row.estimate else None
+    interval = row.estimate.interval(level) if row.estimate else None
+    verdict = "indistinguishable"
+    if interval is not None and interval[1] < 0:
+        verdict = "better"
+    elif interval is not None and interval[0] > 0:
+        verdict = "worse"
+    return {
+        "setting": row.setting,
+        "baseline": row.baseline,
+        "metric": row.metric,
+        "difference": difference,
+        "ci95": list(interval) if interval else None,
+        "relative": difference / row.reference if difference is not None and row.reference else None,
+        "pairs": row.pairs,
+        "unpaired": row.unpaired,
+        "verdict": verdict,
+    }
+
+
+def worse_settings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings that lose more jobs, or are worse somewhere and better nowhere.
+
+    Polls against waiting is a trade and no failure; jobs given up buy nothing that counts.
+    """
+    verdicts: dict[str, dict[str, str]] = {}
+    for row in rows:
+        verdicts.setdefault(row["setting"], {})[row["metric"]] = row["verdict"]
+    return [
+        name
+        for name, seen in verdicts.items()
+        if seen.get("lost_share") == "worse" or ("worse" in seen.values() and "better" not in seen.values())
+    ]

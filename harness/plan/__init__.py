@@ -1,0 +1,33 @@
+"""The least polls that any schedule needs, and what to make of it: limit, tuning, sizing.
+
+    answer = make_plan(load_scenario("scenarios/video-translation.yaml"))
+    print(answer.render())
+
+See ``docs/the-limit.md`` and ``docs/planning.md``.
+"""
+
+from harness.plan._frontier import frontier, lag_at_polls, polls_at_lag
+from harness.plan._law import Law, split
+from harness.plan._limit import Optimum, evaluate, optimum
+from harness.plan._make import make_plan
+from harness.plan._plan import Load, Plan, Recommendation, SettingPlan, Sizing, Variation
+from harness.plan._yardstick import limits
+
+__all__ = [
+    "Law",
+    "Load",
+    "Optimum",
+    "Plan",
+    "Recommendation",
+    "SettingPlan",
+    "Sizing",
+    "Variation",
+    "evaluate",
+    "frontier",
+    "lag_at_polls",
+    "limits",
+    "make_plan",
+    "optimum",
+    "polls_at_lag",
+    "split",
+]

@@ -1,0 +1,162 @@
+"""The settings that a search tries: curves with their parameters, and schedules made for the law."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, Literal
+
+import numpy as np
+
+from client import Backoff
+from harness.plan._durations import Durations, quantiles
+from harness.plan._law import Floats, Law
+from harness.plan._thresholds import threshold_schedules
+from harness.plan._yardstick import fitted
+
+#: The kinds of settings that are compared, from plain to elaborate.
+KINDS: Final = (
+    "constant",
+    "constant, jittered",
+    "wait, then constant",
+    "linear",
+    "exponential",
+    "exponential, jittered",
+    "schedule",
+)
+_MULTIPLIERS: Final = (1.1, 1.25, 1.5, 2.0)
+_CAPS: Final = (3.0, 8.0, 64.0)  # times the first delay
+_INCREMENTS: Final = (0.1, 0.3, 1.0)  # times the first delay
+_FIRST: Final = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75)  # quantiles at which waiting may end
+_LENGTHS: Final = (3, 5, 8)
+_REACHED_BY: Final = 0.01  # of the jobs; rarer polls are left to the last delay
+_JITTERS: Final[tuple[Literal["equal", "full"], ...]] = ("equal", "full")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A setting up to one number, its ``scale`` in seconds (of schedules: a factor).
+
+    ``parameters`` is how many numbers there are to understand; jitter counts as one.
+    """
+
+    kind: str
+    parameters: int
+    scales: tuple[float, ...]
+    ratios: tuple[float, ...] = ()
+    jitter: Literal["none", "equal", "full"] = "none"
+
+    def at(self, scale: float) -> Backoff | None:
+        """The setting of this scale with every number rounded, or None where there is none."""
+        match self.kind:
+            case "constant" | "constant, jittered":
+                return Backoff("constant", rounded(scale), jitter=self.jitter)
+            case "wait, then constant":
+                return _schedule((self.ratios[0], scale))
+            case "linear":
+                return Backoff("linear", rounded(scale), increment=rounded(scale * self.ratios[0]))
+            case "exponential" | "exponential, jittered":
+                multiplier, cap = self.ratios
+                initial = rounded(scale)
+                maximum = max(initial, rounded(scale * cap))
+                return Backoff(
+                    "exponential", initial, multiplier=multiplier, maximum=maximum, jitter=self.jitter
+                )
+            case _:
+                return _schedule(tuple(delay * scale for delay in self.ratios))
+
+
+def rounded(seconds: float, digits: int = 2) -> float:
+    """A duration that people would write: two significant digits, whole milliseconds, at least one."""
+    return max(0.001, round(float(f"{seconds:.{digits - 1}e}"), 3))
+
+
+def _schedule(delays: tuple[float, ...]) -> Backoff:
+    """The delays rounded: three digits for the longest, on which the others' times rest, two for the rest."""
+    longest = max(delays)
+    digits = [3 if delay == longest and len(delays) > 1 else 2 for delay in delays]
+    values = [0.0 if delay < 0.0005 else rounded(delay, n) for delay, n in zip(delays, digits, strict=True)]
+    values[-1] = max(values[-1], 0.001)
+    while len(values) > 1 and values[-1] == values[-2]:
+        values.pop()
+    return Backoff("schedule", delays=values)
+
+
+def shapes(
+    durations: Durations, law: Law, round_trip_s: float, objectives: Mapping[str, float]
+) -> Iterator[Shape]:
+    """Yield what to try for jobs of this law, at a service that takes ``round_trip_s`` to answer."""
+    values = quantiles(durations, 2**12)
+    scales = _scales(values, law.mean)
+    # Where durations hardly vary, what counts is to poll just after the end.
+    ends = [_after(float(values[int(q * (values.size - 1))]), round_trip_s) for q in (0.5, 0.95, 1.0)]
+    yield Shape("constant", 1, tuple(sorted({*scales, *ends})))
+    for jitter in _JITTERS:
+        yield Shape("constant, jittered", 2, scales, jitter=jitter)
+    for first in _first_waits(values, objectives, round_trip_s):
+        yield Shape("wait, then constant", 2, scales, (first,))
+    for ratio in _INCREMENTS:
+        yield Shape("linear", 2, scales, (ratio,))
+    for multiplier, cap in product(_MULTIPLIERS, _CAPS):
+        yield Shape("exponential", 3, scales, (multiplier, cap))
+        for jitter in _JITTERS:
+            yield Shape("exponential, jittered", 4, scales, (multiplier, cap), jitter)
+    seen = set()
+    for times in _schedules(durations, law, objectives):
+        for length in _LENGTHS:
+            delays = _delays(times, length, round_trip_s)
+            # A tail of polls without a pause helps nobody.
+            if delays not in seen and delays[-1] >= 0.01 * law.mean:
+                seen.add(delays)
+                yield Shape("schedule", len(delays), (1.0,), delays)
+
+
+def _scales(values: Floats, mean: float) -> tuple[float, ...]:
+    """First delays from some 25 polls a job to one poll for nearly all."""
+    top = max(float(values[-1]) * 1.2, mean, 0.002)
+    return tuple(np.geomspace(max(min(mean / 25.0, top / 4.0), 0.001), top, 8).tolist())
+
+
+def _after(duration: float, round_trip_s: float) -> float:
+    """The shortest three-digit first delay whose poll is read no earlier than this after the submission."""
+    delay = max(duration - round_trip_s, 0.001)
+    step = 10.0 ** (math.floor(math.log10(delay)) - 2)
+    return round(math.ceil(delay / step - 1e-9) * step, 9)
+
+
+def _first_waits(values: Floats, objectives: Mapping[str, float], round_trip_s: float) -> set[float]:
+    """When waiting may end: at a quantile, a lag's bound after a low quantile, or a latency's bound."""
+    waits = {float(values[int(q * values.size)]) for q in _FIRST}
+    for name, bound in objectives.items():
+        if name.startswith("lag_"):
+            waits |= {float(values[int(q * values.size)]) + bound for q in (0.0, *_FIRST[:6])}
+        elif name.startswith("latency_"):
+            waits.add(bound)
+    return {rounded(wait - round_trip_s, 3) for wait in waits if wait > round_trip_s}
+
+
+def _schedules(
+    durations: Durations, law: Law, objectives: Mapping[str, float]
+) -> Iterator[tuple[float, ...]]:
+    """Poll times that are best for some price of a poll, or for some price of a late job."""
+    for cost in np.geomspace(3e-3, 3.0, 10) * (law.mean or 1.0):
+        yield fitted(law, float(cost), reached_by=_REACHED_BY)
+    for name, bound in objectives.items():
+        kind, _, statistic = name.partition("_")
+        if statistic != "mean" and kind in ("lag", "latency"):
+            for times in threshold_schedules(durations, "lag" if kind == "lag" else "latency", bound):
+                reached = np.append(1.0, law.survival(np.asarray(times[:-1])))
+                yield times[: max(2, int(np.count_nonzero(reached >= _REACHED_BY)))]
+
+
+def _delays(times: tuple[float, ...], length: int, round_trip_s: float) -> tuple[float, ...]:
+    """Poll times as at most ``length`` delays, the last of which repeats.
+
+    The clock of the delays starts with the submission's reply, one round trip late, and every poll takes one.
+    """
+    gaps = np.diff(np.array(times), prepend=0.0) - round_trip_s
+    gaps[0] -= round_trip_s
+    kept = np.maximum(gaps[:length], 0.0)
+    return tuple(kept.tolist())

@@ -1,0 +1,233 @@
+"""What the twin predicts for one policy, and whether that meets objectives with room for the twin's noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from typing import Final, Literal
+
+import numpy as np
+
+from client import PollingPolicy
+from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
+from harness.plan._law import Floats
+from harness.virtual import Part, choose_engine, simulate, simulate_visit
+from scenarios import Arrivals, Scenario, Workload, planned
+
+FEWEST_VISITS: Final = 2
+MOST_VISITS: Final = 400
+MOST_POLLS: Final = 4_000_000  # of one prediction: about two seconds
+PEAK_QUANTILE: Final = 0.95
+_PILOT: Final = 200
+_UNTESTED: Final = 2_000  # jobs that are simulated without asking first how many polls they take
+_CANDIDATE: Final = "candidate"
+_EVENLY: Final = Workload.model_validate({"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": 1})
+_Z: Final = 1.96
+
+Manner = Literal["long", "dense", "visits"]
+Columns = tuple[Floats, Floats, Floats]  # polls, lag, latency of each job
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Simulated jobs of one policy: polls, lag and latency of each (infinite where the client gave up).
+
+    ``peaks`` is the busiest second of each visit, where visits were simulated. ``rows`` is the number of
+    measured durations that the law rests on; they, not the jobs, then decide how sure the figures are.
+    """
+
+    polls: Floats
+    lag: Floats
+    latency: Floats
+    peaks: Floats | None = None
+    rows: int | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs were simulated."""
+        return self.polls.size
+
+    @cached_property
+    def lost(self) -> float:
+        """The share of the jobs whose end was not learnt."""
+        return float(np.mean(np.isinf(self.lag)))
+
+    @cached_property
+    def mean_polls(self) -> Estimate:
+        """Mean polls per job."""
+        return self._mean(self.polls)
+
+    @cached_property
+    def mean_lag(self) -> Estimate:
+        """Mean lag of the jobs that were found, in seconds; infinite if none was."""
+        return self._mean(self.lag)
+
+    @cached_property
+    def p95_lag(self) -> float | None:
+        """The 95th percentile of the lag; None when it is not supported or lost jobs reach it."""
+        value = quantile(self._ordered_lag, 0.95)
+        return None if value is None or math.isinf(value) else value
+
+    @cached_property
+    def _ordered_lag(self) -> Floats:
+        return np.sort(self.lag)
+
+    @cached_property
+    def _ordered_latency(self) -> Floats:
+        return np.sort(self.latency)
+
+    def _mean(self, values: Floats) -> Estimate:
+        found = values[np.isfinite(values)]
+        estimate = estimate_mean(found)
+        if estimate is None:
+            return Estimate(math.inf, None, 0)
+        if self.rows is None or estimate.standard_error is None:
+            return estimate
+        by_rows = float(found.std()) / math.sqrt(self.rows)
+        return estimate._replace(standard_error=max(estimate.standard_error, by_rows))
+
+    def figure(self, objective: str) -> tuple[float, float]:
+        """The predicted figure of an objective and the upper end of its 95 % interval."""
+        kind, _, statistic = objective.partition("_")
+        if objective == "polls_per_job":
+            return self._average(self.mean_polls)
+        if objective == "requests_per_second_peak":
+            peaks = np.array([math.inf]) if self.peaks is None else self.peaks
+            return float(np.mean(peaks)), float(np.quantile(peaks, PEAK_QUANTILE, method="higher"))
+        values = self.lag if kind == "lag" else self.latency
+        if statistic == "mean":
+            return self._average(self._mean(values))
+        ordered = self._ordered_lag if kind == "lag" else self._ordered_latency
+        if statistic == "max":
+            return float(ordered[-1]), float(ordered[-1])
+        p = int(statistic.removeprefix("p")) / 100
+        size = self.jobs if self.rows is None else min(self.jobs, self.rows)
+        value = quantile(ordered, p)
+        if value is None or size < needed(p):
+            return math.inf, math.inf
+        # The order statistic that bounds the p-quantile of `size` values, read off the simulated ones.
+        level = min(1.0, p + _Z * math.sqrt(p * (1.0 - p) / size) + 1.0 / size)
+        return value, float(ordered[math.ceil(level * self.jobs) - 1])
+
+    def _average(self, estimate: Estimate) -> tuple[float, float]:
+        if self.lost > LOST_SHARE_ALLOWED:
+            return math.inf, math.inf
+        interval = estimate.interval()
+        return estimate.mean, interval[1] if interval else math.inf
+
+    def meets(self, objectives: Mapping[str, float], *, surely: bool) -> bool:
+        """Whether every objective holds; ``surely``: by the upper end of its interval too."""
+        return all(self.figure(name)[1 if surely else 0] <= bound for name, bound in objectives.items())
+
+    def excess(self, objectives: Mapping[str, float]) -> float:
+        """By which factor the objective that is missed most is missed, by its interval's upper end."""
+        return max((self.figure(name)[1] / bound for name, bound in objectives.items()), default=0.0)
+
+
+def manner(scenario: Scenario, objectives: Sequence[str] = ()) -> Manner:
+    """How to simulate many jobs: one long visit, one dense visit, or many of the scenario's own visits.
+
+    Where jobs do not touch each other, more of them can be submitted in the same time and nothing changes for
+    any of them (dense); where nothing happens at a certain time either, for longer just as well (long). A
+    peak or a queue is a matter of the workload as it is.
+    """
+    if choose_engine(scenario).engine == "event" or "requests_per_second_peak" in objectives:
+        return "visits"
+    arrivals = scenario.workload.arrivals
+    if not scenario.service.outages and arrivals.most is None:
+        return "long"
+    return "visits" if _density(arrivals) is None else "dense"
+
+
+def _density(arrivals: Arrivals) -> str | None:
+    """The number in the arrivals that makes them denser."""
+    return next((name for name in ("rate", "size") if name in type(arrivals).model_fields), None)
+
+
+def predict(
+    scenario: Scenario,
+    policy: PollingPolicy,
+    jobs: int,
+    how: Manner,
+    *,
+    fresh: bool = False,
+    rows: int | None = None,
+) -> Prediction:
+    """Simulate about this many jobs under a policy, fewer if each takes very many polls.
+
+    fresh: take jobs that no prediction without it has seen. rows: see `Prediction`. Raises
+    `virtual.VisitTooLong` when polls go on for more than a year.
+    """
+    alone = replace(scenario, settings={_CANDIDATE: policy}, baseline=None)
+    if fresh:
+        alone = replace(alone, seed=(scenario.seed + 1) % 2**64)
+    if how != "visits":
+        simulated = _long if how == "long" else _dense
+        first = jobs if jobs <= _UNTESTED else _PILOT
+        columns = simulated(alone, first)
+        affordable = int(MOST_POLLS / max(1.0, float(np.mean(columns[0]))))
+        if (more := min(jobs, affordable)) > first:
+            columns = simulated(alone, more)
+        return Prediction(*columns, rows=rows)
+    columns, peaks = _visits(alone, FEWEST_VISITS)
+    size, polls = columns[0].size, float(np.sum(columns[0]))
+    wanted = min(math.ceil(FEWEST_VISITS * jobs / size), int(FEWEST_VISITS * MOST_POLLS / polls), MOST_VISITS)
+    if wanted > FEWEST_VISITS:
+        columns, peaks = _visits(alone, wanted)
+    return Prediction(*columns, peaks=peaks, rows=rows)
+
+
+def _long(scenario: Scenario, jobs: int) -> Columns:
+    """One visit of so many jobs, evenly spaced: when each comes does not matter here."""
+    return _columns(simulate_visit(replace(scenario, workload=_EVENLY), _CANDIDATE, jobs=jobs))
+
+
+def _dense(scenario: Scenario, jobs: int) -> Columns:
+    """One visit in which about so many jobs are submitted in the time of the scenario's own."""
+    workload = scenario.workload
+    own = max(1, sum(1 for _ in islice(planned(scenario, 0), jobs)))
+    factor = math.ceil(jobs / own)
+    name = _density(workload.arrivals) or ""
+    arrivals = workload.arrivals.model_copy(update={name: getattr(workload.arrivals, name) * factor})
+    limit = None if workload.jobs is None else workload.jobs * factor
+    denser = workload.model_copy(update={"arrivals": arrivals, "jobs": limit})
+    return _columns(simulate_visit(replace(scenario, workload=denser), _CANDIDATE))
+
+
+def _columns(simulated: Iterable[Part]) -> Columns:
+    parts = list(simulated)
+    jobs = [part.jobs for part in parts]
+    polls = np.concatenate([each.polls for each in jobs]).astype(np.float64)
+    lag = np.concatenate([each.lag for each in jobs])
+    latency = np.concatenate([each.detected_at - each.planned_at for each in jobs])
+    return _with_lost(polls, lag, latency, sum(part.lost_submissions for part in parts))
+
+
+def _visits(scenario: Scenario, repeats: int) -> tuple[Columns, Floats]:
+    """So many visits of the scenario's own workload, with the polls of the busiest second of each."""
+    workload = scenario.workload.model_copy(update={"repeats": repeats})
+    run = simulate(replace(scenario, workload=workload)).run
+    polls, lag, latency = (
+        run.jobs[name].to_numpy(dtype=np.float64)
+        for name in ("polls", "detection_lag_s", "completion_latency_s")
+    )
+    peaks = np.array([each.peak_per_second for each in run.polls], dtype=np.float64)
+    submitted = sum(visit.server.submissions for visit in run.visits if visit.server)
+    return _with_lost(polls, lag, latency, submitted - len(run.jobs)), peaks
+
+
+def _with_lost(polls: Floats, lag: Floats, latency: Floats, never_followed: int) -> Columns:
+    """The columns with jobs that were not found as infinitely late.
+
+    ``never_followed`` jobs more have no row: the reply to their submission came too late for the client.
+    """
+    lag, latency = (np.append(values, np.full(never_followed, np.nan)) for values in (lag, latency))
+    lost = np.isnan(lag)
+    return (
+        np.append(polls, np.zeros(never_followed)),
+        np.where(lost, np.inf, lag),
+        np.where(lost, np.inf, latency),
+    )

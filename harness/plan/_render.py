@@ -1,0 +1,170 @@
+"""The plan as text: fits 80 columns, and is plain where there is no colour."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from harness.measure import in_seconds, number, percent
+
+if TYPE_CHECKING:
+    from harness.plan._plan import Plan, SettingPlan, Sizing, Variation
+
+_MOST_POINTS = 8  # of the frontier's points that are shown
+_WORTH_A_COLUMN = 0.001  # lost jobs
+
+
+def render(plan: Plan, width: int | None = None, *, colour: bool = False) -> str:
+    """The plan as text of at most ``width`` columns (None: the terminal's, or 80 in a pipe)."""
+    text = StringIO()
+    console = Console(
+        file=text,
+        width=width or shutil.get_terminal_size((80, 24)).columns,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+    )
+    named = plan.recommendation
+    console.print(
+        Text.assemble("Recommendation: ", (f"ship {named.setting}" if named.setting else "none", "bold"))
+    )
+    console.print(Padding(Text(named.why), (0, 0, 0, 2)))
+    if named.yaml is not None:
+        console.print()
+        # Never wrapped: it is there to be pasted.
+        console.print(Text(f"  {named.yaml}", "green"), soft_wrap=True)
+    console.print()
+    console.print(_settings("The scenario's settings", plan.settings, named.setting))
+    if plan.alternatives:
+        console.print()
+        console.print(_settings("The best of each kind", plan.alternatives, None))
+    if plan.robustness:
+        console.print()
+        console.print(_robustness(plan.robustness))
+    console.print()
+    console.print(_limit(plan))
+    console.print(Text(_price(plan)))
+    console.print()
+    console.print(_sizing(plan.sizing))
+    console.print(Text(plan.sizing.how))
+    console.print()
+    for note in plan.notes:
+        console.print(_item(note))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _settings(title: str, settings: Mapping[str, SettingPlan], best: str | None) -> Table:
+    table = _grid(title)
+    table.add_column("setting", overflow="fold")
+    judged = any(each.meets is not None for each in settings.values())
+    losing = any(each.lost_share > _WORTH_A_COLUMN for each in settings.values())
+    headings = ["polls\n/job", "mean\nlag, s", "p95\nlag, s", "least\npolls", "times\nlimit"]
+    headings += ["jobs\nlost"] if losing else []
+    headings += ["meets\nall"] if judged else []
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, each in settings.items():
+        cells = [
+            number(each.polls),
+            _lag(each.lag_s),
+            number(each.lag_p95_s),
+            number(each.polls_at_same_lag),
+            number(each.ratio),
+        ]
+        if losing:
+            cells.append(percent(each.lost_share))
+        if judged:
+            cells.append("yes" if each.meets else "no")
+        table.add_row(Text(name), *cells, style="bold" if name == best else None)
+    return table
+
+
+def _robustness(rows: Sequence[Variation]) -> Table:
+    table = _grid("If the durations are not as assumed")
+    table.add_column("durations", overflow="fold")
+    table.add_column("setting", overflow="fold")
+    for heading in ("polls\n/job", "mean\nlag, s", "p95\nlag, s", "times\nlimit"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("misses", overflow="fold")
+    before = ""
+    for each in rows:
+        table.add_row(
+            Text(each.durations if each.durations != before else ""),
+            Text(each.setting),
+            number(each.polls),
+            _lag(each.lag_s),
+            number(each.lag_p95_s),
+            number(each.ratio),
+            Text(", ".join(each.missed)),
+        )
+        before = each.durations
+    return table
+
+
+def _limit(plan: Plan) -> Table:
+    table = _grid("The limit: no schedule has fewer polls for that mean lag")
+    for heading in ("a poll is worth", "polls/job", "mean lag", "schedule"):
+        table.add_column(heading, justify="left" if heading == "schedule" else "right", overflow="fold")
+    step = max(1, -(-len(plan.frontier) // _MOST_POINTS))
+    shown = {id(each): each for each in [*plan.frontier[::step], plan.optimum]}
+    for each in sorted(shown.values(), key=lambda point: point.cost_per_poll_s):
+        times = ", ".join(number(time) for time in each.schedule_s[:3])
+        table.add_row(
+            in_seconds(each.cost_per_poll_s),
+            number(each.polls),
+            in_seconds(each.lag_s),
+            f"{times}{', …' if len(each.schedule_s) > 3 else ''} s",
+            style="bold" if each is plan.optimum else None,
+        )
+    return table
+
+
+def _price(plan: Plan) -> str:
+    best = plan.optimum
+    return (
+        f"At {in_seconds(best.cost_per_poll_s)} of lag per poll ({plan.cost_reason}) the best schedule has "
+        f"{number(best.polls)} polls per job and a mean lag of {in_seconds(best.lag_s)}."
+    )
+
+
+def _sizing(sizing: Sizing) -> Table:
+    table = _grid(f"Status requests for {sizing.jobs_per_day:,.0f} jobs a day")
+    table.add_column("setting", overflow="fold")
+    for heading in ("mean/s", "peak/s", "cores"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, each in sizing.settings.items():
+        mean, peak = each.requests_per_second_mean, each.requests_per_second_peak
+        table.add_row(Text(name), number(mean), number(peak), number(each.cores))
+    return table
+
+
+def _lag(seconds: float) -> str:
+    return number(None if seconds == float("inf") else seconds)
+
+
+def _item(note: str) -> Table:
+    """A list item whose lines hang."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_row("-", Text(note))
+    return table
+
+
+def _grid(title: str) -> Table:
+    return Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        title=Text(title),
+        title_justify="left",
+        title_style="bold",
+    )

@@ -1,0 +1,236 @@
+"""Searching for the cheapest setting that surely meets the objectives: screen many, refine some, confirm one.
+
+Screening simulates few jobs, and none of them on a service with queues; refining simulates many on the
+scenario's own service. All candidates meet the same jobs, so they differ by what they do and not by luck.
+The winner was chosen for its figures on these jobs and must hold on others, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from client import Backoff, PollingPolicy
+from harness.plan._candidates import KINDS, Shape, shapes
+from harness.plan._durations import Capped, Durations, quantiles, with_durations
+from harness.plan._law import Law
+from harness.plan._predict import Manner, Prediction, predict
+from harness.virtual import VisitTooLong
+from scenarios import Scenario
+
+NEAR: Final = 0.02
+"""A setting that needs this much more than the best, relatively, is as good if it is simpler."""
+
+_SCREENED: Final = 2_000  # jobs
+_REFINED_SHAPES: Final = 2  # of each kind; 1 where simulating takes long
+_STEPS: Final = (1.3, 1.1, 1.04)
+
+_BOUNDS_LAG: Final = tuple(
+    f"{kind}_{statistic}" for kind in ("lag", "latency") for statistic in ("mean", "p90", "p95", "p99", "max")
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted: objectives, and what to make small among the settings that meet them.
+
+    That is the polls per job, if some objective keeps the lag of nearly all jobs in bounds. Otherwise the
+    fewest polls would come from never asking, and ``cost * polls + lag`` is what counts.
+    """
+
+    objectives: Mapping[str, float]
+    cost: float
+    surely: bool = True
+    """Whether an objective must hold by the upper end of its interval too."""
+
+    @property
+    def by_polls(self) -> bool:
+        """Whether the polls alone are made few."""
+        return any(name in _BOUNDS_LAG for name in self.objectives)
+
+    def score(self, prediction: Prediction) -> float:
+        """What is made small."""
+        polls = prediction.mean_polls.mean
+        return polls if self.by_polls else self.cost * polls + prediction.mean_lag.mean
+
+    def key(self, prediction: Prediction) -> tuple[int, float]:
+        """Sorts settings that surely meet the objectives by score, and the others behind by their excess."""
+        if prediction.lost > 0.01:
+            return 2, prediction.lost
+        if prediction.meets(self.objectives, surely=self.surely):
+            return 0, self.score(prediction)
+        return 1, prediction.excess(self.objectives)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A setting and what is predicted for it. ``name`` is that of an existing setting, None for a new one."""
+
+    policy: PollingPolicy
+    kind: str
+    parameters: int
+    prediction: Prediction
+    name: str | None = None
+
+
+@dataclass(eq=False)
+class Search:
+    """One search: the scenario, what its candidates have in common, a goal, and how much to simulate.
+
+    Not ``thorough``, for a scenario that takes long to simulate, it trusts more to screening.
+    """
+
+    scenario: Scenario
+    template: PollingPolicy
+    goal: Goal
+    how: Manner
+    jobs: int
+    rows: int | None = None
+    executor: Executor | None = None
+    thorough: bool = True
+    tried: int = 0
+    _seen: dict[PollingPolicy, Prediction | None] = field(default_factory=dict)
+
+    def policy(self, backoff: Backoff) -> PollingPolicy:
+        """The template with another cadence: limits, errors and hints are not what is compared."""
+        return replace(self.template, cadence=backoff, first_poll="after_delay")
+
+    def by_kind(
+        self, durations: Durations, law: Law, round_trip_s: float, on_progress: Callable[[str], None]
+    ) -> dict[str, Found]:
+        """The best setting of each kind."""
+        pool = list(shapes(durations, law, round_trip_s, self.goal.objectives))
+        on_progress(f"screening {sum(len(shape.scales) for shape in pool)} settings")
+        screened = self._screen(pool)
+        best: dict[str, Found] = {}
+        for kind in KINDS:
+            mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
+            on_progress(f"refining: {kind}")
+            for _, shape, scale in mine[: _REFINED_SHAPES if self.thorough else 1]:
+                found = self._refine(shape, scale)
+                if found is None:
+                    continue
+                if kind not in best or self._key(found) < self._key(best[kind]):
+                    best[kind] = found
+        return best
+
+    def _key(self, found: Found) -> tuple[int, float]:
+        return self.goal.key(found.prediction)
+
+    def _screen(self, pool: Sequence[Shape]) -> list[tuple[tuple[int, float], Shape, float]]:
+        """Each shape's best scale with its key."""
+        # Whole arrays of jobs are simulated fast, queues are not.
+        scenario = _without_queues(self.scenario) if self.how == "visits" else self.scenario
+        screening = _Screening(
+            _without_the_longest(scenario),
+            "long" if self.how == "visits" else self.how,
+            min(_SCREENED, self.jobs),
+            self.rows,
+        )
+        tasks = [
+            (shape, scale, self.policy(backoff))
+            for shape in pool
+            for scale in shape.scales
+            if (backoff := shape.at(scale)) is not None
+        ]
+        self.tried += len(tasks)
+        mapper = map if self.executor is None else self.executor.map
+        predictions = mapper(screening, [policy for _, _, policy in tasks])
+        best: dict[Shape, tuple[tuple[int, float], Shape, float]] = {}
+        # Peaks are a matter of the real workload; they are left for refining.
+        goal = replace(
+            self.goal,
+            objectives={k: v for k, v in self.goal.objectives.items() if k != "requests_per_second_peak"},
+            surely=False,
+        )
+        for (shape, scale, _), prediction in zip(tasks, predictions, strict=True):
+            if prediction is not None:
+                key = goal.key(prediction)
+                if shape not in best or key < best[shape][0]:
+                    best[shape] = key, shape, scale
+        return list(best.values())
+
+    def _refine(self, shape: Shape, scale: float) -> Found | None:
+        """Follow the scale up or down while that helps, with smaller and smaller steps."""
+        best = self._try(shape, scale)
+        if self.how == "visits" and self.thorough:  # peaks may leave little of what screening saw
+            for each in shape.scales[::2]:
+                other = self._try(shape, each)
+                if other is not None and (best is None or self._key(other) < self._key(best)):
+                    best, scale = other, each
+        for step in _STEPS:
+            for factor in (step, 1.0 / step):
+                while (other := self._try(shape, scale * factor)) is not None:
+                    if best is not None and self._key(other) >= self._key(best):
+                        break
+                    best, scale = other, scale * factor
+        return best
+
+    def _try(self, shape: Shape, scale: float) -> Found | None:
+        backoff = shape.at(scale)
+        if backoff is None:
+            return None
+        policy = self.policy(backoff)
+        prediction = self.predict(policy)
+        return None if prediction is None else Found(policy, shape.kind, shape.parameters, prediction)
+
+    def predict(self, policy: PollingPolicy) -> Prediction | None:
+        """What the twin says of a policy; None if its polls go on for more than a year."""
+        if policy not in self._seen:
+            self.tried += 1
+            self._seen[policy] = _attempt(self.scenario, policy, self.jobs, self.how, self.rows)
+        return self._seen[policy]
+
+    def choose(self, candidates: Sequence[Found]) -> Found | None:
+        """The setting to ship: the simplest of those within 2 % of the best, if it holds on other jobs."""
+        ranked = sorted(
+            (each for each in candidates if self._key(each)[0] == 0), key=lambda each: self._key(each)
+        )
+        while ranked:
+            limit = self._key(ranked[0])[1] * (1.0 + NEAR)
+            near = [each for each in ranked if self._key(each)[1] <= limit]
+            best = min(near, key=lambda each: (each.name is None, each.parameters, self._key(each)))
+            fresh = predict(self.scenario, best.policy, self.jobs, self.how, fresh=True, rows=self.rows)
+            if fresh.meets(self.goal.objectives, surely=False):
+                return best
+            ranked.remove(best)
+        return None
+
+
+@dataclass(frozen=True)
+class _Screening:
+    """A prediction on few jobs; an object, for a pool of processes must be able to copy it."""
+
+    scenario: Scenario
+    how: Manner
+    jobs: int
+    rows: int | None
+
+    def __call__(self, policy: PollingPolicy) -> Prediction | None:
+        return _attempt(self.scenario, policy, self.jobs, self.how, self.rows)
+
+
+def _attempt(
+    scenario: Scenario, policy: PollingPolicy, jobs: int, how: Manner, rows: int | None
+) -> Prediction | None:
+    try:
+        return predict(scenario, policy, jobs, how, rows=rows)
+    except VisitTooLong:
+        return None
+
+
+def _without_queues(scenario: Scenario) -> Scenario:
+    """The scenario with nothing in it that jobs share or that happens at a certain time."""
+    service = scenario.service.model_copy(update={"rate_limit": None, "capacity": None, "outages": ()})
+    job = scenario.job.model_copy(update={"slots": None})
+    return replace(scenario, service=service, job=job)
+
+
+def _without_the_longest(scenario: Scenario) -> Scenario:
+    """The same with the longest jobs cut: they would take most of the time and say little at this stage."""
+    longest = float(quantiles(scenario.job.duration, 2_000)[-10])
+    cut = Capped(scenario.job.duration, longest) if longest > 0.0 else scenario.job.duration
+    # Settings and objectives stay at home: another process needs neither, and cannot be sent them.
+    return with_durations(replace(scenario, settings={}, objectives={}, baseline=None), cut)

@@ -1,0 +1,38 @@
+"""The twin: scenarios in virtual time, played by the very client and service that run live.
+
+    result = simulate(load_scenario("scenarios/video-translation.yaml"), jobs=100_000)
+    results = analyse(result.run)
+
+Two engines give the same records: an event engine that joins ``client.Poller`` and ``server.Board``, and a
+vector engine for scenarios whose jobs do not touch each other. See ``docs/the-twin.md``.
+"""
+
+from harness.virtual._events import EventVisit
+from harness.virtual._overhead import Overhead
+from harness.virtual._records import JobColumns, Part
+from harness.virtual._simulate import (
+    MOST_ROWS,
+    EngineChoice,
+    Progress,
+    SimulatedRun,
+    choose_engine,
+    simulate,
+    simulate_visit,
+)
+from harness.virtual._tally import PollCounts, VisitTooLong
+
+__all__ = [
+    "EngineChoice",
+    "EventVisit",
+    "JobColumns",
+    "MOST_ROWS",
+    "Overhead",
+    "Part",
+    "PollCounts",
+    "Progress",
+    "SimulatedRun",
+    "VisitTooLong",
+    "choose_engine",
+    "simulate",
+    "simulate_visit",
+]

@@ -1,0 +1,261 @@
+"""The event engine: the shipped client and the shipped service, joined by a heap of events.
+
+One event is a request being sent, in the order ``(time, priority, sequence)``: submissions go before polls
+of the same instant, and otherwise whoever was planned first. One event per poll is enough, because the board
+knows a reply when the request arrives, and a reply touches nobody but its own client: what the client will do
+on hearing it can be settled at once. Times on the wire are constants, so requests reach the board in the
+order in which they were sent.
+
+Time conventions are those of a live run: the visit begins at 0, a submission is sent at its planned time, and
+polling starts when its reply arrives. A reply that comes later than ``Send.timeout`` is a transport failure
+at that moment, though the service has counted the poll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from heapq import heappop, heappush, heapreplace
+from itertools import count
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from client import Done, Failure, Poller, PollingPolicy, Wait
+from harness.measure import PollRow
+from harness.virtual._overhead import Overhead
+from harness.virtual._plan import plan_blocks
+from harness.virtual._records import FinishedJobs, Part
+from harness.virtual._tally import PollCounter
+from scenarios import Scenario, closed_key, think_time
+from scenarios.draws import uniform, uniforms
+from server import Board, Ticket
+
+OnPoll = Callable[[PollRow], None]
+OnProgress = Callable[[int, int], None]
+
+_SUBMISSION, _POLL = 0, 1  # priorities
+_TRANSPORT: Final = 0  # stands for a status code where no reply came, or came too late
+_HIGHEST_STATUS: Final = 600
+_PLANNED_AHEAD: Final = 256  # submissions
+_DRAWN_AHEAD: Final = 16  # waits of each; further draws are made one by one
+_TIMED_OUT: Final = Failure("transport", detail="no reply in time")
+_RESET: Final = Failure("transport", detail="connection reset")
+_BATCH: Final = 8192
+
+_http_failure = lru_cache(maxsize=None)(Failure.http)  # 200 codes at most; they are frozen
+
+
+class _Planned(NamedTuple):
+    """A submission to come, with the first draws for its client's waits."""
+
+    key: int
+    lane: int
+    at: float
+    jitter: Sequence[float]
+
+
+class _Job:
+    """One job under way: its client and what is known of it."""
+
+    __slots__ = ("key", "lane", "planned_at", "poller", "sent_at", "submitted_at", "ticket")
+
+    def __init__(self, planned: _Planned, sent_at: float, ticket: Ticket) -> None:
+        self.key = planned.key
+        self.lane = planned.lane
+        self.planned_at = planned.at
+        self.sent_at = sent_at
+        self.submitted_at = 0.0
+        self.ticket = ticket
+        self.poller: Poller
+
+
+class EventVisit:
+    """One visit: every job of a setting and repeat, from the first submission until the last job's end.
+
+    on_poll is told every status request as the row that a live run would keep. on_progress is told, now and
+    then, how many jobs have ended and how many polls were sent.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        setting: str,
+        repeat: int,
+        overhead: Overhead,
+        *,
+        on_poll: OnPoll | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self._scenario = scenario
+        self._setting = setting
+        self._repeat = repeat
+        self._policy: PollingPolicy = scenario.settings[setting]
+        self._wake_s, self._request_s = overhead.wake_s, overhead.request_s
+        self._reply_s = overhead.reply_s
+        self._on_poll = on_poll
+        self._on_progress = on_progress
+        self._board = Board(scenario.simulation)
+        self._events: list[tuple[float, int, int, _Planned | _Job]] = []
+        self._sequence = count()
+        self._open = scenario.workload.arrivals.is_open
+        self._arrivals = _open_arrivals(scenario, repeat) if self._open else iter(())
+        self._iterations = [0] * scenario.workload.lanes
+        self._counter = PollCounter()
+        self._responses = [0] * _HIGHEST_STATUS
+        self._sent: list[float] = []
+        self._latencies: list[float] = []
+        self._finished = FinishedJobs()
+        self._lost = 0
+        self._ended_at = 0.0
+
+    def run(self) -> Part:
+        """Simulate the visit. Raises VisitTooLong when a poll would be sent after a year."""
+        if self._open:
+            self._admit_next()
+        else:
+            for lane in range(self._scenario.workload.lanes):
+                self._plan_closed(lane, 0.0)
+        events, sequence, wake_s, polls = self._events, self._sequence, self._wake_s, 0
+        while events:
+            sent_at, _, _, item = events[0]
+            if isinstance(item, _Job):
+                command = self._poll(item, sent_at)
+                if isinstance(command, Wait):
+                    heapreplace(events, (command.until + wake_s, _POLL, next(sequence), item))
+                else:
+                    heappop(events)
+                    self._leave(item.key, item.lane, command.at)
+                polls += 1
+                if polls % _BATCH == 0:
+                    self._flush(polls)
+            else:
+                heappop(events)
+                self._submit(item, sent_at)
+        self._flush(polls)
+        return self._part()
+
+    def _push(self, at: float, priority: int, item: _Planned | _Job) -> None:
+        heappush(self._events, (at + self._wake_s, priority, next(self._sequence), item))
+
+    def _admit_next(self) -> None:
+        """Open loop: the next job's arrival, whatever became of the others."""
+        planned = next(self._arrivals, None)
+        if planned is not None:
+            self._push(planned.at, _SUBMISSION, planned)
+
+    def _plan_closed(self, lane: int, at: float) -> None:
+        """Closed loop: the lane's next job, unless submissions are over by then."""
+        workload, iteration = self._scenario.workload, self._iterations[lane]
+        if not workload.is_over(at, lane + iteration * workload.lanes):
+            self._iterations[lane] += 1
+            key = closed_key(self._repeat, lane, iteration, workload.lanes)
+            self._push(at, _SUBMISSION, _Planned(key, lane, at, ()))
+
+    def _leave(self, key: int, lane: int, at: float) -> None:
+        """A job's client is done with it; in a closed loop the lane goes on after its think time."""
+        self._ended_at = max(self._ended_at, at)
+        if not self._open:
+            self._plan_closed(lane, at + think_time(self._scenario, key))
+
+    def _submit(self, planned: _Planned, sent_at: float) -> None:
+        if self._open:
+            self._admit_next()
+        key, drawn = planned.key, planned.jitter
+        ticket, reply = self._board.submit(sent_at + self._request_s, key)
+        job = _Job(planned, sent_at, ticket)
+        heard_at = reply.at + self._reply_s
+        if heard_at > sent_at + self._policy.request_timeout:
+            self._lost += 1
+            self._leave(key, planned.lane, sent_at + self._policy.request_timeout)
+            return
+        seed, ready = self._scenario.seed, len(drawn)
+        job.poller = Poller(
+            self._policy, lambda n: drawn[n - 1] if n <= ready else uniform(seed, "jitter", key, n)
+        )
+        job.submitted_at = heard_at
+        self._push(job.poller.start(heard_at).until, _POLL, job)
+
+    def _poll(self, job: _Job, sent_at: float) -> Wait | Done:
+        """Send the job's next poll; return what its client will do on hearing the reply."""
+        poller = job.poller
+        send = poller.wake(sent_at)
+        reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt)
+        heard_at = reply.at + self._reply_s
+        view, code = reply.job, reply.status_code
+        command: Wait | Done
+        if heard_at > sent_at + send.timeout:
+            heard_at, code, view = sent_at + send.timeout, _TRANSPORT, None
+            command = poller.fail(heard_at, _TIMED_OUT)
+        elif view is not None:
+            command = poller.reply(heard_at, view.status, reply.retry_after)
+        elif reply.reset:
+            command = poller.fail(heard_at, _RESET)
+        else:
+            command = poller.fail(heard_at, _http_failure(code), reply.retry_after)
+        self._responses[code] += 1
+        self._sent.append(sent_at)
+        self._latencies.append(heard_at - sent_at)
+        if self._on_poll is not None:
+            self._on_poll(self._row(job.key, send.attempt, sent_at, heard_at - sent_at, code))
+        if isinstance(command, Done):
+            ago = None if view is None else view.finished_ago
+            self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, ago)
+        return command
+
+    def _row(self, key: int, attempt: int, sent_at: float, latency: float, code: int) -> PollRow:
+        planned_at = sent_at - self._wake_s
+        return PollRow(
+            self._setting, self._repeat, key, attempt, planned_at, sent_at, latency, response_name(code)
+        )
+
+    def _flush(self, polls: int) -> None:
+        self._counter.sent(np.array(self._sent))
+        self._counter.latencies(np.array(self._latencies))
+        self._sent.clear()
+        self._latencies.clear()
+        if self._on_progress is not None:
+            self._on_progress(len(self._finished), polls)
+
+    def _part(self) -> Part:
+        counters = self._board.counters()
+        for code, number in enumerate(self._responses):
+            if number:
+                self._counter.answered(response_name(code), number)
+        return Part(
+            jobs=self._finished.columns(self._scenario.simulation),
+            polls=self._counter.take(),
+            submissions=counters.submissions,
+            replies=counters.replies,
+            busy_seconds=counters.busy_seconds,
+            lost_submissions=self._lost,
+            ended_at=self._ended_at,
+        )
+
+
+def run_events(
+    scenario: Scenario,
+    setting: str,
+    repeat: int,
+    overhead: Overhead,
+    *,
+    on_poll: OnPoll | None = None,
+    on_progress: OnProgress | None = None,
+) -> Part:
+    """Simulate one visit event by event; see EventVisit."""
+    visit = EventVisit(scenario, setting, repeat, overhead, on_poll=on_poll, on_progress=on_progress)
+    return visit.run()
+
+
+def _open_arrivals(scenario: Scenario, repeat: int) -> Iterator[_Planned]:
+    """The planned submissions, with draws made by the batch, which costs a tenth of making them singly."""
+    for block in plan_blocks(scenario, repeat, _PLANNED_AHEAD):
+        numbers = np.arange(1, _DRAWN_AHEAD + 1)
+        jitter = uniforms(scenario.seed, "jitter", block.keys[:, np.newaxis], numbers).tolist()
+        columns = zip(block.keys.tolist(), block.lanes.tolist(), block.times.tolist(), jitter, strict=True)
+        yield from map(_Planned._make, columns)
+
+
+def response_name(code: int) -> str:
+    """A status code as the rows spell it."""
+    return "transport_error" if code == _TRANSPORT else str(code)

@@ -1,0 +1,335 @@
+"""Running a scenario in virtual time: visit after visit, in this process or in a pool of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, RunInfo, ScenarioInfo, ServerCounts, Visit
+from harness.virtual._events import run_events
+from harness.virtual._overhead import Overhead
+from harness.virtual._plan import BLOCK, Block, plan_blocks
+from harness.virtual._records import JobColumns, Part
+from harness.virtual._tally import VisitCounter
+from harness.virtual._vector import obstacle, run_block
+from scenarios import Scenario
+from scenarios import Visit as PlannedVisit
+
+MOST_ROWS: Final = 10**7
+"""Most jobs, over all visits, whose rows ``simulate`` keeps: about 1.5 GB of memory."""
+
+MOST_JOBS: Final = 10**9
+"""Most jobs in a visit: beyond, keys would be those of the next repeat."""
+
+_AHEAD: Final = 32  # tasks handed to an executor before the first result is waited for
+_REPORTED_PACKAGES: Final = ("numpy", "pandas", "scipy")
+
+
+class EngineChoice(NamedTuple):
+    """Which engine simulates a scenario, and why, in English."""
+
+    engine: Literal["vector", "event"]
+    reason: str
+
+
+class Progress(NamedTuple):
+    """How far a simulation has come: jobs ended and polls sent in visit number ``visit`` (from 1)."""
+
+    visit: int
+    visits: int
+    setting: str
+    jobs: int
+    polls: int
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedRun:
+    """A run in virtual time: the records, as ``measure`` takes them, and the engine that made them."""
+
+    run: Run
+    choice: EngineChoice
+
+
+def choose_engine(scenario: Scenario) -> EngineChoice:
+    """Return the engine for this scenario: "vector" unless its jobs touch each other."""
+    if (reason := obstacle(scenario)) is not None:
+        return EngineChoice("event", f"event by event, for {reason}")
+    return EngineChoice("vector", "whole arrays of jobs at a time, for no job touches another")
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    only: Sequence[str] | None = None,
+    jobs: int | None = None,
+    engine: Literal["auto", "vector", "event"] = "auto",
+    overhead: Overhead | None = None,
+    executor: Executor | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> SimulatedRun:
+    """Run a scenario in virtual time.
+
+    only: these settings alone. jobs: this many jobs per visit, instead of the workload's duration and number.
+    engine: "vector" or "event" instead of the one that ``choose_engine`` gives; both give the same records.
+    overhead: what real machines add to each request; nothing by default.
+    executor: a ``concurrent.futures`` pool of processes (or Dask's or Ray's equivalent); the records do not
+    depend on it. on_progress: called now and then, in this process.
+
+    Raises ValueError when a setting is unknown, when the vector engine is asked for a scenario that it cannot
+    do, and when more than MOST_ROWS rows would be kept; VisitTooLong when a poll would come after a year of
+    virtual time.
+    """
+    overhead = overhead or Overhead()
+    choice = _choice(scenario, engine)
+    scenario = scenario if jobs is None else _resized(scenario, jobs)
+    records = [_Record(plan, scenario) for plan in scenario.visits(only)]
+    _check_rows((jobs or 0) * len(records))
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def notify(record: _Record, rows: int, sent: int) -> None:
+        if on_progress is not None:
+            on_progress(Progress(record.plan.index + 1, len(records), record.plan.setting, rows, sent))
+
+    def tasks() -> Iterator[tuple[_Record, _Task]]:
+        blocks: dict[int, list[Block]] = {}
+        for record in records:
+            plan = record.plan
+            if choice.engine == "vector":
+                if plan.repeat not in blocks:  # the settings of a repeat follow each other and share its plan
+                    blocks = {plan.repeat: list(plan_blocks(scenario, plan.repeat, BLOCK))}
+                policy = scenario.settings[plan.setting]
+                for block in blocks[plan.repeat]:
+                    yield record, partial(run_block, scenario.simulation, policy, overhead, block)
+            else:
+                # A pool's processes cannot call back; then the ends of visits must do.
+                inside = partial(notify, record) if executor is None else None
+                yield record, _event_task(scenario, plan.setting, plan.repeat, overhead, inside)
+
+    for record, part in _results(tasks(), executor):
+        record.add(part)
+        _check_rows(sum(each.rows for each in records))
+        notify(record, record.rows, record.sent)
+    names = {record.plan.setting for record in records}
+    info = RunInfo(
+        engine="virtual",
+        seed=scenario.seed,
+        started_at=started_at,
+        environment=_environment(choice, overhead),
+        scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
+        settings={name: policy.describe() for name, policy in scenario.settings.items() if name in names},
+        baseline=scenario.baseline,
+        objectives=dict(scenario.objectives),
+    )
+    run = Run(
+        info,
+        tuple(record.visit() for record in records),
+        _frame(records),
+        tuple(record.polls() for record in records),
+    )
+    return SimulatedRun(run, choice)
+
+
+def simulate_visit(
+    scenario: Scenario,
+    setting: str,
+    repeat: int = 0,
+    *,
+    jobs: int | None = None,
+    engine: Literal["auto", "vector", "event"] = "auto",
+    overhead: Overhead | None = None,
+    executor: Executor | None = None,
+) -> Iterator[Part]:
+    """Yield the records of one visit part by part, in order: memory stays bounded however many jobs.
+
+    The parameters are those of ``simulate``. The event engine yields a single part.
+    """
+    choice = _choice(scenario, engine)
+    scenario = scenario if jobs is None else _resized(scenario, jobs)
+    overhead = overhead or Overhead()
+    tasks: Iterable[_Task]
+    if choice.engine == "vector":
+        blocks = plan_blocks(scenario, repeat, BLOCK)
+        policy = scenario.settings[setting]
+        tasks = (partial(run_block, scenario.simulation, policy, overhead, block) for block in blocks)
+    else:
+        tasks = [_event_task(scenario, setting, repeat, overhead, None)]
+    return (part for _, part in _results(((None, task) for task in tasks), executor))
+
+
+_Task = Callable[[], Part]
+_Notify = Callable[[int, int], None]
+_Tag = TypeVar("_Tag")
+
+
+def _check_rows(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise ValueError(
+            f"{rows} rows cannot be kept: give fewer jobs or settings (at most {MOST_ROWS} rows in all), "
+            "or take the visits one by one with simulate_visit"
+        )
+
+
+def _choice(scenario: Scenario, engine: str) -> EngineChoice:
+    chosen = choose_engine(scenario)
+    if engine == "auto" or engine == chosen.engine:
+        return chosen
+    if engine == "event":
+        return EngineChoice("event", "event by event, as asked")
+    if engine == "vector":
+        raise ValueError(f"engine='vector' cannot be used: in this scenario {obstacle(scenario)}")
+    raise ValueError(f"engine={engine!r} cannot be used: give 'auto', 'vector' or 'event'")
+
+
+def _resized(scenario: Scenario, jobs: int) -> Scenario:
+    """The scenario with this many jobs per visit. Keys and times of arrival stay what they are."""
+    if not 1 <= jobs <= MOST_JOBS:
+        raise ValueError(f"jobs={jobs!r} cannot be used: give a whole number from 1 to {MOST_JOBS}")
+    workload = scenario.workload.model_copy(update={"duration": None, "jobs": jobs})
+    return replace(scenario, workload=workload)
+
+
+def _event_task(
+    scenario: Scenario, setting: str, repeat: int, overhead: Overhead, notify: _Notify | None
+) -> _Task:
+    # Plain dicts, for a read-only view does not travel to another process.
+    portable = replace(scenario, settings={setting: scenario.settings[setting]}, objectives={})
+    return partial(run_events, portable, setting, repeat, overhead, on_progress=notify)
+
+
+def _results(tasks: Iterator[tuple[_Tag, _Task]], executor: Executor | None) -> Iterator[tuple[_Tag, Part]]:
+    """The parts in the order of the tasks, whoever makes them, with a bounded number under way."""
+    if executor is None:
+        for tag, task in tasks:
+            yield tag, task()
+        return
+    under_way: deque[tuple[_Tag, Future[Part]]] = deque()
+    try:
+        for tag, task in tasks:
+            under_way.append((tag, executor.submit(task)))
+            if len(under_way) == _AHEAD:
+                tag, future = under_way.popleft()
+                yield tag, future.result()
+        while under_way:
+            tag, future = under_way.popleft()
+            yield tag, future.result()
+    finally:
+        for _, future in under_way:
+            future.cancel()
+
+
+class _Record:
+    """What has been gathered of one visit."""
+
+    def __init__(self, plan: PlannedVisit, scenario: Scenario) -> None:
+        self.plan = plan
+        self._workload = scenario.workload
+        self._counter = VisitCounter()
+        self.jobs: list[JobColumns] = []
+        self.rows = 0
+        self.sent = 0
+        self._submissions = 0
+        self._replies: Counter[str] = Counter()
+        self._busy_seconds = 0.0
+        self._ended_at = 0.0
+
+    def add(self, part: Part) -> None:
+        """Add the next part."""
+        self.jobs.append(part.jobs)
+        self.rows += part.jobs.size
+        self.sent += part.polls.total
+        # The next part's jobs, and so their polls, come after the last of this one.
+        self._counter.add(part.polls, float(part.jobs.planned_at.max(initial=0.0)))
+        self._submissions += part.submissions
+        self._replies.update(part.replies)
+        self._busy_seconds += part.busy_seconds
+        self._ended_at = max(self._ended_at, part.ended_at)
+
+    def visit(self) -> Visit:
+        """The visit as ``measure`` describes it."""
+        last = max((float(each.planned_at.max(initial=0.0)) for each in self.jobs), default=0.0)
+        duration = self._workload.duration
+        return Visit(
+            setting=self.plan.setting,
+            repeat=self.plan.repeat,
+            index=self.plan.index,
+            duration_s=self._ended_at,
+            submit_window_s=last if duration is None else duration,
+            lanes=self._workload.lanes,
+            planned_jobs=self._submissions if self._workload.arrivals.is_open else None,
+            server=ServerCounts(
+                submissions=self._submissions,
+                polls=sum(self._replies.values()),
+                replies=dict(sorted(self._replies.items())),
+                busy_seconds=self._busy_seconds,
+            ),
+        )
+
+    def polls(self) -> PollAggregate:
+        """The visit's polls as ``measure`` describes them."""
+        latency_s, latency_count = self._counter.latencies()
+        return PollAggregate(
+            setting=self.plan.setting,
+            repeat=self.plan.repeat,
+            per_second=self._counter.per_second(),
+            peak_per_second=self._counter.peak(),
+            responses=dict(sorted(self._counter.responses.items())),
+            latency_s=latency_s,
+            latency_count=latency_count,
+        )
+
+
+def _frame(records: Sequence[_Record]) -> pd.DataFrame:
+    """The rows of all jobs, visit by visit in order of the keys, with the columns and types of ``JobRow``."""
+    parts = [(record.plan, jobs) for record in records for jobs in record.jobs]
+    sizes = [jobs.size for _, jobs in parts]
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(jobs, name) for _, jobs in parts])
+
+    def texts(names: Sequence[str], codes: NDArray[Any]) -> Any:
+        return pd.array(np.array(names, dtype=object)[codes], dtype="str")
+
+    settings = sorted({plan.setting for plan, _ in parts})
+    planned_at, detected_at, lag = column("planned_at"), column("detected_at"), column("lag")
+    columns = {
+        "setting": texts(settings, np.repeat([settings.index(plan.setting) for plan, _ in parts], sizes)),
+        "repeat": np.repeat(np.array([plan.repeat for plan, _ in parts], dtype=np.int64), sizes),
+        "key": column("key"),
+        "lane": column("lane"),
+        "planned_at_s": planned_at,
+        "submitted_at_s": column("submitted_at"),
+        "finished_at_s": detected_at - lag,
+        "detected_at_s": detected_at,
+        "duration_s": column("duration"),
+        "outcome": texts(OUTCOMES, column("outcome")),
+        "polls": column("polls"),
+        "wasted_polls": column("wasted"),
+        "detection_lag_s": lag,
+        "completion_latency_s": detected_at - planned_at,
+        "sent_at_s": column("sent_at"),
+    }
+    return pd.DataFrame(columns, columns=list(JobRow._fields), copy=False)
+
+
+def _environment(choice: EngineChoice, overhead: Overhead) -> dict[str, Any]:
+    """What a reader needs to judge the figures: virtual time does not depend on the machine."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _REPORTED_PACKAGES},
+        "host_cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "engine": f"{choice.engine}: {choice.reason}",
+        "overhead": asdict(overhead),
+    }

@@ -1,0 +1,89 @@
+"""The vector engine: visits whose jobs do not touch each other, computed for whole arrays of jobs.
+
+A job that shares nothing with others (no slots, no rate limit, no capacity, nobody waiting for its end before
+submitting the next) has a course that depends on its own keyed draws and on the time alone. Faults, delays,
+outages, hints, deadlines and budgets are of that kind, so they are all done here, exactly: the polls are
+those of the event engine, job by job.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from client import PollingPolicy
+from harness.virtual._draws import Floats
+from harness.virtual._machine import Active, Machine, Service
+from harness.virtual._overhead import Overhead
+from harness.virtual._plan import Block
+from harness.virtual._records import JobColumns, Part, durations
+from harness.virtual._sprint import CHUNK, Sprint
+from harness.virtual._tally import PollCounter
+from scenarios import Scenario, Simulation
+from scenarios.draws import uniforms
+
+
+def obstacle(scenario: Scenario) -> str | None:
+    """Why this scenario's jobs touch each other, in English; None if they do not."""
+    if not scenario.workload.arrivals.is_open:
+        return "a closed loop submits a job when the one before has ended"
+    if scenario.job.slots is not None:
+        return "jobs wait for slots"
+    if scenario.service.rate_limit is not None:
+        return "polls share a rate limit"
+    if scenario.service.capacity is not None:
+        return "polls wait for the service's workers"
+    return None
+
+
+def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead, block: Block) -> Part:
+    """Simulate these jobs of a visit to their end."""
+    service = Service(simulation)
+    sent = block.times + overhead.wake_s
+    accepted = sent + overhead.request_s
+    started = accepted + service.delays(service.delay_subjects(block.keys), 0) + overhead.reply_s
+    answered = started <= sent + policy.request_timeout
+    work = durations(simulation, block.keys)
+    jobs = _columns(block, sent, started, work)
+    failing = uniforms(simulation.seed, "outcome", block.keys) < simulation.job.error_rate
+    counter = PollCounter()
+    machine = Machine(policy, simulation, overhead, jobs, failing, counter)
+    sprint = Sprint(machine) if Sprint.fits(machine) else None
+    finish = accepted + work
+    for start in range(0, block.keys.size, CHUNK):
+        index = start + np.flatnonzero(answered[start : start + CHUNK])
+        keys = block.keys[index]
+        if sprint is None:
+            machine.run(machine.begin(index, keys, started[index], finish[index]))
+        elif leavers := sprint.run(index, keys, started[index], finish[index]):
+            machine.run(Active.joined(leavers))
+    machine.close()
+    lost_until = (sent + policy.request_timeout)[~answered]
+    replies = {("reset" if code == 0 else str(code)): int(n) for code, n in enumerate(machine.replies) if n}
+    return Part(
+        jobs=jobs if answered.all() else jobs.only(answered),
+        polls=counter.take(),
+        submissions=int(block.keys.size),
+        replies=replies,
+        busy_seconds=0.0,
+        lost_submissions=int(lost_until.size),
+        ended_at=float(max(jobs.ended_at.max(initial=0.0), lost_until.max(initial=0.0))),
+    )
+
+
+def _columns(block: Block, sent: Floats, started: Floats, work: Floats) -> JobColumns:
+    """The columns of jobs that have been submitted, with what is still to come unknown."""
+    size = block.keys.size
+    return JobColumns(
+        key=block.keys,
+        lane=block.lanes,
+        planned_at=block.times,
+        sent_at=sent,
+        submitted_at=started,
+        duration=work,
+        detected_at=np.full(size, np.nan),
+        lag=np.full(size, np.nan),
+        outcome=np.zeros(size, dtype=np.int64),
+        polls=np.zeros(size, dtype=np.int64),
+        wasted=np.zeros(size, dtype=np.int64),
+        ended_at=np.zeros(size),
+    )

@@ -1,0 +1,159 @@
+"""What the simulated service does: how long jobs take and how requests are answered. Times are in seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from scenarios.documents import (
+    Count,
+    Fraction,
+    Mistake,
+    Model,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    name_value,
+    parse_seconds,
+)
+from scenarios.draws import Distribution, uniform
+
+ErrorStatus = Annotated[int, Field(strict=True, ge=400, le=599)]
+"""An HTTP status code that says no: 400 to 599."""
+
+
+class Job(Model):
+    """What the service does with a job."""
+
+    duration: Distribution
+    """Seconds of work in a job, not counting the wait for a slot."""
+    error_rate: Fraction = 0.0
+    """Share of the jobs that end in ``error``."""
+    slots: Count | None = None
+    """Jobs processed at once, the others queue first come, first served; null: no limit."""
+
+
+class Fault(Model):
+    """A share of the status requests fails: with a status code, or by a reset connection."""
+
+    status: ErrorStatus | None = None
+    """The status code of the reply."""
+    fault: Literal["CONNECTION_RESET_BY_PEER"] | None = None
+    """Instead of a status: no reply at all."""
+    rate: Fraction
+    """Share of the status requests that fail in this way."""
+    retry_after: Seconds | None = None
+    """Seconds in the reply's Retry-After header; null: no such header."""
+
+    @classmethod
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+        given = [key for key in ("status", "fault") if data.get(key) is not None]
+        if len(given) == 2:
+            yield (
+                ("fault",),
+                "a fault is either a reply with a status or a reset connection; keep one of them",
+            )
+        elif not given:
+            yield (), "needs a status (400 to 599) or fault: CONNECTION_RESET_BY_PEER"
+
+    def contradictions(self) -> Iterable[Mistake]:
+        if self.fault is not None and self.retry_after is not None:
+            yield ("retry_after",), "a reset connection carries no Retry-After header; remove it"
+
+
+class RateLimit(Model):
+    """A token bucket before the status requests: whoever finds it empty is answered 429."""
+
+    rate: Positive
+    """Tokens added per second."""
+    burst: Count
+    """Tokens that the bucket holds; it starts full."""
+
+
+class Capacity(Model):
+    """Requests are served by a limited number of workers, the others wait in line."""
+
+    workers: Count
+    """Requests served at once."""
+    service_time: Distribution
+    """Seconds that one request occupies a worker."""
+    discipline: Literal["fifo"] = "fifo"
+    """Order of the line."""
+
+
+class Outage(Model):
+    """A time in which every status request fails."""
+
+    start: Seconds
+    """Seconds from the start of the visit."""
+    length: PositiveSeconds
+    """Seconds that it lasts."""
+    status: ErrorStatus = 503
+    """The status code of the replies."""
+    retry_after: Seconds | None = None
+    """Seconds in the replies' Retry-After header; null: no such header."""
+
+
+def _retry_after(value: object) -> object:
+    if value in ("none", "eta"):
+        return value
+    try:
+        return parse_seconds(value)
+    except ValueError as error:
+        detail = f"; {error}" if isinstance(value, str) else f", not {name_value(value)}"
+        raise ValueError(f"must be none, eta or a duration{detail}") from error
+
+
+RetryAfter = Annotated[
+    Literal["none", "eta"] | Seconds,
+    BeforeValidator(_retry_after, json_schema_input_type=Literal["none", "eta"] | Seconds),
+]
+"""The hint on ``pending`` replies: ``none``, ``eta`` (the seconds really left) or always the same seconds."""
+
+
+class Service(Model):
+    """How the service answers requests. Faults, rate limit and outages meet status requests only."""
+
+    delay: Distribution | None = None
+    """Seconds until a reply leaves; null: at once."""
+    faults: tuple[Fault, ...] = ()
+    """Random failures; their rates sum to at most 1."""
+    rate_limit: RateLimit | None = None
+    """Token bucket; null: no limit."""
+    capacity: Capacity | None = None
+    """Workers that serve requests; null: no limit."""
+    outages: tuple[Outage, ...] = ()
+    """Times of failure."""
+    retry_after: RetryAfter = "none"
+    """The Retry-After header on ``pending`` replies."""
+
+    def contradictions(self) -> Iterable[Mistake]:
+        total = math.fsum(fault.rate for fault in self.faults)
+        if total > 1:
+            yield ("faults",), f"the rates of all faults sum to {total:g}; they may sum to at most 1"
+
+
+class Simulation(Model):
+    """All that the simulated service needs to know; the same seed gives the same jobs."""
+
+    seed: int = Field(default=0, strict=True, ge=0, le=2**64 - 1)
+    """Root of all randomness."""
+    job: Job
+    """What happens to jobs."""
+    service: Service = Service()
+    """What happens to requests."""
+
+    def duration(self, key: int) -> float:
+        """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
+        return self.job.duration.ppf(uniform(self.seed, "duration", key))
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal simulations, in whichever process; hexadecimal digits."""
+        data = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return sha256(data.encode()).hexdigest()

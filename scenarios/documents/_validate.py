@@ -1,0 +1,163 @@
+"""Validation of a document by a model, with every fault in words of our own."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from scenarios.documents._reader import Document, DocumentError, Problem, YamlPath, describe_path
+from scenarios.documents._types import name_value, parse_number
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_KINDS = {
+    "bool": "true or false",
+    "dict": "a mapping of 'key: value' lines",
+    "finite": "a finite number",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "mapping": "a mapping of 'key: value' lines",
+    "model": "a mapping of 'key: value' lines",
+    "string": "text",
+    "tuple": "a list",
+}
+# Faults of a mapping as a whole are shown at its own key, not at its first line.
+_OF_THE_WHOLE = {"mistake", "value_error"}
+
+
+def validate(document: Document, model: type[AnyModel], context: Mapping[str, Any] | None = None) -> AnyModel:
+    """Return the document as an instance of ``model``, a subclass of `Model`.
+
+    ``context`` reaches the model's validators, together with ``folder``, where relative paths start.
+    Raises DocumentError with all faults, in the order of the file's lines.
+    """
+    problems = set(document.faults)
+    try:
+        instance = model.model_validate(
+            document.data, context={"folder": Path(document.file).parent, **(context or {})}
+        )
+    except ValidationError as error:
+        # A key with a fault of its own in the document has lost its value; what is said about that is noise.
+        known = {(problem.line, problem.path) for problem in problems}
+        for details in error.errors(include_url=False):
+            problem = _problem(document, details)
+            if (problem.line, problem.path) not in known:
+                problems.add(problem)
+    if problems:
+        raise DocumentError(tuple(sorted(problems)))
+    return instance
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was most likely meant, or None."""
+    plain = {_plain(candidate): candidate for candidate in known}
+    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
+    return plain[close[0]] if close else None
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
+
+
+def _problem(document: Document, error: ErrorDetails) -> Problem:
+    path, of_key = _locate(document.data, error)
+    line = document.line_of(path, key=of_key)
+    return Problem(document.file, line, describe_path(path), _message(error))
+
+
+def _locate(data: object, error: ErrorDetails) -> tuple[YamlPath, bool]:
+    """Return the fault's path in the file, and whether its key (rather than its value) is to be shown.
+
+    Pydantic's locations also name the branch taken in a union, which is no part of the file.
+    """
+    *parents, last = error["loc"] or ("",)
+    path: list[str | int] = []
+    for part in parents:
+        data, found = _child(data, part)
+        if found:
+            path.append(part)
+    child, found = _child(data, last)
+    if last == "[key]":
+        return tuple(path), True
+    if found:
+        path.append(last)
+        if error["type"].startswith("union_tag"):
+            return (*path, _unquoted(error["ctx"]["discriminator"])), False
+        whole = error["type"] in _OF_THE_WHOLE and isinstance(child, dict | list)
+        return tuple(path), whole or error["type"] == "unknown_key"
+    if error["type"] == "missing":
+        return (*path, last), True
+    return tuple(path), isinstance(child, dict | list)
+
+
+def _child(data: object, part: str | int) -> tuple[object, bool]:
+    if isinstance(data, dict) and part in data:
+        return data[part], True
+    if isinstance(data, list) and isinstance(part, int) and part < len(data):
+        return data[part], True
+    return data, False
+
+
+def _unquoted(text: str) -> str:
+    return text.strip("'")
+
+
+def _message(error: ErrorDetails) -> str:
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "mistake":
+        return str(context["message"])
+    if kind == "unknown_key":
+        guess = suggest(str(error["loc"][-1]), context["known"])
+        if guess is not None:
+            return f"unknown key; did you mean {guess!r}?"
+        return f"unknown key; the keys here are {', '.join(context['known'])}"
+    if kind == "missing":
+        return "this key is required and missing"
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "union_tag_invalid":
+        return _not_among(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
+    if kind == "literal_error":
+        return _not_among(value, re.findall(r"'([^']*)'", context["expected"]))
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"must be {words} {_exact(context[bound])}, not {name_value(value)}"
+    wanted = _KINDS.get(kind.split("_")[0], "something else")
+    return f"must be {wanted}, not {name_value(value)}{_remedy(wanted, value)}"
+
+
+def _exact(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.15g}"
+
+
+def _not_among(value: object, words: list[str]) -> str:
+    guess = suggest(value, words) if isinstance(value, str) else None
+    if guess is not None:
+        return f"{name_value(value)} is unknown; did you mean {guess!r}?"
+    return f"must be {'one of ' if len(words) > 1 else ''}{', '.join(words)}; not {name_value(value)}"
+
+
+def _remedy(wanted: str, value: object) -> str:
+    if wanted == "text" and not isinstance(value, dict | list):
+        return "; put it in quotes"
+    if wanted in ("a number", "a whole number") and isinstance(value, str):
+        try:
+            return f"; write {parse_number(value):.15g}, without quotes"
+        except ValueError:
+            return ""
+    return ""
