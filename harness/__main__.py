@@ -1,8 +1,10 @@
 """``python -m harness``: the command line."""
 
+from __future__ import annotations
+
 import sys
 
-INTERRUPTED = 130
+from harness._refusal import INTERRUPTED
 
 try:
     import click

@@ -2,65 +2,82 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final
 
 import click
 
 from harness._options import Options, resolve
-from harness._plans import ask, print_plan, verify
-from harness._reports import print_report, simulate_to_folder
+from harness._plans import ask, print_verification, verify
+from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
+from harness._reports import is_trustworthy, make_report, simulate_to_folder
+from harness.measure import render_table
+from harness.plan import Plan
+from harness.virtual import choose_engine
+from scenarios import Scenario
 from scenarios.documents import DocumentError
 
-MOST_PROCESSES_PER_CORE = 4
-HARNESS_FOLDER = Path(__file__).resolve().parent
+_MOST_PROCESSES_PER_CORE: Final = 4
+_HARNESS_FOLDER: Final = Path(__file__).resolve().parent
 
 
-EXIT_STATUS = """
+_EXIT_STATUS: Final = """
 Exit status: 0 done and trustworthy (compare: same or better); 1 the machine failed or the figures cannot be
 trusted (compare: worse); 2 unusable input, nothing was started; 130 interrupted.
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_STATUS)
+class _Commands(click.Group):
+    """The one place where a refusal becomes an exit."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Refusal as refusal:
+            if refusal.message:
+                _say(refusal.message)
+            ctx.exit(refusal.status)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_STATUS)
 def main() -> None:
     """Measure which polling backoff a client of an asynchronous job API should ship."""
 
 
-def options_or_exit(scenario: str | None, reports: str | None = None, port: int | None = None) -> Options:
-    """The resolved experiment; bad input is printed, one fault a line, with exit status 2."""
+def _end(status: int) -> None:
+    click.get_current_context().exit(status)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _options(scenario: str | None, reports: str | None = None, port: int | None = None) -> Options:
+    """Return the resolved experiment; raises ``Refusal`` with one fault a line."""
     try:
         return resolve(scenario, reports=reports, port=port)
     except DocumentError as error:
-        fail(str(error), 2)
+        raise Refusal(str(error), UNUSABLE) from error
 
 
-def fail(message: str, status: int) -> NoReturn:
-    """Print to stderr and end with ``status``."""
-    click.echo(message, err=True)
-    sys.exit(status)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
+def _free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def check_names(wanted: Sequence[str], known: Sequence[str]) -> None:
-    """End with status 2 unless every wanted setting exists."""
-    for name in wanted:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-            fail(f"no setting {name!r} in this scenario; {hint}", 2)
+def _check_names(wanted: Sequence[str], scenario: Scenario) -> None:
+    """Raise ``Refusal`` unless every wanted setting exists."""
+    try:
+        scenario.visits(wanted)
+    except ValueError as error:
+        raise Refusal(str(error), UNUSABLE) from error
 
 
 @main.command()
@@ -87,18 +104,21 @@ def run(
     SCENARIO is a YAML file or the name of one in scenarios/; without it BACKOFF_SCENARIO, then config.yaml
     decide.
     """
-    options = options_or_exit(scenario, reports, port)
-    check_names(settings, list(options.scenario.settings))
-    lanes, most = options.scenario.workload.lanes, MOST_PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    options = _options(scenario, reports, port)
+    _check_names(settings, options.scenario)
+    lanes, most = options.scenario.workload.lanes, _MOST_PROCESSES_PER_CORE * (os.cpu_count() or 1)
     if processes and processes > min(lanes, most):
-        fail(f"--processes {processes}: at most {min(lanes, most)}, for {lanes} lanes on this machine", 2)
-    command = [sys.executable, "-m", "locust", "-f", str(HARNESS_FOLDER), "--headless", "--skip-log-setup"]
+        raise Refusal(
+            f"--processes {processes}: at most {min(lanes, most)}, for {lanes} lanes on this machine",
+            UNUSABLE,
+        )
+    command = [sys.executable, "-m", "locust", "-f", str(_HARNESS_FOLDER), "--headless", "--skip-log-setup"]
     command += ["--scenario", str(options.scenario.path), "--reports", str(options.config.reports)]
     command += ["--simulator-port", str(options.config.simulator.port)]
     command += ["--report-format", "json" if as_json else "table"]
     if processes and processes > 1:
         # Locust's fixed port would let two runs at once take each other's workers.
-        master = str(free_port())
+        master = str(_free_port())
         command += ["--processes", str(processes), "--master-bind-port", master, "--master-port", master]
     # Locust takes this process over: signals, terminal and exit status are then simply its own.
     os.execv(sys.executable, [*command, *settings])  # noqa: S606 - our own arguments, no shell
@@ -121,13 +141,26 @@ def simulate(
 
     The same jobs, pollers and service as live, without waiting; the same records and report.
     """
-    options = options_or_exit(scenario)
-    check_names(settings, list(options.scenario.settings))
+    options = _options(scenario)
+    _check_names(settings, options.scenario)
+    if sys.stderr.isatty():
+        _say(f"engine: {choose_engine(options.scenario).reason}")
     folder = simulate_to_folder(options, jobs, settings or None, out)
-    print_report(folder, as_json, options.scenario)
+    _report(folder, as_json, options.scenario)
 
 
-PLANNING = [
+def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
+    """Make a run's report and print the comparison; end with status 1 when it cannot be trusted."""
+    results = make_report(folder, scenario, on_note=_say)
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+    else:
+        click.echo(render_table(results, colour=sys.stdout.isatty()))
+        click.echo(f"report: {folder / 'report.html'}")
+    _end(DONE if is_trustworthy(results) else FAILED)
+
+
+_PLANNING = [
     click.argument("scenario", required=False),
     click.option(
         "--cost",
@@ -147,15 +180,15 @@ PLANNING = [
 ]
 
 
-def planning(command: Callable[..., None]) -> Callable[..., None]:
+def _planning(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments that ``plan`` and ``tune`` share."""
-    for decorate in reversed(PLANNING):
+    for decorate in reversed(_PLANNING):
         command = decorate(command)
     return command
 
 
 @main.command()
-@planning
+@_planning
 def plan(
     scenario: str | None, cost: float | None, jobs_per_day: float, run: str | None, as_json: bool
 ) -> None:
@@ -163,11 +196,17 @@ def plan(
 
     With the theoretical limit, what happens if durations differ from what was assumed, and the server's size.
     """
-    print_plan(ask(options_or_exit(scenario), cost, jobs_per_day, run), as_json)
+    _print_plan(ask(_options(scenario), cost, jobs_per_day, run), as_json)
+
+
+def _print_plan(answer: Plan, as_json: bool) -> None:
+    click.echo(
+        json.dumps(answer.to_json(), indent=2) if as_json else answer.render(colour=sys.stdout.isatty())
+    )
 
 
 @main.command()
-@planning
+@_planning
 @click.option("--verify", "verified", is_flag=True, help="Run the winner and the baseline live and compare.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
 def tune(
@@ -183,11 +222,13 @@ def tune(
 
     --verify runs the winner and the baseline live and prints predicted beside measured.
     """
-    options = options_or_exit(scenario)
+    options = _options(scenario)
     answer = ask(options, cost, jobs_per_day, run)
-    print_plan(answer, as_json)
+    _print_plan(answer, as_json)
     if verified:
-        verify(options, answer, port)
+        verification = verify(options, answer, port)
+        print_verification(verification)
+        _end(verification.status)
 
 
 @main.command()
@@ -203,7 +244,7 @@ def check(scenarios: tuple[str, ...]) -> None:
         else:
             click.echo("\n".join(options.scenario.describe()))
     if faults:
-        fail("\n".join(faults), 2)
+        raise Refusal("\n".join(faults), UNUSABLE)
 
 
 @main.command()
@@ -220,8 +261,8 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
         try:
             original = resolve(scenario).scenario
         except DocumentError as error:  # edited since the run, perhaps; the rows must not wait for that
-            click.echo(f"{error}\nthe run's own copy of its scenario is used instead", err=True)
-    print_report(folder, as_json, original)
+            _say(f"{error}\nthe run's own copy of its scenario is used instead")
+    _report(folder, as_json, original)
 
 
 @main.command()
@@ -237,6 +278,6 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
     try:
         comparison = compare_runs(*runs)
     except RunUnusable as error:
-        fail(str(error), 2)
+        raise Refusal(str(error), UNUSABLE) from error
     click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else comparison.render())
-    sys.exit(comparison.exit_code)
+    _end(comparison.exit_code)

@@ -1,4 +1,4 @@
-"""``plan`` and ``tune``: ask for the answer, print it, and hold it against a live run."""
+"""``plan`` and ``tune``: ask for the answer, and hold it against a live run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
 from harness._options import Options
+from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import RunUnusable, analyse, load_run
 from harness.plan import Plan, make_plan
 from harness.virtual import simulate
@@ -36,7 +37,7 @@ COMPARED = (
 
 
 def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | None) -> Plan:
-    """The plan for a scenario; bad input ends the process with status 2.
+    """Return the plan for a scenario; raises ``Refusal`` for input that cannot be used.
 
     run: a live run whose server CPU time sizes the server; by default the scenario's newest in the reports
     folder, if there is one.
@@ -52,23 +53,26 @@ def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | No
                 on_progress=status.update if console.is_terminal else None,
             )
     except (DocumentError, RunUnusable, ValueError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
+        raise Refusal(str(error), UNUSABLE) from error
 
 
-def print_plan(plan: Plan, as_json: bool) -> None:
-    """Print the plan as text or JSON."""
-    click.echo(json.dumps(plan.to_json(), indent=2) if as_json else plan.render(colour=sys.stdout.isatty()))
+@dataclass(frozen=True)
+class Verification:
+    """Results of the twin and of a live run on the same jobs; ``status`` is the exit status of the latter."""
+
+    predicted: Mapping[str, Any]
+    measured: Mapping[str, Any]
+    status: int
 
 
-def verify(options: Options, plan: Plan, port: int | None) -> None:
-    """Run the recommended setting and the baseline live, and print predicted beside measured.
+def verify(options: Options, plan: Plan, port: int | None) -> Verification:
+    """Run the recommended setting and the baseline live, on the jobs that the twin predicts for.
 
-    Ends with the live run's status when its figures cannot be trusted.
+    Raises ``Refusal`` when nothing is recommended, or when the live run leaves no results; what it printed to
+    standard error has then been seen already, and the message is empty.
     """
     if plan.recommendation.setting is None:
-        click.echo("there is nothing to verify: no setting is recommended", err=True)
-        sys.exit(1)
+        raise Refusal("there is nothing to verify: no setting is recommended", FAILED)
     baseline = options.scenario.baseline or next(iter(options.scenario.settings))
     with tempfile.TemporaryDirectory(prefix="backoff-verify-") as folder:
         path = Path(folder) / "verify.yaml"
@@ -80,10 +84,8 @@ def verify(options: Options, plan: Plan, port: int | None) -> None:
         command += ["--port", str(options.config.simulator.port if port is None else port)]
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=os.environ)  # noqa: S603
         if not done.stdout:
-            sys.exit(done.returncode)
-        measured = json.loads(done.stdout)
-    _print_comparison(predicted, measured)
-    sys.exit(done.returncode)
+            raise Refusal("", done.returncode)
+        return Verification(predicted, json.loads(done.stdout), done.returncode)
 
 
 def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
@@ -110,21 +112,23 @@ def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
     return f"# {document['question']}\n" + yaml.safe_dump(document, sort_keys=False)
 
 
-def _print_comparison(predicted: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+def print_verification(verification: Verification) -> None:
+    """Print predicted beside measured figures, and every check that found the latter invalid."""
     table = Table(title="predicted beside measured, on the same jobs", box=None, title_justify="left")
     for column in ("setting", "figure", "predicted", "measured", "difference"):
         table.add_column(column, justify="left" if column in ("setting", "figure") else "right")
-    for name, figures in measured["settings"].items():
+    for name, figures in verification.measured["settings"].items():
         for title, metric, statistic in COMPARED:
-            before, after = predicted["settings"][name][metric][statistic], figures[metric][statistic]
+            before = verification.predicted["settings"][name][metric][statistic]
+            after = figures[metric][statistic]
             if before is None or after is None:
                 continue
             change = f"{(after - before) / before:+.1%}" if before else "-"
             table.add_row(name, title, f"{before:.3g}", f"{after:.3g}", change)
     Console(width=None if sys.stdout.isatty() else 80).print(table)
-    invalid = [check for check in measured["trust"] if check["status"] == "invalid"]
-    for check in invalid:
-        click.echo(f"invalid: {check['check']}: {check['detail']}")
+    for check in verification.measured["trust"]:
+        if check["status"] == "invalid":
+            print(f"invalid: {check['check']}: {check['detail']}")
 
 
 def _cpu_per_poll(options: Options, run: str | None) -> float | None:

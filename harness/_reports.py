@@ -1,70 +1,59 @@
-"""From records to what a person reads: the twin's run folder, limits, results, table."""
+"""From records to results: the twin's run folder, the limits, the report."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import click
 from rich.console import Console
 from rich.live import Live
 
 from harness._options import Options
-from harness.measure import (
-    Limits,
-    RunFolder,
-    RunFolderError,
-    RunUnusable,
-    load_run,
-    render_table,
-    write_report,
-)
+from harness._refusal import FAILED, UNUSABLE, Refusal
+from harness.measure import Limits, RunFolder, RunFolderError, RunUnusable, load_run, write_report
 from harness.plan import limits
-from harness.virtual import MOST_ROWS, Progress, VisitTooLong, choose_engine, simulate
+from harness.virtual import MOST_ROWS, Progress, VisitTooLong, simulate
 from scenarios import Scenario, load_scenario
 from scenarios.documents import DocumentError
 
 WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it saves
 
 
-def print_report(folder: Path, as_json: bool, scenario: Scenario | None = None) -> None:
-    """Make the report of a run's folder and print the comparison.
+def make_report(
+    folder: Path, scenario: Scenario | None = None, on_note: Callable[[str], object] = lambda _note: None
+) -> dict[str, Any]:
+    """Make the report of a run's folder anew and return its results.
 
     ``scenario`` is the one that was run, for the theoretical limit; without it the folder's own copy serves,
-    whose trace files may be out of reach. Ends the process with status 1 when the run is incomplete or its
-    figures cannot be trusted, and with 2 when the folder cannot be read.
+    whose trace files may be out of reach: ``on_note`` is then told why there is no limit. Raises ``Refusal``
+    when the folder cannot be read or written.
     """
     try:
-        results = write_report(folder, _limits(folder, scenario))
+        return write_report(folder, _limits(folder, scenario, on_note))
     except RunUnusable as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
+        raise Refusal(str(error), UNUSABLE) from error
     except RunFolderError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
-    if as_json:
-        click.echo(json.dumps(results, indent=2))
-    else:
-        click.echo(render_table(results, colour=sys.stdout.isatty()))
-        click.echo(f"report: {folder / 'report.html'}")
-    if not results["complete"] or any(check["status"] == "invalid" for check in results["trust"]):
-        sys.exit(1)
+        raise Refusal(str(error), FAILED) from error
 
 
-def _limits(folder: Path, scenario: Scenario | None) -> Limits | None:
+def is_trustworthy(results: Mapping[str, Any]) -> bool:
+    """Say whether a run is complete and no check of its figures found them invalid."""
+    return bool(results["complete"]) and all(check["status"] != "invalid" for check in results["trust"])
+
+
+def _limits(folder: Path, scenario: Scenario | None, on_note: Callable[[str], object]) -> Limits | None:
     run = load_run(folder)
     if scenario is None or scenario.sha256 != run.info.scenario.sha256:
         try:
             scenario = load_scenario(folder / "scenario.yaml")
         except DocumentError as error:
             if not (folder / "limits.json").exists():
-                click.echo(f"no theoretical limit in this report: {error}", err=True)
+                on_note(f"no theoretical limit in this report: {error}")
             return None
     return limits(scenario, run)
 
@@ -72,14 +61,12 @@ def _limits(folder: Path, scenario: Scenario | None) -> Limits | None:
 def simulate_to_folder(
     options: Options, jobs: int | None, settings: Sequence[str] | None, out: str | None
 ) -> Path:
-    """Run the scenario in virtual time and write its records; returns the run's folder.
+    """Run the scenario in virtual time and write its records; return the run's folder.
 
-    Ends the process with status 1 when the folder cannot be written, and with 2 when the scenario is too
-    large to keep or never ends.
+    Raises ``Refusal`` when the folder cannot be written, and when the scenario is too large to keep or never
+    ends.
     """
     scenario = options.scenario
-    if sys.stderr.isatty():
-        click.echo(f"engine: {choose_engine(scenario).reason}", err=True)
     try:
         _check_size(scenario, jobs, settings)
         folder = _run_folder(options, out)
@@ -87,11 +74,9 @@ def simulate_to_folder(
             run = simulate(scenario, only=settings, jobs=jobs, executor=executor, on_progress=tell).run
         folder.write(run.info, run.visits, run.jobs, run.polls)
     except OSError as error:
-        click.echo(str(error), err=True)
-        sys.exit(1)
+        raise Refusal(str(error), FAILED) from error
     except (ValueError, VisitTooLong) as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
+        raise Refusal(str(error), UNUSABLE) from error
     return folder.path
 
 

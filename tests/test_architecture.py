@@ -35,6 +35,8 @@ MAY_IMPORT = {
     },
 }
 TOP_ROOMS = {room.split(".")[0] for room in MAY_IMPORT}
+# What every room of the harness stands on: modules that import nothing of ours.
+GROUND_FLOOR = {"harness._refusal"}
 DRIVERS = {"client.blocking", "server.app", "harness.locustfile"}
 CLIENT_DRIVERS = {"blocking.py", "__main__.py"}
 IMPURE = {
@@ -106,8 +108,27 @@ def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
             other = room_of(name)
             if other in (None, room) or name in _BEHIND_THE_DOOR:
                 continue
+            if name in GROUND_FLOOR and room.startswith("harness."):
+                continue
             assert other in MAY_IMPORT[room], f"{path} imports {name}"
             assert name == other or name in DRIVERS, f"{path} goes behind the door of {other}: {name}"
+
+
+@pytest.mark.parametrize("module", sorted(GROUND_FLOOR))
+def test_the_harness_ground_floor_imports_nothing_of_ours(module: str) -> None:
+    """What rooms of the harness may import from above their own doors must itself look at none of them."""
+    assert not {name for name in imported(folder(module).with_suffix(".py")) if room_of(name)}
+
+
+def test_only_the_edges_of_the_harness_exit() -> None:
+    """Helpers raise a refusal, so that they can be called from Python."""
+    edges = {"harness/__main__.py", "harness/_cli.py", "harness/_options.py", "harness/live/_hooks.py"}
+    exiting = set()
+    for path in folder("harness").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("sys.exit", "exit", "os._exit"):
+                exiting.add(path.relative_to(ROOT).as_posix())
+    assert exiting <= edges
 
 
 def test_the_clients_core_needs_the_standard_library_alone() -> None:

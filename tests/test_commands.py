@@ -14,6 +14,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from harness._cli import main
+from harness._options import resolve
+from harness._plans import ask
+from harness._refusal import UNUSABLE, Refusal
+from harness._reports import make_report, simulate_to_folder
 from harness.measure import results_schema
 from scenarios import load_scenario
 
@@ -83,6 +87,31 @@ def test_an_edited_scenario_shows_in_the_results(tmp_path: Path) -> None:
     mean = results["settings"]["constant-1s"]["completion_latency_s"]["mean"]
     law = load_scenario(edited).job.duration.mean()
     assert abs(mean - law - 0.5) < 0.1 * law
+
+
+def test_helpers_of_the_commands_refuse_instead_of_exiting(simulated: Path, tmp_path: Path) -> None:
+    """From Python, what a command would end by is an exception with its message and exit status."""
+    options = resolve(str(DEFAULT), reports=str(tmp_path))
+    with pytest.raises(Refusal, match="not empty") as refused:
+        simulate_to_folder(options, 10, None, str(simulated))
+    assert refused.value.status == UNUSABLE
+    with pytest.raises(Refusal, match="at most") as refused:
+        simulate_to_folder(options, 10**9, None, None)
+    assert refused.value.status == UNUSABLE
+    with pytest.raises(Refusal) as refused:
+        make_report(tmp_path / "nothing")
+    assert refused.value.status == UNUSABLE
+    with pytest.raises(Refusal, match="server's CPU time was not measured") as refused:
+        ask(options, None, 1e6, str(simulated))
+    assert refused.value.status == UNUSABLE
+
+
+def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
+    """A name that is not among the settings ends with status 2 and what may have been meant."""
+    done = harness("simulate", DEFAULT, "-s", "constant-1", "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "did you mean 'constant-1s'" in done.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_compare_tells_a_run_from_a_worse_one(simulated: Path, tmp_path: Path) -> None:

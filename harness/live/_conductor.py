@@ -22,6 +22,7 @@ import gevent
 from locust.env import Environment
 from locust.runners import STATE_MISSING, MasterRunner
 
+from harness._refusal import FAILED, INTERRUPTED
 from harness.live._lanes import Orders
 from harness.live._process import Simulator, SimulatorError
 from harness.measure import JobRow, PollRow, ServerCounts, Visit
@@ -30,7 +31,6 @@ from scenarios import Visit as PlannedVisit
 
 logger = logging.getLogger("backoff")
 
-INTERRUPTED = 130  # the exit status of an interrupted run, as shells have it
 LEAD_S = 0.3  # orders must have reached every process before a visit's time zero
 MANNING_TIMEOUT_S = 30.0
 CHECK_TIMEOUT_S = 30.0
@@ -134,7 +134,7 @@ class Conductor:
         """End the run early: what was measured is kept and marked with ``reason``."""
         if self.record is not None and self.record.incomplete is None:
             self.record.incomplete = reason
-        self._environment.process_exit_code = 1
+        self._environment.process_exit_code = FAILED
         logger.error("%s", reason)
 
     # -- distributed runs ----------------------------------------------------------------------------

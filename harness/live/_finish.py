@@ -20,6 +20,7 @@ import gevent
 from locust.env import Environment
 
 from harness._options import Options
+from harness._refusal import FAILED
 from harness.live._conductor import Conductor, Record
 from harness.live._progress import Progress
 from harness.measure import RunFolder, RunInfo, ScenarioInfo
@@ -113,7 +114,7 @@ class Finisher:
             folder.write(info, record.visits, record.jobs, record.polls)
         except OSError as error:
             logger.error("the run could not be written: %s", error)
-            self._environment.process_exit_code = 1
+            self._environment.process_exit_code = FAILED
             return None
         return folder.path
 

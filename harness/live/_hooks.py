@@ -16,7 +16,8 @@ from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from harness._options import Options, port_number
-from harness.live._conductor import INTERRUPTED, Conductor
+from harness._refusal import FAILED, INTERRUPTED, UNUSABLE
+from harness.live._conductor import Conductor
 from harness.live._finish import Finisher, check_reports_folder
 from harness.live._lanes import LoadGenerator, Orders
 from harness.live._process import Simulator, SimulatorError
@@ -126,7 +127,7 @@ def _answer_checks(environment: Environment, runner: WorkerRunner, options: Opti
         runner.send_message("backoff_checked", {"accepted": accepted, "reason": reason})
         if not accepted:
             logger.error("refused by the master: %s", reason)
-            environment.process_exit_code = 2
+            environment.process_exit_code = UNUSABLE
             runner.quit()
 
     runner.register_message("backoff_check", answer, concurrent=True)
@@ -142,7 +143,7 @@ def _start_simulator(environment: Environment, conductor: Conductor, options: Op
         conductor.simulator = Simulator.start(options.scenario.path, place.host, place.port)
     except (SimulatorError, OSError) as error:
         print(error, file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     environment.host = conductor.simulator.url
