@@ -11,6 +11,7 @@ Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or d
 from scenarios._arrivals import Arrival, Arrivals, closed_key, planned, think_time
 from scenarios._deployment import Address, Config, choose_scenario, load_config
 from scenarios._json_schema import json_schema
+from scenarios._objective import OBJECTIVES, Objective
 from scenarios._scenario import Scenario, Visit, load_scenario
 from scenarios._schema import Workload
 from scenarios._service import Capacity, Fault, Job, Outage, RateLimit, Service, Simulation
@@ -23,6 +24,8 @@ __all__ = [
     "Config",
     "Fault",
     "Job",
+    "OBJECTIVES",
+    "Objective",
     "Outage",
     "RateLimit",
     "Scenario",

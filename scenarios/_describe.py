@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scenarios._estimate import Estimate, estimate
+from scenarios._objective import OBJECTIVES
 from scenarios.documents import describe_seconds
 
 if TYPE_CHECKING:
@@ -76,11 +77,9 @@ def _cost(figures: Estimate) -> str:
 def _objectives(scenario: Scenario) -> str:
     if not scenario.objectives:
         return "no objectives"
-    bounds = (
-        f"{name} at most {describe_seconds(bound) if name.startswith('la') else f'{bound:g}'}"
-        for name, bound in scenario.objectives.items()
+    return ", ".join(
+        f"{name} at most {OBJECTIVES[name].format(bound)}" for name, bound in scenario.objectives.items()
     )
-    return ", ".join(bounds)
 
 
 def _total(scenario: Scenario, estimates: dict[str, Estimate]) -> str:

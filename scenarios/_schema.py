@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
+from scenarios._objective import Objectives
 from scenarios._service import Simulation
 from scenarios._settings import Setting
-from scenarios.documents import Count, Mistake, Model, Positive, PositiveSeconds, suggest
+from scenarios.documents import Count, Mistake, Model, PositiveSeconds, suggest
 
 _NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 
@@ -61,39 +62,6 @@ class Workload(Model):
         """Say whether a submission at ``at`` seconds, number ``index`` from 0, is no longer due."""
         late = self.duration is not None and at >= self.duration
         return late or (self.jobs is not None and index >= self.jobs)
-
-
-class Objectives(Model):
-    """What is good enough: upper bounds, each on the figure of that name."""
-
-    lag_mean: PositiveSeconds | None = None
-    """Mean detection lag."""
-    lag_p50: PositiveSeconds | None = None
-    """Median detection lag."""
-    lag_p90: PositiveSeconds | None = None
-    """Detection lag that nine jobs in ten stay below."""
-    lag_p95: PositiveSeconds | None = None
-    """Detection lag that 95 jobs in a hundred stay below."""
-    lag_p99: PositiveSeconds | None = None
-    """Detection lag that 99 jobs in a hundred stay below."""
-    lag_max: PositiveSeconds | None = None
-    """Longest detection lag."""
-    latency_mean: PositiveSeconds | None = None
-    """Mean completion latency."""
-    latency_p50: PositiveSeconds | None = None
-    """Median completion latency."""
-    latency_p90: PositiveSeconds | None = None
-    """Completion latency that nine jobs in ten stay below."""
-    latency_p95: PositiveSeconds | None = None
-    """Completion latency that 95 jobs in a hundred stay below."""
-    latency_p99: PositiveSeconds | None = None
-    """Completion latency that 99 jobs in a hundred stay below."""
-    latency_max: PositiveSeconds | None = None
-    """Longest completion latency."""
-    polls_per_job: Positive | None = None
-    """Mean number of status requests per job."""
-    requests_per_second_peak: Positive | None = None
-    """Status requests in the busiest second."""
 
 
 class ScenarioFile(Simulation):

@@ -7,7 +7,7 @@ Raw records come first (:class:`JobRow`, :class:`PollRow`, :class:`Visit`, :clas
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
-from harness.measure._numbers import in_seconds, number, percent
+from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._report import render_report
 from harness.measure._results import Limits, analyse, results_schema, write_report
@@ -59,6 +59,7 @@ __all__ = [
     "percent",
     "poll_aggregates",
     "quantile",
+    "quantity",
     "render_report",
     "render_table",
     "results_schema",

@@ -11,6 +11,7 @@ from harness.measure._intervals import Floats
 from harness.measure._metrics import job_order, job_values
 from harness.measure._numbers import in_seconds, number
 from harness.measure._rows import PollAggregate, Run
+from scenarios import OBJECTIVES
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; shapes and dashes say the same again.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -189,9 +190,9 @@ def _lag_distribution(results: Mapping[str, Any], run: Run, styles: Mapping[str,
             }
         )
     goals = {
-        int(name.removeprefix("lag_p")) / 100: limit
-        for name, limit in results["objectives"].items()
-        if name.startswith("lag_p")
+        objective.p: bound
+        for objective, bound in ((OBJECTIVES[name], bound) for name, bound in results["objectives"].items())
+        if objective.figure == "lag" and objective.p is not None and objective.p < 1
     }
     if goals:
         traces.append(

@@ -25,6 +25,11 @@ def in_seconds(value: float | None) -> str:
     return f"{number(value)} s" if abs(value) >= 1 or value == 0 else f"{number(value * 1000)} ms"
 
 
+def quantity(value: float | None, unit: str) -> str:
+    """Return a figure of that unit: as :func:`in_seconds` for ``"s"``, as :func:`number` for ``""``."""
+    return in_seconds(value) if unit == "s" else number(value)
+
+
 def percent(value: float | None, sign: bool = False) -> str:
     """A share as ``4.2 %``; with ``sign`` a plus before an increase."""
     if value is None:

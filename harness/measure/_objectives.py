@@ -9,13 +9,10 @@ import pandas as pd
 from harness.measure._intervals import Floats, needed, quantile, quantile_interval, supports
 from harness.measure._metrics import job_values
 from harness.measure._numbers import percent
+from scenarios import OBJECTIVES, Objective
 
 LOST_SHARE_ALLOWED = 0.01
 """Up to this share of lost jobs an average over the others still speaks for the setting."""
-
-COLUMNS = {"lag": "detection_lag_s", "latency": "completion_latency_s"}
-
-QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 
 def judge_objectives(
@@ -27,17 +24,21 @@ def judge_objectives(
     hold infinities, so means and loads are judged only while at most 1 % of the jobs were lost. ``met`` is
     None when too few jobs support the quantile. Raises ValueError for an unknown objective.
     """
-    return {name: _judge(name, limit, jobs, metrics) for name, limit in objectives.items()}
+    for name in objectives:
+        if name not in OBJECTIVES:
+            raise ValueError(f"unknown objective {name!r}")
+    return {name: _judge(OBJECTIVES[name], limit, jobs, metrics) for name, limit in objectives.items()}
 
 
-def _judge(name: str, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    kind, _, statistic = name.partition("_")
-    lost = metrics["lost_jobs"]["share"]
-    if kind in COLUMNS and statistic in QUANTILES:
-        ordered = _with_lost_jobs(jobs, COLUMNS[kind])
-        p = QUANTILES[statistic]
+def _judge(
+    objective: Objective, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    lost, p = metrics["lost_jobs"]["share"], objective.p
+    part, key = objective.result
+    if p is not None:
+        ordered = _with_lost_jobs(jobs, part)
         if p < 1 and not supports(p, ordered.size):
-            note = f"{ordered.size} jobs are too few to judge {statistic}; {needed(p)} are needed"
+            note = f"{ordered.size} jobs are too few to judge {objective.statistic}; {needed(p)} are needed"
             return _judged(limit, None, None, note)
         value = quantile(ordered, p) if p < 1 else float(ordered.max(initial=-np.inf))
         if value is None or np.isinf(value):
@@ -45,7 +46,7 @@ def _judge(name: str, limit: float, jobs: pd.DataFrame, metrics: Mapping[str, An
                 limit, None, False, f"{percent(lost)} of the jobs were lost and count as infinitely late"
             )
         return _judged(limit, value, value <= limit, _closeness(quantile_interval(ordered, p), limit))
-    value, interval = _average(name, metrics)
+    value, interval = metrics[part][key], metrics[part].get("ci95")
     if value is None or lost > LOST_SHARE_ALLOWED:
         return _judged(limit, value, False, f"{percent(lost)} of the jobs were lost, more than 1 %")
     return _judged(limit, value, value <= limit, _closeness(interval, limit))
@@ -61,20 +62,6 @@ def _with_lost_jobs(jobs: pd.DataFrame, column: str) -> Floats:
     lost = job_values(jobs, "lost_share") == 1
     values = np.where(lost, np.inf, job_values(jobs, column))
     return np.sort(values[~np.isnan(values)])
-
-
-def _average(name: str, metrics: Mapping[str, Any]) -> tuple[float | None, Sequence[float] | None]:
-    if name == "requests_per_second_peak":
-        return metrics["status_requests"]["per_second_peak"], None
-    averages = {
-        "lag_mean": "detection_lag_s",
-        "latency_mean": "completion_latency_s",
-        "polls_per_job": "polls_per_job",
-    }
-    if name not in averages:
-        raise ValueError(f"unknown objective {name!r}")
-    figures = metrics[averages[name]]
-    return figures["mean"], figures["ci95"]
 
 
 def _judged(limit: float, value: float | None, met: bool | None, note: str | None) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Naming the setting to ship, and why, in two sentences."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from harness.measure._compare import paired
-from harness.measure._numbers import in_seconds, number, percent
+from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._trust import Check
+from scenarios import OBJECTIVES
 
 # Without objectives: polls times lag is nearly the same for all fixed intervals (about half the mean duration
 # plus a quarter of the interval), so differences below this say more about the interval than about merit.
@@ -100,25 +101,16 @@ def _excess(judged: Mapping[str, Any]) -> float:
 
 
 def _held(name: str, judged: Mapping[str, Any]) -> str:
-    unit = _unit(name)
+    objective = OBJECTIVES[name]
+    value, allowed = (quantity(judged[each], objective.unit) for each in ("value", "limit"))
     close = ", a close call" if judged["met"] and judged["note"] else ""
-    return f"{_words(name)} {unit(judged['value'])}, allowed {unit(judged['limit'])}{close}"
+    return f"{objective.words()} {value}, allowed {allowed}{close}"
 
 
 def bound(name: str, limit: float) -> str:
     """An objective in English: "p95 lag ≤ 2.00 s"."""
-    return f"{_words(name)} ≤ {_unit(name)(limit)}"
-
-
-def _unit(name: str) -> Callable[[float | None], str]:
-    return in_seconds if name.startswith(("lag_", "latency_")) else number
-
-
-def _words(name: str) -> str:
-    kind, _, statistic = name.partition("_")
-    if kind in ("lag", "latency"):
-        return f"{statistic} {kind}"
-    return {"requests_per_second_peak": "peak polls/s"}.get(name, name.replace("_", " "))
+    objective = OBJECTIVES[name]
+    return f"{objective.words()} ≤ {quantity(limit, objective.unit)}"
 
 
 def _same_polls(name: str, other: str, jobs: Mapping[str, pd.DataFrame]) -> bool:
