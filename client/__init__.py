@@ -13,8 +13,10 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
         result = client.wait_for_completion(job.id, started_at=job.replied_at)
 """
 
-from client._backoff import Backoff
-from client._errors import (
+from ._backoff import Backoff
+from ._checks import InvalidSetting, Parameter, parameters
+from ._curves import CURVES, curve_parameters
+from ._errors import (
     ClientError,
     DeadlineExceeded,
     GaveUp,
@@ -24,24 +26,31 @@ from client._errors import (
     StatusReadFailed,
     SubmitFailed,
 )
-from client._events import Done, Failure, Send, Wait
-from client._policy import ErrorPolicy, HintPolicy, PollingPolicy
-from client._poller import Poller
-from client._presets import PRESETS
-from client._retry_after import parse_retry_after
+from ._events import Done, Failure, Send, Wait, is_retryable
+from ._jitter import FARTHEST, JITTERS
+from ._policy import ErrorPolicy, HintPolicy, PollingPolicy
+from ._poller import EDGE_S, Poller
+from ._presets import PRESETS
+from ._retry_after import parse_retry_after
 
 __all__ = [
     "Backoff",
+    "CURVES",
     "ClientError",
     "DeadlineExceeded",
     "Done",
+    "EDGE_S",
     "ErrorPolicy",
+    "FARTHEST",
     "Failure",
     "GaveUp",
     "HintPolicy",
     "IllegalEvent",
+    "InvalidSetting",
+    "JITTERS",
     "JobFailed",
     "PRESETS",
+    "Parameter",
     "Poller",
     "PollingError",
     "PollingPolicy",
@@ -49,5 +58,8 @@ __all__ = [
     "StatusReadFailed",
     "SubmitFailed",
     "Wait",
+    "curve_parameters",
+    "is_retryable",
+    "parameters",
     "parse_retry_after",
 ]

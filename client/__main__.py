@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import requests
 
-from client._command import (
+from ._command import (
     BROKEN_PIPE,
     EXIT_CODES,
     INTERRUPTED,
@@ -19,8 +19,8 @@ from client._command import (
     parse,
     result_line,
 )
-from client._errors import SubmitFailed
-from client.blocking import Attempt, VideoTranslationClient
+from ._errors import SubmitFailed
+from .blocking import Attempt, VideoTranslationClient
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final, get_args
 
-from client._backoff import Backoff, Curve, Jitter, spell
-from client._events import Outcome, Wait
-from client._http import checked_url
-from client._policy import ErrorPolicy, FirstPoll, PollingPolicy
-from client._presets import PRESETS
-from client._records import Attempt, Result
+from ._backoff import Backoff
+from ._checks import Parameter, parameters
+from ._curves import curve_parameters, spell
+from ._events import Outcome, Wait
+from ._http import checked_url
+from ._policy import ErrorPolicy, FirstPoll, PollingPolicy
+from ._presets import PRESETS
+from ._records import Attempt, Result
 
 EXIT_CODES: Final[dict[Outcome, int]] = {"completed": 0, "error": 1, "timeout": 3, "gave_up": 4}
 USAGE: Final = 2
@@ -23,9 +25,10 @@ BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 _DEADLINE: Final = 60.0
 _INITIAL: Final = 0.5
 _MAXIMUM: Final = 10.0
-_CURVE_OPTIONS: Final = (
-    "curve", "initial", "multiplier", "increment", "maximum", "jitter", "delays", "first_poll",
-)  # fmt: skip
+_HERE: Final[Mapping[str, str | float]] = {
+    "curve": "exponential", "initial": _INITIAL, "maximum": _MAXIMUM, "jitter": "full",
+}  # fmt: skip
+_CURVE_OPTIONS: Final = (*(each.name for each in parameters(Backoff)), "first_poll")
 _PATIENCE: Final = ErrorPolicy(max_consecutive=4)  # someone is watching: say soon that nobody answers
 
 
@@ -48,15 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     curve.add_argument(
         "--preset", choices=sorted(PRESETS), help="a named policy, instead of the options below"
     )
-    curve.add_argument("--curve", choices=get_args(Curve), help="default: exponential")
-    curve.add_argument("--initial", type=float, metavar="S", help=f"first delay ({_INITIAL:g})")
-    curve.add_argument("--multiplier", type=float, metavar="X", help="growth of the exponential curve (2)")
-    curve.add_argument("--increment", type=float, metavar="S", help="growth of the linear curve (initial)")
-    curve.add_argument(
-        "--maximum", type=float, metavar="S", help=f"longest delay ({_MAXIMUM:g}, or initial if that is more)"
-    )
-    curve.add_argument("--jitter", choices=get_args(Jitter), help="default: full")
-    curve.add_argument("--delays", type=_delays, metavar="S,S...", help="delays of the schedule curve")
+    for each in parameters(Backoff):
+        curve.add_argument(f"--{each.name}", **_option(each))
     curve.add_argument("--first-poll", choices=get_args(FirstPoll), help="default: after_delay")
     limits = parser.add_argument_group("limits (also on top of a preset)")
     deadline = limits.add_mutually_exclusive_group()
@@ -66,6 +62,20 @@ def build_parser() -> argparse.ArgumentParser:
     deadline.add_argument("--no-deadline", action="store_true", help="poll for as long as it takes")
     limits.add_argument("--max-attempts", type=int, metavar="N", help="stop after N polls answered 'pending'")
     return parser
+
+
+def _option(parameter: Parameter) -> dict[str, Any]:
+    """Return how argparse takes one parameter of the backoff law."""
+    words = (parameter.words[0].lower() + parameter.words[1:]).rstrip(".").replace("``", "")
+    default = _HERE.get(parameter.name, parameter.default)
+    if default not in (None, ()):
+        words = f"{words.partition(';')[0]} ({default if isinstance(default, str) else f'{default:g}'})"
+    option: dict[str, Any] = {"help": words}
+    if parameter.rule.kind == "word":
+        return option | {"choices": parameter.rule.words}
+    if parameter.rule.several:
+        return option | {"type": _delays, "metavar": "S,S..."}
+    return option | {"type": float, "metavar": "S" if parameter.rule.kind == "seconds" else "X"}
 
 
 def _delays(text: str) -> tuple[float, ...]:
@@ -111,7 +121,7 @@ def _from_curve(given: dict[str, Any]) -> PollingPolicy:
     first_poll = given.pop("first_poll", "after_delay")
     curve = given.pop("curve", "exponential")
     given.setdefault("jitter", "full")
-    if curve != "schedule":
+    if "initial" in curve_parameters(curve):
         given.setdefault("initial", _INITIAL)
         given.setdefault("maximum", max(_MAXIMUM, given["initial"]))
     return PollingPolicy(Backoff(curve, **given), first_poll=first_poll, deadline=_DEADLINE, errors=_PATIENCE)

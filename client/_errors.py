@@ -6,8 +6,8 @@ server's: SubmitFailed, StatusReadFailed, GaveUp. The job's: JobFailed. Time's: 
 
 from __future__ import annotations
 
-from client._events import Failure
-from client._records import Result
+from ._events import Failure
+from ._records import Result
 
 
 class IllegalEvent(RuntimeError):

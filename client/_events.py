@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from ._checks import put
+
 JobState: TypeAlias = Literal["pending", "completed", "error"]
 Outcome: TypeAlias = Literal["completed", "error", "timeout", "gave_up", "censored"]
+
+
+def is_retryable(status_code: int | None) -> bool:
+    """Return whether a status read that failed like this is worth another try; None: no reply came.
+
+    4xx are not, except 408 and 429; everything else is.
+    """
+    return status_code is None or not 400 <= status_code < 500 or status_code in (408, 429)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -16,9 +26,8 @@ class Failure:
     kind: "transport" (no whole reply came), "malformed" (a reply without a known status) or "http <code>".
     status_code: of the reply, None when there was none.
     detail: what the server or the transport said, for a reader.
-    retryable: worth another try. Unless given it follows from the code: 4xx are not, except 408 and 429;
-        everything else is. (A 404 soon after the start is retried all the same:
-        ``ErrorPolicy.not_found_grace``.)
+    retryable: worth another try; unless given, ``is_retryable`` of the code. (A 404 soon after the start is
+        retried all the same: ``ErrorPolicy.not_found_grace``.)
     """
 
     kind: str
@@ -29,12 +38,10 @@ class Failure:
     def __init__(
         self, kind: str, status_code: int | None = None, detail: str = "", *, retryable: bool | None = None
     ) -> None:
-        if retryable is None:
-            retryable = status_code is None or not 400 <= status_code < 500 or status_code in (408, 429)
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "status_code", status_code)
-        object.__setattr__(self, "detail", detail)
-        object.__setattr__(self, "retryable", retryable)
+        put(self, "kind", kind)
+        put(self, "status_code", status_code)
+        put(self, "detail", detail)
+        put(self, "retryable", is_retryable(status_code) if retryable is None else retryable)
 
     @classmethod
     def http(cls, status_code: int, detail: str = "") -> Failure:

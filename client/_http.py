@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from client._errors import StatusReadFailed, SubmitFailed
-from client._events import Failure, JobState
-from client._records import JobStatus
-from client._retry_after import parse_retry_after
+from ._errors import StatusReadFailed, SubmitFailed
+from ._events import Failure, JobState
+from ._records import JobStatus
+from ._retry_after import parse_retry_after
 
 _STATES: Final[Mapping[object, JobState]] = {
     "pending": "pending",

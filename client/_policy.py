@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
-from client._backoff import Backoff, spell
-from client._checks import Seconds, instance, number, one_of, seconds, whole
+from ._backoff import Backoff
+from ._checks import POSITIVE, ZERO_OR_MORE, Rule, Seconds, choices, fill
+from ._curves import spell
 
 FirstPoll: TypeAlias = Literal["after_delay", "immediately"]
 
@@ -23,20 +24,19 @@ class ErrorPolicy:
     not_found_grace: a 404 within this many seconds of the start is retried, for a job may take a moment to
         become visible after it was accepted. Later, a 404 means that the job is not there.
 
-    Raises ValueError naming the field, its value and what would be right.
+    Raises InvalidSetting naming the field, its value and what would be right.
     """
 
-    backoff: Backoff
-    max_consecutive: int
-    not_found_grace: float
+    backoff: Annotated[Backoff, Rule("object", of=Backoff), "The law of the waits after failed reads."]
+    max_consecutive: Annotated[
+        int, Rule("whole"), "Failed reads in a row that are retried; one more gives up."
+    ]
+    not_found_grace: Annotated[float, ZERO_OR_MORE, "A 404 this soon after the submission is retried."]
 
     def __init__(
         self, backoff: Backoff = _ERROR_BACKOFF, *, max_consecutive: int = 10, not_found_grace: Seconds = 5.0
     ) -> None:
-        instance("backoff", backoff, Backoff)
-        object.__setattr__(self, "backoff", backoff)
-        object.__setattr__(self, "max_consecutive", whole("max_consecutive", max_consecutive, at_least=0))
-        object.__setattr__(self, "not_found_grace", seconds("not_found_grace", not_found_grace, zero=True))
+        fill(self, backoff=backoff, max_consecutive=max_consecutive, not_found_grace=not_found_grace)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -51,18 +51,15 @@ class HintPolicy:
     maximum: cap of a hint, in seconds.
     spread: the one-sided jitter as a share of the hint, from 0 to 1.
 
-    Raises ValueError naming the field, its value and what would be right.
+    Raises InvalidSetting naming the field, its value and what would be right.
     """
 
-    honour: bool
-    maximum: float
-    spread: float
+    honour: Annotated[bool, Rule("flag"), "false ignores hints altogether."]
+    maximum: Annotated[float, POSITIVE, "Cap of a hint."]
+    spread: Annotated[float, Rule("number", at_most=1), "One-sided jitter, as a share of the hint."]
 
     def __init__(self, *, honour: bool = True, maximum: Seconds = 60.0, spread: float = 0.1) -> None:
-        instance("honour", honour, bool)
-        object.__setattr__(self, "honour", honour)
-        object.__setattr__(self, "maximum", seconds("maximum", maximum))
-        object.__setattr__(self, "spread", number("spread", spread, at_least=0, at_most=1))
+        fill(self, honour=honour, maximum=maximum, spread=spread)
 
     def lengthen(self, wait: float, hint: float | None, u: float) -> float:
         """Return the wait in seconds under the hint (seconds or None), with u uniform in [0, 1)."""
@@ -86,17 +83,29 @@ class PollingPolicy:
     errors: retries of failed status reads. hints: what Retry-After may do.
 
     Durations are float seconds or timedelta, stored as float seconds.
-    Raises ValueError naming the field, its value and what would be right.
+    Raises InvalidSetting naming the field, its value and what would be right.
     """
 
-    cadence: Backoff
-    first_poll: FirstPoll
-    deadline: float | None
-    max_attempts: int | None
-    request_timeout: float
-    last_poll_timeout: float
-    errors: ErrorPolicy
-    hints: HintPolicy
+    cadence: Annotated[Backoff, Rule("object", of=Backoff), "The law of the waits while the job is pending."]
+    first_poll: Annotated[
+        FirstPoll,
+        choices(get_args(FirstPoll)),
+        "The first poll follows the first delay, or comes at once.",
+    ]
+    deadline: Annotated[
+        float | None,
+        POSITIVE,
+        "Seconds after the submit reply at which the client stops; never unless given.",
+    ]
+    max_attempts: Annotated[
+        int | None,
+        Rule("whole", at_least=1),
+        "Polls answered ``pending`` before the client gives up; any number unless given.",
+    ]
+    request_timeout: Annotated[float, POSITIVE, "Most seconds for one status request."]
+    last_poll_timeout: Annotated[float, POSITIVE, "Most seconds for the last poll, the one at the deadline."]
+    errors: Annotated[ErrorPolicy, Rule("object", of=ErrorPolicy), "Retries of failed status reads."]
+    hints: Annotated[HintPolicy, Rule("object", of=HintPolicy), "What Retry-After may do."]
 
     def __init__(
         self,
@@ -110,20 +119,17 @@ class PollingPolicy:
         errors: ErrorPolicy = ErrorPolicy(),
         hints: HintPolicy = HintPolicy(),
     ) -> None:
-        instance("cadence", cadence, Backoff)
-        one_of("first_poll", first_poll, get_args(FirstPoll))
-        instance("errors", errors, ErrorPolicy)
-        instance("hints", hints, HintPolicy)
-        put = object.__setattr__  # the one way to fill a frozen instance
-        put(self, "cadence", cadence)
-        put(self, "first_poll", first_poll)
-        put(self, "deadline", None if deadline is None else seconds("deadline", deadline))
-        attempts = None if max_attempts is None else whole("max_attempts", max_attempts, at_least=1)
-        put(self, "max_attempts", attempts)
-        put(self, "request_timeout", seconds("request_timeout", request_timeout))
-        put(self, "last_poll_timeout", seconds("last_poll_timeout", last_poll_timeout))
-        put(self, "errors", errors)
-        put(self, "hints", hints)
+        fill(
+            self,
+            cadence=cadence,
+            first_poll=first_poll,
+            deadline=deadline,
+            max_attempts=max_attempts,
+            request_timeout=request_timeout,
+            last_poll_timeout=last_poll_timeout,
+            errors=errors,
+            hints=hints,
+        )
 
     def describe(self) -> str:
         """Return the setting as one line of English.

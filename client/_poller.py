@@ -51,10 +51,11 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from client._backoff import Backoff, spell
-from client._errors import IllegalEvent
-from client._events import Done, Failure, JobState, Outcome, Send, Wait
-from client._policy import PollingPolicy
+from ._backoff import Backoff
+from ._curves import spell
+from ._errors import IllegalEvent
+from ._events import Done, Failure, JobState, Outcome, Send, Wait
+from ._policy import PollingPolicy
 
 
 class State(Enum):
@@ -99,7 +100,8 @@ AFTER: Final[Mapping[type[_Command], State]] = MappingProxyType(
 # A wait that would end this close to the edge ends on it: sums of decimal fractions miss the edge by a
 # rounding error, and a poll sent a picosecond before it would be one more request, doomed by a timeout of a
 # picosecond.
-_ROUNDING: Final = 1e-6
+EDGE_S: Final = 1e-6
+"""Seconds: a wait that would end this close to the deadline's edge ends on it."""
 
 
 class _Waits:
@@ -250,7 +252,7 @@ class Poller:
         u = self._uniform(self._draws)
         wait = self._policy.hints.lengthen(waits.next(u), hint, u)
         self._until = min(self._now + wait, sys.float_info.max)  # even "for ever" twice over is a time
-        if self._until > self._edge - _ROUNDING:
+        if self._until > self._edge - EDGE_S:
             self._until = max(self._now, self._edge)
         return self._issue(Wait(self._until))
 

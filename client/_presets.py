@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from client._backoff import Backoff
-from client._policy import PollingPolicy
+from ._backoff import Backoff
+from ._policy import PollingPolicy
 
 PRESETS: Final[Mapping[str, PollingPolicy]] = MappingProxyType(
     {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client._events import Done, JobState, Outcome, Wait
+from ._events import Done, JobState, Outcome, Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 
-from client._backoff import Backoff
-from client._checks import whole
-from client._errors import DeadlineExceeded, GaveUp, JobFailed, PollingError, StatusReadFailed, SubmitFailed
-from client._events import Done, Failure, Outcome, Wait
-from client._http import checked_url, read_status, read_submission
-from client._policy import PollingPolicy
-from client._poller import Poller
-from client._records import Attempt, JobStatus, Result, Submission
+from ._backoff import Backoff
+from ._checks import whole
+from ._errors import DeadlineExceeded, GaveUp, JobFailed, PollingError, StatusReadFailed, SubmitFailed
+from ._events import Done, Failure, Outcome, Wait
+from ._http import checked_url, read_status, read_submission
+from ._policy import PollingPolicy
+from ._poller import Poller
+from ._records import Attempt, JobStatus, Result, Submission
 
 __all__ = ["Attempt", "JobStatus", "Result", "Submission", "VideoTranslationClient"]
 

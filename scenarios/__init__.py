@@ -15,6 +15,7 @@ from scenarios._objective import OBJECTIVES, Objective
 from scenarios._scenario import Scenario, Visit, load_scenario
 from scenarios._schema import Workload
 from scenarios._service import Capacity, Fault, Job, Outage, RateLimit, Service, Simulation
+from scenarios._settings import original_yaml, setting_yaml
 
 __all__ = [
     "Address",
@@ -38,6 +39,8 @@ __all__ = [
     "json_schema",
     "load_config",
     "load_scenario",
+    "original_yaml",
     "planned",
+    "setting_yaml",
     "think_time",
 ]

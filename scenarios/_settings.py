@@ -1,54 +1,114 @@
-"""Settings as YAML writes them, and the client's policies that they mean."""
+"""Settings as YAML writes them, both ways: read into the client's policies, and written from them.
+
+The keys, their bounds, choices and defaults are the client's own, read off its classes (``keys_of``): a new
+curve, jitter or field of a policy needs no edit here.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeVar
+from types import GenericAlias
+from typing import Annotated, Any, Final, Literal, TypeVar, assert_never
 
-from pydantic import AfterValidator, Field, PrivateAttr
+import yaml
+from pydantic import AfterValidator, Field, PrivateAttr, create_model
+from pydantic.fields import FieldInfo
 
-from client import PRESETS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
+from client import (
+    CURVES,
+    PRESETS,
+    Backoff,
+    ErrorPolicy,
+    HintPolicy,
+    InvalidSetting,
+    Parameter,
+    PollingPolicy,
+    curve_parameters,
+    parameters,
+)
 from scenarios.documents import Count, Fraction, Mistake, Model, Number, PositiveSeconds, Seconds, suggest
 
 _Built = TypeVar("_Built")
-_CADENCE = ("curve", "initial", "multiplier", "increment", "maximum", "jitter", "delays")
-_OWN_KEYS = {"multiplier": "exponential", "increment": "linear", "delays": "schedule"}
-_REFUSAL = re.compile(
-    r"(?P<field>\w+)(?:\[(?P<index>\d+)\])?=(?P<value>.*) cannot be used: (?P<remedy>.*)", re.S
-)
+_AnyModel = TypeVar("_AnyModel", bound=Model)
 
 
+def _keys(policy: type[Any], *without: str) -> tuple[str, ...]:
+    return tuple(each.name for each in parameters(policy) if each.name not in without)
+
+
+_OF_LAWS: Final = _keys(Backoff)
+_OF_ERRORS: Final = _keys(ErrorPolicy, "backoff")
+_OF_HINTS: Final = _keys(HintPolicy)
+_OF_LIMITS: Final = _keys(PollingPolicy, "cadence", "errors", "hints")
+_NEEDED: Final[Mapping[str, str]] = {
+    "initial": "the curve needs its first delay, such as initial: 1s",
+    "delays": "the schedule needs its delays: [1s, 2s, 4s]",
+}
+
+
+def keys_of(policy: type[Any], names: tuple[str, ...]) -> Callable[[type[_AnyModel]], type[_AnyModel]]:
+    """Return a decorator that gives a model these parameters of a class of the client as its keys."""
+
+    def add(model: type[_AnyModel]) -> type[_AnyModel]:
+        wanted = [each for each in parameters(policy) if each.name in names]
+        fields: dict[str, Any] = {each.name: (_type(each), _field(each)) for each in wanted}
+        made: type[_AnyModel] = create_model(
+            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **fields
+        )
+        return made
+
+    return add
+
+
+def _type(parameter: Parameter) -> Any:
+    one = _one(parameter)
+    kind: Any = GenericAlias(tuple, (one, ...)) if parameter.rule.several else one
+    return kind | None if parameter.optional or parameter.required else kind
+
+
+def _one(parameter: Parameter) -> Any:
+    rule = parameter.rule
+    match rule.kind:
+        case "seconds":
+            return PositiveSeconds if rule.above else Seconds
+        case "number":
+            if (rule.at_least, rule.at_most) == (0, 1):
+                return Fraction
+            return Annotated[Number, Field(ge=rule.at_least)]
+        case "whole":
+            return Count if rule.at_least == 1 else Annotated[int, Field(strict=True, ge=int(rule.at_least))]
+        case "word":
+            return Literal[rule.words]
+        case "flag":
+            return Annotated[bool, Field(strict=True)]
+        case "object":
+            raise TypeError(f"{parameter.name}: an object is no single key")
+        case _:
+            assert_never(rule.kind)
+
+
+def _field(parameter: Parameter) -> FieldInfo:
+    info: FieldInfo = Field(default=parameter.default, description=parameter.words)
+    return info
+
+
+@keys_of(Backoff, _OF_LAWS)
 class Cadence(Model):
     """The keys of a backoff law; formulas and defaults are the client's."""
-
-    curve: Literal["constant", "linear", "exponential", "fibonacci", "schedule"] | None = None
-    """How the ceiling of the delays grows."""
-    initial: PositiveSeconds | None = None
-    """The first ceiling; required by every curve but schedule."""
-    multiplier: Annotated[Number, Field(ge=1)] = 2.0
-    """Growth of the exponential curve from one delay to the next."""
-    increment: Seconds | None = None
-    """Growth of the linear curve; null: as much as ``initial``."""
-    maximum: PositiveSeconds | None = None
-    """Cap of every delay; null: no cap."""
-    jitter: Literal["none", "full", "equal", "decorrelated"] = "none"
-    """How a delay is drawn under its ceiling."""
-    delays: tuple[Seconds, ...] = ()
-    """The delays of a schedule, in order; the last one repeats."""
 
     @classmethod
     def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
         curve = data.get("curve")
-        if curve == "schedule":
-            if "delays" not in data:
-                yield ("delays",), "the schedule needs its delays: [1s, 2s, 4s]"
-        elif curve is not None and data.get("initial") is None:
-            yield ("initial",), "the curve needs its first delay, such as initial: 1s"
-        for key, owner in _OWN_KEYS.items():
-            if key in data and curve not in (None, owner):
-                yield (key,), f"has no effect on this curve, only on {owner}; remove it"
+        if isinstance(curve, str) and curve in CURVES:
+            own = curve_parameters(curve)
+            for key, required in own.items():
+                if required and (data.get(key) is None):
+                    yield (key,), _NEEDED.get(key, f"the {curve} curve needs this key")
+            for key in data:
+                owners = [name for name in CURVES if key in curve_parameters(name)]
+                if len(owners) == 1 and curve not in owners:
+                    yield (key,), f"has no effect on this curve, only on {owners[0]}; remove it"
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Return what was written (unset is not null), for the client's constructors."""
@@ -59,34 +119,25 @@ class Cadence(Model):
 
         Raises ValueError, from the client, for a combination that cannot be.
         """
-        if self.curve is None and base is not None:
-            return replace(base, **self.given(_CADENCE))
-        return Backoff(**self.given(_CADENCE))
+        given = self.given(_OF_LAWS)
+        if base is None or given.get("curve") is not None:
+            return Backoff(**given)
+        given.pop("curve", None)
+        return replace(base, **given)
 
 
+@keys_of(ErrorPolicy, _OF_ERRORS)
 class OnError(Cadence):
     """How failed status reads are retried: a backoff law of its own and a budget."""
 
-    max_consecutive: Annotated[int, Field(strict=True, ge=0)] = 10
-    """Failed reads in a row that are retried; one more gives up."""
-    not_found_grace: Seconds = 5.0
-    """A 404 this soon after the submission is retried."""
-
     def policy(self, base: ErrorPolicy) -> ErrorPolicy:
         """Return ``base`` with what was written changed. Raises ValueError like `backoff`."""
-        changed = self.given(("max_consecutive", "not_found_grace"))
-        return replace(base, backoff=self.backoff(base.backoff), **changed)
+        return replace(base, backoff=self.backoff(base.backoff), **self.given(_OF_ERRORS))
 
 
+@keys_of(HintPolicy, _OF_HINTS)
 class Hints(Model):
     """What a server's Retry-After is worth."""
-
-    honour: Annotated[bool, Field(strict=True)] = True
-    """false ignores hints altogether."""
-    maximum: PositiveSeconds = 60.0
-    """Cap of a hint."""
-    spread: Fraction = 0.1
-    """One-sided jitter, as a share of the hint."""
 
     def policy(self, base: HintPolicy) -> HintPolicy:
         """Return ``base`` with what was written changed."""
@@ -106,19 +157,12 @@ Preset = Annotated[
 ]
 
 
+@keys_of(PollingPolicy, _OF_LIMITS)
 class Setting(Cadence):
     """One named polling configuration: a curve or a preset, limits, and what to do about errors and hints."""
 
     preset: Preset | None = None
     """Start from a well-known client's configuration; other keys override it."""
-    first_poll: Literal["after_delay", "immediately"] = "after_delay"
-    """The first poll follows the first delay, or comes at once."""
-    deadline: PositiveSeconds | None = None
-    """Seconds after the submit reply at which the client stops; null: never."""
-    max_attempts: Count | None = None
-    """Polls answered ``pending`` before the client gives up; null: any number."""
-    request_timeout: PositiveSeconds = 10.0
-    """Most seconds for one status request."""
     on_error: OnError = OnError()
     """Retries of failed status reads."""
     hints: Hints = Hints()
@@ -145,7 +189,7 @@ class Setting(Cadence):
             lambda: self.hints.policy(base.hints if base else HintPolicy()), ("hints",), mistakes
         )
         if cadence is not None and errors is not None and hints is not None:
-            limits = self.given(("first_poll", "deadline", "max_attempts", "request_timeout"))
+            limits = self.given(_OF_LIMITS)
             base = base or PollingPolicy(cadence)
             self._policy = _attempt(
                 lambda: replace(base, cadence=cadence, errors=errors, hints=hints, **limits), (), mistakes
@@ -163,12 +207,65 @@ def _attempt(build: Callable[[], _Built], place: tuple[str, ...], mistakes: list
     """Return what ``build`` returns; note the client's refusal at the key that it names."""
     try:
         return build()
-    except ValueError as error:
-        match = _REFUSAL.fullmatch(str(error))
-        if match is None:
-            mistakes.append((place, str(error)))
-        else:
-            index = () if match["index"] is None else (int(match["index"]),)
-            refused = f"{match['value']} cannot be used: {match['remedy']}"
-            mistakes.append(((*place, match["field"], *index), refused))
+    except InvalidSetting as error:
+        index = () if error.index is None else (error.index,)
+        refused = f"{error.value!r} cannot be used: {error.remedy}"
+        mistakes.append(((*place, error.field, *index), refused))
         return None
+
+
+def setting_yaml(name: str, policy: PollingPolicy) -> str:
+    """Return one entry for ``settings:`` in a scenario file; reading it gives an equal policy.
+
+    What is left at the client's default is not written.
+    """
+    usual = PollingPolicy(policy.cadence)
+    data = _backoff(policy.cadence) | _changed(policy, usual, _OF_LIMITS)
+    errors = {} if policy.errors.backoff == usual.errors.backoff else _backoff(policy.errors.backoff)
+    if errors := errors | _changed(policy.errors, usual.errors, _OF_ERRORS):
+        data["on_error"] = errors
+    if hints := _changed(policy.hints, usual.hints, _OF_HINTS):
+        data["hints"] = hints
+    return _flow(name, data)
+
+
+def original_yaml(name: str, scenario_text: str) -> str:
+    """Return an existing setting as its scenario file has it, on one line."""
+    return _flow(name, yaml.safe_load(scenario_text)["settings"][name])
+
+
+def _flow(name: str, data: Mapping[str, Any]) -> str:
+    """Return ``name: {key: value, ...}`` on one line."""
+    text = yaml.safe_dump(dict(data), default_flow_style=True, sort_keys=False, width=10**6).strip()
+    return f"{name}: {text}"
+
+
+def spell_seconds(seconds: float) -> str | float:
+    """Return a duration as people write it, if reading it gives the same number; else the number itself."""
+    if 0.0 < seconds < 0.1:
+        milliseconds = f"{seconds * 1000:.10g}"
+        if float(milliseconds) * 0.001 == seconds and "e" not in milliseconds:
+            return f"{milliseconds}ms"
+    plain = f"{seconds:.10g}"
+    return f"{plain}s" if float(plain) == seconds and "e" not in plain else seconds
+
+
+def _backoff(law: Backoff) -> dict[str, Any]:
+    """Return the keys of a law: its curve, what the curve requires, and what is not usual."""
+    needed = [key for key, required in curve_parameters(law.curve).items() if required]
+    usual = Backoff(law.curve, **{key: getattr(law, key) for key in needed})
+    data = {"curve": law.curve} | {key: _spell(law, key) for key in needed}
+    return data | _changed(law, usual, _OF_LAWS)
+
+
+def _changed(value: object, usual: object, names: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that differ from the usual ones."""
+    return {name: _spell(value, name) for name in names if getattr(value, name) != getattr(usual, name)}
+
+
+def _spell(owner: Any, name: str) -> Any:
+    (rule,) = (each.rule for each in parameters(type(owner)) if each.name == name)
+    value = getattr(owner, name)
+    if rule.kind != "seconds" or value is None:
+        return value
+    return [spell_seconds(each) for each in value] if rule.several else spell_seconds(value)

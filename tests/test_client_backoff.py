@@ -11,11 +11,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client import Backoff
+from client import CURVES as CURVE_TABLE
+from client import JITTERS, Backoff, InvalidSetting, curve_parameters, is_retryable, parameters
 
 LONGEST = sys.float_info.max
 HALF_TO_TEN = Backoff("exponential", 0.5, multiplier=2, maximum=10)
@@ -35,7 +37,7 @@ lengths = st.floats(1e-3, 1e6)
 @st.composite
 def backoffs(draw: st.DrawFn) -> Backoff:
     """Any law that the constructor accepts."""
-    curve = draw(st.sampled_from(["constant", "linear", "exponential", "fibonacci", "schedule"]))
+    curve = draw(st.sampled_from(list(CURVE_TABLE)))
     arguments: dict[str, Any] = {"jitter": draw(st.sampled_from(["none", "full", "equal"]))}
     if curve == "schedule":
         arguments["delays"] = [*draw(st.lists(st.floats(0, 100), max_size=4)), draw(lengths)]
@@ -277,3 +279,62 @@ def test_the_table_of_the_documentation_is_the_tested_one() -> None:
         backoff = Backoff("exponential", 0.5, multiplier=2, maximum=10, jitter=jitter)  # type: ignore[arg-type] # a cell
         assert delays(backoff, 7, float(u or 0)) == [float(cell) for cell in cells]
     assert len(table) == 4
+
+
+DOCS = (Path(__file__).resolve().parent.parent / "docs" / "client.md").read_text()
+
+
+def first_cells(header: str) -> list[str]:
+    """The first cells of the rows of a table of docs/client.md."""
+    rows = DOCS.split(header)[1].split("\n\n")[0].splitlines()[2:]
+    return [row.split("|")[1].strip(" `") for row in rows]
+
+
+def test_the_documentation_lists_the_curves_and_jitters_of_the_tables() -> None:
+    """A new row of CURVES or JITTERS has a row in docs/client.md, in the same order."""
+    assert first_cells("| curve | ceiling of delay k | parameters |") == list(CURVE_TABLE)
+    assert first_cells("| jitter | delay | range |") == list(JITTERS)
+
+
+def test_a_law_has_the_parameters_of_every_curve() -> None:
+    """Each parameter of a curve's class is one of Backoff's, and no parameter of Backoff is nobody's."""
+    shared = {"curve", "maximum", "jitter"}
+    theirs = {name for curve in CURVE_TABLE for name in curve_parameters(curve)}
+    assert {each.name for each in parameters(Backoff)} == theirs | shared
+    assert not theirs & shared
+
+
+@pytest.mark.parametrize("name", list(JITTERS))
+@given(st.lists(st.tuples(lengths, lengths, draws), min_size=1))
+def test_jitter_is_the_same_for_floats_and_arrays(name: str, jobs: list[tuple[float, float, float]]) -> None:
+    """One expression serves the client and the simulation, to the last bit."""
+    draw = JITTERS[name].draw
+    ceilings, previous, u = (np.array(column) for column in zip(*jobs, strict=True))
+    assert draw(ceilings, previous, u).tolist() == [draw(*job) for job in jobs]
+
+
+@pytest.mark.parametrize("name", [name for name, jitter in JITTERS.items() if not jitter.random])
+def test_jitter_that_is_not_random_ignores_the_draw(name: str) -> None:
+    """The simulation need not draw for it."""
+    assert JITTERS[name].draw(3.0, 1.0, 0.1) == JITTERS[name].draw(3.0, 1.0, 0.9)
+
+
+def test_a_refusal_carries_field_index_value_and_remedy() -> None:
+    """Whoever shows it elsewhere (at a line of YAML) reads fields, not its message."""
+    with pytest.raises(InvalidSetting) as refused:
+        Backoff("schedule", delays=[1, -2])
+    for error in (refused.value, pickle.loads(pickle.dumps(refused.value))):  # noqa: S301 -- our own bytes
+        assert (error.field, error.index, error.value) == ("delays", 1, -2)
+        assert error.remedy == "give 0 or more seconds, as a number or a timedelta"
+        assert str(error) == f"delays[1]=-2 cannot be used: {error.remedy}"
+    with pytest.raises(InvalidSetting) as whole:
+        Backoff("linear", 1, increment=-1)
+    assert (whole.value.field, whole.value.index) == ("increment", None)
+
+
+def test_which_failed_reads_are_worth_another_try() -> None:
+    """Every 4xx but 408 and 429 is ours to mend; anything else may mend itself."""
+    assert [code for code in range(100, 600) if not is_retryable(code)] == [
+        code for code in range(400, 500) if code not in (408, 429)
+    ]
+    assert is_retryable(None)

@@ -21,9 +21,8 @@ from harness.plan._plan import SettingPlan
 from harness.plan._predict import Prediction
 from harness.plan._sizing import UTILISATION, busiest_second, size
 from harness.plan._thresholds import least_polls, threshold_schedules
-from harness.plan._yaml import setting_yaml
 from harness.plan._yardstick import held_out_frontier
-from scenarios import load_scenario
+from scenarios import load_scenario, setting_yaml
 from scenarios.documents import DocumentError, Problem
 from scenarios.draws import Exponential, Fixed, Lognormal, Mixture, Uniform
 
@@ -204,6 +203,7 @@ policies = st.builds(
     deadline=st.none() | durations,
     max_attempts=st.none() | st.integers(1, 99),
     request_timeout=durations,
+    last_poll_timeout=durations,
     errors=st.builds(ErrorPolicy, backoffs, max_consecutive=st.integers(0, 9), not_found_grace=durations),
     hints=st.builds(HintPolicy, honour=st.booleans(), maximum=durations, spread=st.floats(0.0, 1.0)),
 )

@@ -161,7 +161,7 @@ def test_the_defaults_that_the_schema_shows_are_the_clients(load: Load) -> None:
     written_out = (
         "{curve: exponential, initial: 1s, multiplier: 2, maximum: null, jitter: none, "
         "first_poll: after_delay, "
-        "deadline: null, max_attempts: null, request_timeout: 10, "
+        "deadline: null, max_attempts: null, request_timeout: 10, last_poll_timeout: 1, "
         "on_error: {max_consecutive: 10, not_found_grace: 5}, hints: {honour: true, "
         "maximum: 60, spread: 0.1}}"
     )

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from virtual_scenarios import every, scenario
 
-from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
+from client import CURVES, JITTERS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
 from harness.measure import Run, aggregate_polls, job_frame, load_run
 from harness.measure import RunFolder as Folder
 from harness.virtual import (
@@ -38,8 +38,8 @@ SECONDS = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5
 @st.composite
 def backoffs(draw: st.DrawFn) -> Backoff:
     """Any law, decimal and binary fractions alike."""
-    curve: Any = draw(st.sampled_from(["constant", "linear", "exponential", "fibonacci", "schedule"]))
-    jitters = ["none", "full", "equal"] + ["decorrelated"] * (curve == "exponential")
+    curve: Any = draw(st.sampled_from(list(CURVES)))
+    jitters = [name for name, jitter in JITTERS.items() if curve == "exponential" or not jitter.grows]
     jitter: Any = draw(st.sampled_from(jitters))
     if curve == "schedule":
         delays = draw(st.lists(SECONDS, min_size=1, max_size=4))

@@ -10,9 +10,8 @@ from harness.measure import LOST_SHARE_ALLOWED, in_seconds, needed, number, perc
 from harness.plan._plan import Recommendation, Variation
 from harness.plan._robustness import AS_ASSUMED
 from harness.plan._search import NEAR, Found, Goal
-from harness.plan._yaml import original_yaml, setting_yaml
 from harness.plan._yardstick import FEWEST_ROWS, knows_the_end
-from scenarios import Scenario
+from scenarios import Scenario, original_yaml, setting_yaml
 from scenarios.draws import Trace
 
 _WORTH_SAYING = 0.005  # of a saving

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from client import Backoff
+from client import FARTHEST, JITTERS, Backoff
 from harness.virtual._draws import Floats, Integers
 
 
@@ -16,33 +16,30 @@ class ArrayLaw:
     def __init__(self, backoff: Backoff) -> None:
         self._backoff = backoff
         self._ceilings = np.empty(0)
-        self.remembers = backoff.jitter == "decorrelated"
+        jitter = JITTERS[backoff.jitter]
+        self.draw = jitter.draw
+        """The delay of the client's own jitter; see ``client.JITTERS``."""
+        self.random = jitter.random
+        self.remembers = jitter.grows is not None
+        self._cap = sys.float_info.max if backoff.maximum is None else backoff.maximum
         self.first_previous = backoff.initial or 0.0
-        """What decorrelated jitter takes for the delay before the first one."""
+        """Seconds: what jitter that grows takes for the delay before the first one."""
 
     def ceiling(self, attempt: int) -> float:
-        """The ceiling of this delay (from 1)."""
+        """Return the ceiling of this delay (from 1)."""
         self._extend(attempt)
         return float(self._ceilings[attempt - 1])
 
     def waits(self, attempts: Integers, previous: Floats, u: Floats) -> Floats:
-        """Delay number ``attempts`` (from 1) of each job, in seconds; see ``Backoff.delay``."""
+        """Return delay number ``attempts`` (from 1) of each job, in seconds; see ``Backoff.delay``."""
         if self.remembers:
-            low = self.first_previous
-            cap = sys.float_info.max if self._backoff.maximum is None else self._backoff.maximum
-            with np.errstate(over="ignore"):
-                high = np.minimum(np.maximum(low, 3 * previous), sys.float_info.max)
-            return np.minimum(cap, low + (high - low) * u)
+            since = np.minimum(previous, FARTHEST)
+            grown: Floats = np.minimum(self._cap, self.draw(self.first_previous, since, u))
+            return grown
         if attempts.size:
             self._extend(int(attempts.max()))
-        ceilings = self._ceilings[attempts - 1]
-        match self._backoff.jitter:
-            case "full":
-                return ceilings * u
-            case "equal":
-                return ceilings / 2 + ceilings / 2 * u
-            case _:
-                return ceilings
+        drawn: Floats = self.draw(self._ceilings[attempts - 1], None, u)
+        return drawn
 
     def _extend(self, attempt: int) -> None:
         known = self._ceilings.size

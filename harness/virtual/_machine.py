@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from client import PollingPolicy
+from client import EDGE_S, PollingPolicy, is_retryable
 from harness.virtual._draws import Floats, Integers, Words, draws, subjects
 from harness.virtual._law import ArrayLaw
 from harness.virtual._overhead import Overhead
@@ -26,7 +26,6 @@ Flags = NDArray[np.bool_]
 
 TRANSPORT: Final = 0  # stands for a status code where no reply came, or came too late
 _HIGHEST_STATUS: Final = 600
-EDGE_ROUNDING: Final = 1e-6  # the Poller's: a wait that would end this close to the edge ends on it
 
 
 @dataclass
@@ -147,8 +146,7 @@ class Machine:
         self.cadence = ArrayLaw(policy.cadence)
         self._errors = ArrayLaw(policy.errors.backoff)
         self._first_wait = int(policy.first_poll == "after_delay")
-        codes = np.arange(_HIGHEST_STATUS)
-        self._retryable = ~((codes >= 400) & (codes < 500)) | np.isin(codes, (408, 429))
+        self._retryable = np.array([is_retryable(code) for code in range(_HIGHEST_STATUS)])
 
     def begin(
         self, index: Integers, keys: Integers, started: Floats, finish: Floats, *, planned: bool = True
@@ -303,7 +301,7 @@ class Machine:
         if self.policy.deadline is None:
             return until
         edge = jobs.started + self.policy.deadline
-        return np.where(until > edge - EDGE_ROUNDING, np.maximum(jobs.now, edge), until)
+        return np.where(until > edge - EDGE_S, np.maximum(jobs.now, edge), until)
 
 
 def _constant(delay: Distribution | None) -> float | None:

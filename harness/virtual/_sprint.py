@@ -42,7 +42,6 @@ class Sprint:
     def __init__(self, machine: Machine) -> None:
         policy, over = machine.policy, machine.overhead
         self._machine = machine
-        self._jitter = policy.cadence.jitter
         self._first_wait = int(policy.first_poll == "after_delay")
         self._wake = over.wake_s
         self._request = over.request_s
@@ -63,7 +62,7 @@ class Sprint:
     def fits(machine: Machine) -> bool:
         """Whether nothing can disturb the polls of this visit before their deadline."""
         policy, service, over = machine.policy, machine.service, machine.overhead
-        if service.fails or service.fixed_delay is None or policy.cadence.jitter == "decorrelated":
+        if service.fails or service.fixed_delay is None or machine.cadence.remembers:
             return False
         round_trip = over.request_s + service.fixed_delay + over.reply_s
         hinted = service.hints_pending and policy.hints.honour
@@ -105,18 +104,14 @@ class Sprint:
             until[:] = now
             return 0.0
         ceiling = self._machine.cadence.ceiling(wait)
-        if self._jitter == "none":
+        if not self._machine.cadence.random:
             np.add(now, ceiling, out=until)
             return ceiling
         bits = self._bits[:size]
         draw_words(self._words.array[:size], wait, bits, self._scratch[:size])
         until[:] = bits.view(np.int64)
-        span = ceiling if self._jitter == "full" else ceiling / 2
-        # Powers of two are exact factors: this is ceiling * u as the client computes it.
-        np.multiply(until, span * UNIT, out=until)
-        if self._jitter == "equal":
-            np.add(until, span, out=until)
-        np.add(until, now, out=until)
+        np.multiply(until, UNIT, out=until)
+        np.add(self._machine.cadence.draw(ceiling, None, until), now, out=until)
         return ceiling
 
     def _poll_all(self, polls: int, size: int, index: Integers) -> int:
