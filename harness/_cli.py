@@ -17,7 +17,7 @@ from harness._plans import ask, print_verification, verify
 from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
 from harness._reports import is_trustworthy, make_report, simulate_to_folder
 from harness.measure import render_table
-from harness.plan import Plan
+from harness.plan import Plan, render_plan
 from harness.virtual import choose_engine
 from scenarios import Scenario
 from scenarios.documents import DocumentError
@@ -201,7 +201,7 @@ def plan(
 
 def _print_plan(answer: Plan, as_json: bool) -> None:
     click.echo(
-        json.dumps(answer.to_json(), indent=2) if as_json else answer.render(colour=sys.stdout.isatty())
+        json.dumps(answer.to_json(), indent=2) if as_json else render_plan(answer, colour=sys.stdout.isatty())
     )
 
 

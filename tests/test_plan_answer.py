@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from client import Backoff, PollingPolicy
 from harness.measure import analyse, estimate_mean
-from harness.plan import Plan, limits, make_plan
+from harness.plan import Plan, limits, make_plan, render_plan
 from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
 
@@ -153,7 +153,7 @@ def test_the_default_price_of_a_poll_is_what_the_baseline_implies(peaked: tuple[
 def test_the_text_fits_its_width(peaked: tuple[Scenario, Plan], width: int) -> None:
     """No line is wider than asked, but for the YAML, which is there to be pasted."""
     _, plan = peaked
-    text = plan.render(width)
+    text = render_plan(plan, width)
     assert plan.recommendation.yaml is not None
     assert f"  {plan.recommendation.yaml}\n" in text
     wide = [line for line in text.splitlines() if len(line) > width]

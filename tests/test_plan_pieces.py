@@ -14,10 +14,10 @@ from scipy import stats
 
 from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
 from harness.plan import polls_at_lag
+from harness.plan._answer import SettingPlan
 from harness.plan._candidates import rounded, shapes
 from harness.plan._contradictions import refuse_contradictions
 from harness.plan._durations import Capped, Durations, Scaled, law_of, other_law, quantiles, sample_of
-from harness.plan._plan import SettingPlan
 from harness.plan._predict import Prediction
 from harness.plan._sizing import UTILISATION, busiest_second, size
 from harness.plan._thresholds import least_polls, threshold_schedules

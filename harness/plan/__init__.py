@@ -1,16 +1,17 @@
 """The least polls that any schedule needs, and what to make of it: limit, tuning, sizing.
 
     answer = make_plan(load_scenario("scenarios/video-translation.yaml"))
-    print(answer.render())
+    print(render_plan(answer))
 
 See ``docs/the-limit.md`` and ``docs/planning.md``.
 """
 
+from harness.plan._answer import Load, Plan, Recommendation, SettingPlan, Sizing, Variation
 from harness.plan._frontier import frontier, lag_at_polls, polls_at_lag
 from harness.plan._law import Law, split
 from harness.plan._limit import Optimum, evaluate, optimum
 from harness.plan._make import make_plan
-from harness.plan._plan import Load, Plan, Recommendation, SettingPlan, Sizing, Variation
+from harness.plan._render import render_plan
 from harness.plan._yardstick import limits
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "make_plan",
     "optimum",
     "polls_at_lag",
+    "render_plan",
     "split",
 ]

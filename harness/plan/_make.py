@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from client import PollingPolicy
+from harness.plan._answer import Plan, Recommendation, SettingPlan
 from harness.plan._contradictions import refuse_contradictions
 from harness.plan._durations import COARSE, Durations, law_of, sample_of, with_durations
 from harness.plan._frontier import frontier
 from harness.plan._law import Law, split
 from harness.plan._limit import optimum
-from harness.plan._plan import Plan, Recommendation, SettingPlan
 from harness.plan._predict import Manner, Prediction, manner, predict
 from harness.plan._robustness import robustness
 from harness.plan._search import Found, Goal, Search

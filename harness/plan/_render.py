@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -14,16 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.measure import in_seconds, number, percent
-
-if TYPE_CHECKING:
-    from harness.plan._plan import Plan, SettingPlan, Sizing, Variation
+from harness.plan._answer import Plan, SettingPlan, Sizing, Variation
 
 _MOST_POINTS = 8  # of the frontier's points that are shown
 _WORTH_A_COLUMN = 0.001  # lost jobs
 
 
-def render(plan: Plan, width: int | None = None, *, colour: bool = False) -> str:
-    """The plan as text of at most ``width`` columns (None: the terminal's, or 80 in a pipe)."""
+def render_plan(plan: Plan, width: int | None = None, *, colour: bool = False) -> str:
+    """Return the plan as text of at most ``width`` columns (None: the terminal's, or 80 in a pipe)."""
     text = StringIO()
     console = Console(
         file=text,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from client import PollingPolicy
+from harness.plan._answer import Variation
 from harness.plan._durations import COARSE, Durations, Scaled, other_law, with_durations
-from harness.plan._plan import Variation
 from harness.plan._predict import Manner, Prediction, predict
 from harness.plan._yardstick import Yardstick
 from harness.virtual import VisitTooLong

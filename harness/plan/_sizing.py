@@ -8,7 +8,7 @@ from typing import Final
 
 from scipy.special import pdtrik
 
-from harness.plan._plan import Load, SettingPlan, Sizing
+from harness.plan._answer import Load, SettingPlan, Sizing
 
 DAY_S: Final = 86_400.0
 UTILISATION: Final = 0.7

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.measure import LOST_SHARE_ALLOWED, in_seconds, needed, number, percent
-from harness.plan._plan import Recommendation, Variation
+from harness.plan._answer import Recommendation, Variation
 from harness.plan._robustness import AS_ASSUMED
 from harness.plan._search import NEAR, Found, Goal
 from harness.plan._yardstick import FEWEST_ROWS, knows_the_end

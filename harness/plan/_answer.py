@@ -9,7 +9,6 @@ from typing import Any
 
 from client import PollingPolicy
 from harness.plan._limit import Optimum
-from harness.plan._render import render
 
 Interval = tuple[float, float]
 
@@ -123,10 +122,6 @@ class Plan:
         }
         finite: dict[str, Any] = _finite(data)
         return finite
-
-    def render(self, width: int | None = None, *, colour: bool = False) -> str:
-        """The plan as text of at most ``width`` columns (None: the terminal's, or 80 in a pipe)."""
-        return render(self, width, colour=colour)
 
 
 def _point(best: Optimum) -> dict[str, Any]:
