@@ -22,7 +22,15 @@ MAY_IMPORT = {
     "server": GROUND,
     "harness.measure": GROUND,
     "harness.virtual": {"client", *GROUND, "server", "harness.measure"},
-    "harness.plan": {"client", *GROUND, "server", "harness.measure", "harness.virtual"},
+    "harness.plan.limit": {*GROUND, "harness.measure"},
+    "harness.plan": {
+        "client",
+        *GROUND,
+        "server",
+        "harness.measure",
+        "harness.virtual",
+        "harness.plan.limit",
+    },
     "harness.live": {"client", *GROUND, "server", "harness.measure", "harness.virtual"},
     "harness": {
         "client",

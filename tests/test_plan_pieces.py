@@ -17,11 +17,20 @@ from harness.plan import polls_at_lag
 from harness.plan._answer import SettingPlan
 from harness.plan._candidates import rounded, shapes
 from harness.plan._contradictions import refuse_contradictions
-from harness.plan._durations import Capped, Durations, Scaled, law_of, other_law, quantiles, sample_of
 from harness.plan._predict import Prediction
 from harness.plan._sizing import UTILISATION, busiest_second, size
-from harness.plan._thresholds import least_polls, threshold_schedules
-from harness.plan._yardstick import held_out_frontier
+from harness.plan.limit import (
+    Capped,
+    Durations,
+    Scaled,
+    held_out_frontier,
+    law_of,
+    least_polls,
+    other_law,
+    quantiles,
+    sample_of,
+    threshold_schedules,
+)
 from scenarios import load_scenario, setting_yaml
 from scenarios.documents import DocumentError, Problem
 from scenarios.draws import Exponential, Fixed, Lognormal, Mixture, Uniform

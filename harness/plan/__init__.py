@@ -7,12 +7,19 @@ See ``docs/the-limit.md`` and ``docs/planning.md``.
 """
 
 from harness.plan._answer import Load, Plan, Recommendation, SettingPlan, Sizing, Variation
-from harness.plan._frontier import frontier, lag_at_polls, polls_at_lag
-from harness.plan._law import Law, split
-from harness.plan._limit import Optimum, evaluate, optimum
 from harness.plan._make import make_plan
 from harness.plan._render import render_plan
-from harness.plan._yardstick import limits
+from harness.plan.limit import (
+    Law,
+    Optimum,
+    evaluate,
+    frontier,
+    lag_at_polls,
+    limits,
+    optimum,
+    polls_at_lag,
+    split,
+)
 
 __all__ = [
     "Law",

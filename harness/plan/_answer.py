@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from client import PollingPolicy
-from harness.plan._limit import Optimum
+from harness.plan.limit import Optimum
 
 Interval = tuple[float, float]
 

@@ -11,10 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from client import Backoff
-from harness.plan._durations import Durations, quantiles
-from harness.plan._law import Floats, Law
-from harness.plan._thresholds import threshold_schedules
-from harness.plan._yardstick import fitted
+from harness.plan.limit import Durations, Floats, Law, fitted, quantiles, threshold_schedules
 
 #: The kinds of settings that are compared, from plain to elaborate.
 KINDS: Final = (

@@ -8,9 +8,7 @@ from itertools import combinations, islice
 from typing import Final
 
 from harness.measure import LOST_SHARE_ALLOWED, number
-from harness.plan._durations import Capped, Durations, law_of, quantiles
-from harness.plan._frontier import polls_at_lag
-from harness.plan._thresholds import least_polls
+from harness.plan.limit import Capped, Durations, law_of, least_polls, polls_at_lag, quantiles
 from scenarios import Scenario, planned
 from scenarios.documents import DocumentError, Problem, describe_seconds, read_document
 

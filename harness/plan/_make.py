@@ -14,16 +14,23 @@ import numpy as np
 from client import PollingPolicy
 from harness.plan._answer import Plan, Recommendation, SettingPlan
 from harness.plan._contradictions import refuse_contradictions
-from harness.plan._durations import COARSE, Durations, law_of, sample_of, with_durations
-from harness.plan._frontier import frontier
-from harness.plan._law import Law, split
-from harness.plan._limit import optimum
 from harness.plan._predict import Manner, Prediction, manner, predict
 from harness.plan._robustness import robustness
 from harness.plan._search import Found, Goal, Search
 from harness.plan._sizing import size
 from harness.plan._why import notes, recommend, thin_sample
-from harness.plan._yardstick import Yardstick
+from harness.plan.limit import (
+    COARSE,
+    Durations,
+    Law,
+    Yardstick,
+    frontier,
+    law_of,
+    optimum,
+    sample_of,
+    split,
+    with_durations,
+)
 from harness.virtual import VisitTooLong, choose_engine, simulate
 from scenarios import Scenario
 from scenarios.documents import DocumentError, Problem, read_document

@@ -13,7 +13,7 @@ import numpy as np
 
 from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
-from harness.plan._law import Floats
+from harness.plan.limit import Floats
 from harness.virtual import Part, choose_engine, simulate, simulate_visit
 from scenarios import Arrivals, Scenario, Workload, planned
 

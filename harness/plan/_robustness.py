@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from client import PollingPolicy
 from harness.plan._answer import Variation
-from harness.plan._durations import COARSE, Durations, Scaled, other_law, with_durations
 from harness.plan._predict import Manner, Prediction, predict
-from harness.plan._yardstick import Yardstick
+from harness.plan.limit import COARSE, Durations, Scaled, Yardstick, other_law, with_durations
 from harness.virtual import VisitTooLong
 from scenarios import Scenario
 

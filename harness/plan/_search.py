@@ -14,9 +14,8 @@ from typing import Final
 
 from client import Backoff, PollingPolicy
 from harness.plan._candidates import KINDS, Shape, shapes
-from harness.plan._durations import Capped, Durations, quantiles, with_durations
-from harness.plan._law import Law
 from harness.plan._predict import Manner, Prediction, predict
+from harness.plan.limit import Capped, Durations, Law, quantiles, with_durations
 from harness.virtual import VisitTooLong
 from scenarios import Scenario
 

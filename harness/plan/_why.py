@@ -10,7 +10,7 @@ from harness.measure import LOST_SHARE_ALLOWED, in_seconds, needed, number, perc
 from harness.plan._answer import Recommendation, Variation
 from harness.plan._robustness import AS_ASSUMED
 from harness.plan._search import NEAR, Found, Goal
-from harness.plan._yardstick import FEWEST_ROWS, knows_the_end
+from harness.plan.limit import FEWEST_ROWS, knows_the_end
 from scenarios import Scenario, original_yaml, setting_yaml
 from scenarios.draws import Trace
 

@@ -1,13 +1,13 @@
 """Schedules and bounds for objectives on a quantile of lag or latency: "95 in 100 within 2.5 s".
 
 A job is *late* when it is found more than a bound after its finish (lag) or after its submission (latency).
-For a price per late job the best schedule is a shortest path as in `_limit`, only that a step from poll
+For a price per late job the best schedule is a shortest path as in `_schedule`, only that a step from poll
 time a to poll time b costs
 
     S(a) + price * P(found at b and late) + weight * (lag of what is found at b)
 
 which depends on both ends, so each step is looked at: some hundreds of candidate times suffice. With the
-optimistic reading of the cells (see `_law`) the same path bounds from below what any schedule spends,
+optimistic reading of the cells (see `_grid`) the same path bounds from below what any schedule spends,
 and polls >= max over prices of (least cost - price * allowed share) is the least polls for the objective.
 """
 
@@ -18,8 +18,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from harness.plan._durations import Durations, quantiles
-from harness.plan._law import Floats
+from harness.plan.limit._durations import Durations, quantiles
+from harness.plan.limit._grid import Floats
 
 Kind = Literal["lag", "latency"]
 

@@ -10,15 +10,16 @@ from functools import cached_property
 import numpy as np
 
 from harness.measure import LOST_SHARE_ALLOWED, Limits, Run
-from harness.plan._durations import POINTS, Capped, Durations, law_of, sample_of
-from harness.plan._frontier import frontier, polls_at_lag
-from harness.plan._law import Floats, Law, split
-from harness.plan._limit import evaluate, optimum
+from harness.plan.limit._durations import POINTS, Capped, Durations, law_of, sample_of
+from harness.plan.limit._frontier import frontier, polls_at_lag
+from harness.plan.limit._grid import Floats, Law, split
+from harness.plan.limit._schedule import evaluate, optimum
 from scenarios import Scenario
 from scenarios.draws import Trace, uniforms
 
-#: With fewer measured durations than this, no half of them says much about the other.
 FEWEST_ROWS = 20
+"""With fewer measured durations than this, no half of them says much about the other."""
+
 _REACHED_BY = 5  # rows: polls that fewer reach follow accidents of the sample
 _COSTS = np.geomspace(1e-3, 10.0, 25)  # per second of mean duration
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from harness.plan._law import Floats, Law
+from harness.plan.limit._grid import Floats, Law
 from scenarios import Scenario
 from scenarios.documents import describe_seconds
 from scenarios.draws import Exponential, Fixed, Lognormal, Trace
@@ -17,8 +17,8 @@ from scenarios.draws import Exponential, Fixed, Lognormal, Trace
 _NODES = 2**18  # steps of a numerical mean
 #: Cells of a law: the bound is then within 0.2 % of the optimum at 3 polls a job, less than the twin's noise.
 POINTS = 2**14
-#: Cells where many laws or settings are looked at: within 0.4 %.
 COARSE = 2**13
+"""Cells where many laws or settings are looked at: within 0.4 %."""
 
 
 class Durations(Protocol):

@@ -1,4 +1,4 @@
-"""The law of a job's duration, prepared for the shortest path of `_limit`.
+"""The law of a job's duration, prepared for the shortest path of `_schedule`.
 
 A poll can be placed anywhere on the time axis, but a computer needs finitely many places. The axis after the
 submission is therefore cut into cells; cell k ends at the candidate time `ends[k]`, and `floors[k]` is the
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+"""A vector (or, where a docstring says so, a matrix) of floats."""
 
 #: Beyond this survival a law is treated as finished by the achievable reading (the optimistic one charges
 #: nothing for what happens later, so it stays a bound).

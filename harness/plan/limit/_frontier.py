@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from harness.plan._law import Law
-from harness.plan._limit import Bound, Optimum, bound, extremes, optimum
+from harness.plan.limit._grid import Law
+from harness.plan.limit._schedule import Bound, Optimum, bound, extremes, optimum
 
 _PRECISION = 1e-9  # relative; where the search for the steepest bound stops
 

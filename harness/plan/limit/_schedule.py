@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.plan._law import NEGLIGIBLE, Floats, Law
+from harness.plan.limit._grid import NEGLIGIBLE, Floats, Law
 
 #: Polls that a smaller share of jobs reaches are left to the repeated last gap (laws without a sample).
 UNREACHED = 1e-6
@@ -82,7 +82,7 @@ def optimum(law: Law, cost_per_poll_s: float) -> Optimum:
 
 
 def bound(law: Law, cost_per_poll_s: float) -> Bound:
-    """The optimum under the optimistic reading of the grid (see `_law`): at most the true optimum."""
+    """The optimum under the optimistic reading of the grid (see `_grid`): at most the true optimum."""
     floors, left = _optimistic(law)
     path = _shortest_path(floors, left, _cost(cost_per_poll_s))
     return _bound(law, floors[path], left[path])
