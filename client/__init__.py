@@ -15,7 +15,9 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
 
 from ._backoff import Backoff
 from ._checks import InvalidSetting, Parameter, parameters
+from ._conversation import Conversation, SendRequest
 from ._curves import CURVES, curve_parameters
+from ._dialect import NATIVE, Dialect, Request, Response
 from ._errors import (
     ClientError,
     DeadlineExceeded,
@@ -31,13 +33,17 @@ from ._jitter import FARTHEST, JITTERS
 from ._policy import ErrorPolicy, HintPolicy, PollingPolicy
 from ._poller import EDGE_S, Poller
 from ._presets import PRESETS
+from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._retry_after import parse_retry_after
 
 __all__ = [
+    "Attempt",
     "Backoff",
     "CURVES",
     "ClientError",
+    "Conversation",
     "DeadlineExceeded",
+    "Dialect",
     "Done",
     "EDGE_S",
     "ErrorPolicy",
@@ -49,13 +55,21 @@ __all__ = [
     "InvalidSetting",
     "JITTERS",
     "JobFailed",
+    "JobRef",
+    "JobStatus",
+    "NATIVE",
     "PRESETS",
     "Parameter",
     "Poller",
     "PollingError",
     "PollingPolicy",
+    "Request",
+    "Response",
+    "Result",
     "Send",
+    "SendRequest",
     "StatusReadFailed",
+    "Submission",
     "SubmitFailed",
     "Wait",
     "curve_parameters",

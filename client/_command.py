@@ -11,8 +11,8 @@ from typing import Any, Final, get_args
 from ._backoff import Backoff
 from ._checks import Parameter, parameters
 from ._curves import curve_parameters, spell
+from ._dialect import checked_url
 from ._events import Outcome, Wait
-from ._http import checked_url
 from ._policy import ErrorPolicy, FirstPoll, PollingPolicy
 from ._presets import PRESETS
 from ._records import Attempt, Result

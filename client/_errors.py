@@ -6,7 +6,9 @@ server's: SubmitFailed, StatusReadFailed, GaveUp. The job's: JobFailed. Time's: 
 
 from __future__ import annotations
 
-from ._events import Failure
+from typing import Final
+
+from ._events import Failure, Outcome
 from ._records import Result
 
 
@@ -69,3 +71,17 @@ class DeadlineExceeded(PollingError, TimeoutError):
 
 class GaveUp(PollingError):
     """A budget (of pending polls, of failed reads) ran out, or a read failed in a way no retry can mend."""
+
+
+_BY_OUTCOME: Final[dict[Outcome, type[PollingError]]] = {
+    "error": JobFailed,
+    "timeout": DeadlineExceeded,
+    "gave_up": GaveUp,
+}
+
+
+def completed(result: Result) -> Result:
+    """Return the result of a job that completed; raise the error that is due to any other outcome."""
+    if result.outcome in _BY_OUTCOME:
+        raise _BY_OUTCOME[result.outcome](result)
+    return result

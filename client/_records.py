@@ -1,10 +1,21 @@
-"""What the blocking driver reports: frozen records. Times are seconds on the driver's monotonic clock."""
+"""What a driver reports: frozen records. Times are seconds on the driver's monotonic clock."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ._events import Done, JobState, Outcome, Wait
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """A job by the names that its service gave it.
+
+    id: None for the service's implicit job. url: its own address, None when the service did not say.
+    """
+
+    id: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

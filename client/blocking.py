@@ -1,4 +1,4 @@
-"""The driver over requests: it sleeps, sends and tells the time for a Poller, and decides nothing itself.
+"""The driver over requests: it sleeps, sends and tells the time for a Conversation, and decides nothing.
 
 It blocks the thread or greenlet that calls it, and works unchanged when gevent has patched the process:
 ``time`` is looked up at each use, never bound at import.
@@ -6,31 +6,26 @@ It blocks the thread or greenlet that calls it, and works unchanged when gevent 
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote, urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 
-from ._backoff import Backoff
 from ._checks import whole
-from ._errors import DeadlineExceeded, GaveUp, JobFailed, PollingError, StatusReadFailed, SubmitFailed
-from ._events import Done, Failure, Outcome, Wait
-from ._http import checked_url, read_status, read_submission
+from ._conversation import Conversation
+from ._dialect import NATIVE, Dialect, Request, Response
+from ._driver import BASE_URL, LONGEST_SLEEP, Driver, cause_of, job_ref
+from ._errors import StatusReadFailed, SubmitFailed, completed
+from ._events import Failure, Wait
 from ._policy import PollingPolicy
-from ._poller import Poller
-from ._records import Attempt, JobStatus, Result, Submission
+from ._records import Attempt, JobRef, JobStatus, Result, Submission
 
 __all__ = ["Attempt", "JobStatus", "Result", "Submission", "VideoTranslationClient"]
 
-_DEFAULT_POLICY: Final = PollingPolicy(
-    Backoff("exponential", 0.5, maximum=10.0, jitter="full"), deadline=300.0
-)
 # What a broken or silent connection raises. Other RequestExceptions (a bad URL, say) are the caller's own.
 _TRANSPORT: Final = (
     requests.ConnectionError,
@@ -38,19 +33,14 @@ _TRANSPORT: Final = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
 )
-_LONGEST_SLEEP: Final = 86_400.0  # time.sleep overflows on a wait without end, such as an uncapped curve's
-_ERRORS: Final[dict[Outcome, type[PollingError]]] = {
-    "error": JobFailed,
-    "timeout": DeadlineExceeded,
-    "gave_up": GaveUp,
-}
 
 
-class VideoTranslationClient:
+class VideoTranslationClient(Driver):
     """Submits jobs to the video-translation service and polls them until they end.
 
     base_url: where the service is. policy: how to poll unless a call says otherwise; by default exponential
     from 0.5 s doubling to at most 10 s, full jitter, deadline 300 s.
+    dialect: how the service says it all; by default as ``python -m server`` does.
     session: a requests.Session to use as it is; without one the client makes its own, which never retries,
     follows no proxy settings of the environment, and keeps up to ``connections`` connections (set it to the
     number of jobs polled at once: one client serves any number of threads or greenlets).
@@ -63,21 +53,19 @@ class VideoTranslationClient:
 
     def __init__(
         self,
-        base_url: str = "http://127.0.0.1:5000",
+        base_url: str = BASE_URL,
         policy: PollingPolicy | None = None,
         *,
+        dialect: Dialect = NATIVE,
         session: requests.Session | None = None,
         connections: int = 10,
         uniform: Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.base_url = checked_url(base_url).rstrip("/")
-        self.policy = policy or _DEFAULT_POLICY
+        super().__init__(base_url, policy, dialect, uniform, clock)
         self._session = session or _new_session(whole("connections", connections, at_least=1))
         self._owns_session = session is None
-        self._uniform = uniform or (lambda _n: random.random())  # noqa: S311 -- jitter, not a secret
-        self._clock = clock
         self._sleep = sleep
 
     def submit(self, key: int | None = None) -> Submission:
@@ -88,21 +76,13 @@ class VideoTranslationClient:
         Raises SubmitFailed when the service did not accept the job, or could not be reached.
         """
         try:
-            response = self._session.post(
-                f"{self.base_url}/jobs",
-                json={} if key is None else {"key": key},
-                headers={"Accept": "application/json"},
-                timeout=self._timeout(self.policy.request_timeout),
-                allow_redirects=False,
-            )
+            response = self._exchange(self.dialect.submission(key), self.policy.request_timeout)
         except _TRANSPORT as error:
             raise SubmitFailed(None, _cause(error)) from error
-        job_id = read_submission(response.status_code, response.content)
-        url = urljoin(response.url, response.headers.get("Location", self._path(job_id)))
-        return Submission(job_id, url, self.now())
+        return self.submission(response)
 
     def status(
-        self, job_id: str | None = None, *, attempt: int | None = None, timeout: float = 10.0
+        self, job_id: str | JobRef | None = None, *, attempt: int | None = None, timeout: float = 10.0
     ) -> JobStatus:
         """Read a job's status once; without an id, that of the service's implicit job (``GET /status``).
 
@@ -110,23 +90,15 @@ class VideoTranslationClient:
         timeout: most seconds for connecting and the first byte together.
         Raises StatusReadFailed when no known status came back.
         """
-        headers = {"Accept": "application/json"}
-        if attempt is not None:
-            headers["Poll-Attempt"] = str(attempt)
         try:
-            response = self._session.get(
-                self.base_url + self._path(job_id),
-                headers=headers,
-                timeout=self._timeout(timeout),
-                allow_redirects=False,
-            )
+            response = self._exchange(self.dialect.status(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
             raise StatusReadFailed(Failure("transport", detail=_cause(error))) from error
-        return read_status(response.status_code, response.headers, response.content, time.time())
+        return self.dialect.read(response)
 
     def poll(
         self,
-        job_id: str | None = None,
+        job_id: str | JobRef | None = None,
         *,
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,
@@ -141,54 +113,38 @@ class VideoTranslationClient:
             default.
         on_attempt: called after each status request, in the polling thread or greenlet.
         """
-        poller = Poller(policy or self.policy, uniform or self._uniform)
-        started_at = self.now() if started_at is None else started_at
-        command: Wait | Done = poller.start(started_at)
-        seen: JobStatus | None = None
-        while isinstance(command, Wait):
-            planned_at = command.until
-            self._sleep_until(planned_at)
-            sent_at = self.now()
-            send = poller.wake(sent_at)
-            failure: Failure | None = None
-            try:
-                seen = self.status(job_id, attempt=send.attempt, timeout=send.timeout)
-            except StatusReadFailed as failed:
-                replied_at, failure, hint = self.now(), failed.failure, failed.retry_after
-                command = poller.fail(replied_at, failure, hint)
-            else:
-                replied_at, hint = self.now(), seen.retry_after
-                command = poller.reply(replied_at, seen.status, hint)
-            if on_attempt:
-                on_attempt(
-                    Attempt(
-                        number=send.attempt,
-                        planned_at=planned_at,
-                        sent_at=sent_at,
-                        replied_at=replied_at,
-                        status_code=failure.status_code if failure else 200,
-                        status=seen.status if seen and not failure else None,
-                        failure=str(failure) if failure else None,
-                        retry_after=hint,
-                        command=command,
-                    )
-                )
-        return Result(
-            job_id=job_id,
-            outcome=command.outcome,
-            status=seen.status if seen else None,
-            started_at=started_at,
-            detected_at=command.at,
-            finished_ago=seen.finished_ago if seen else None,
-            attempts=command.attempts,
-            wasted=command.wasted,
-            failures=command.failures,
-            reason=command.reason,
+        return self.pump(
+            self.conversation(
+                job_id, policy=policy, uniform=uniform, started_at=started_at, on_attempt=on_attempt
+            )
         )
+
+    def pump(self, talk: Conversation) -> Result:
+        """Sleep and send for a conversation until it ends, and return how.
+
+        When something stops the pump (an interrupt, a killed greenlet), the conversation is cancelled: its
+        ``result`` is then "censored".
+        """
+        try:
+            while not isinstance(step := talk.next(now := self.now()), Result):
+                if isinstance(step, Wait):
+                    (self._sleep or time.sleep)(min(step.until - now, LONGEST_SLEEP))
+                    continue
+                try:
+                    response = self._exchange(step.request, step.timeout)
+                except _TRANSPORT as error:
+                    talk.broke(self.now(), _cause(error))
+                else:
+                    talk.replied(self.now(), response)
+        except BaseException:
+            if talk.result is None:
+                talk.cancelled(self.now())
+            raise
+        return step
 
     def wait_for_completion(
         self,
-        job_id: str | None = None,
+        job_id: str | JobRef | None = None,
         *,
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,
@@ -202,13 +158,7 @@ class VideoTranslationClient:
         result = self.poll(
             job_id, policy=policy, uniform=uniform, started_at=started_at, on_attempt=on_attempt
         )
-        if result.outcome in _ERRORS:
-            raise _ERRORS[result.outcome](result)
-        return result
-
-    def now(self) -> float:
-        """Return the time in seconds on the client's clock, the one that all its records are stamped with."""
-        return (self._clock or time.monotonic)()
+        return completed(result)
 
     def close(self) -> None:
         """Close the connections, if the session is the client's own."""
@@ -223,18 +173,19 @@ class VideoTranslationClient:
     ) -> None:
         self.close()
 
-    def _sleep_until(self, moment: float) -> None:
-        while (left := moment - self.now()) > 0:  # a loop, for some timers fire early
-            (self._sleep or time.sleep)(min(left, _LONGEST_SLEEP))
-
-    @staticmethod
-    def _path(job_id: str | None) -> str:
-        return "/status" if job_id is None else f"/jobs/{quote(job_id, safe='')}"
-
-    @staticmethod
-    def _timeout(seconds: float) -> Any:
-        """One bound for connecting and first byte together; a plain float would grant it to each."""
-        return Timeout(total=seconds)  # requests documents it, its annotations do not
+    def _exchange(self, request: Request, timeout: float) -> Response:
+        """Send a request, never twice, and return the whole reply."""
+        # One bound for connecting and first byte together; a plain float would grant it to each.
+        bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
+        reply = self._session.request(
+            request.method,
+            request.url(self.base_url),
+            headers=dict(request.headers),
+            json=request.json,
+            timeout=bound,
+            allow_redirects=False,
+        )
+        return Response(reply.status_code, reply.headers, reply.content, reply.url, time.time())
 
 
 def _new_session(connections: int) -> requests.Session:
@@ -248,10 +199,4 @@ def _new_session(connections: int) -> requests.Session:
 
 
 def _cause(error: BaseException) -> str:
-    """The operating system's words for a broken connection, from under the wrappings of requests."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and not isinstance(inner, requests.RequestException):
-            return f"{type(inner).__name__}: {inner}"
-        inner = inner.__cause__ or inner.__context__
-    return f"{type(error).__name__}: {error}"
+    return cause_of(error, (requests.RequestException,))

@@ -45,8 +45,8 @@ MAY_IMPORT = {
 TOP_ROOMS = {room.split(".")[0] for room in MAY_IMPORT}
 # What every room of the harness stands on: modules that import nothing of ours.
 GROUND_FLOOR = {"harness._refusal"}
-DRIVERS = {"client.blocking", "server.app", "harness.locustfile"}
-CLIENT_DRIVERS = {"blocking.py", "__main__.py"}
+DRIVERS = {"client.asynchronous", "client.blocking", "server.app", "harness.locustfile"}
+CLIENT_DRIVERS = {"asynchronous.py", "blocking.py", "__main__.py"}
 IMPURE = {
     "time",
     "datetime",
@@ -148,7 +148,15 @@ def test_the_clients_core_needs_the_standard_library_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["client/_poller.py", "client/_backoff.py", "client/_policy.py", "server/_board.py"]
+    "module",
+    [
+        "client/_poller.py",
+        "client/_backoff.py",
+        "client/_policy.py",
+        "client/_dialect.py",
+        "client/_conversation.py",
+        "server/_board.py",
+    ],
 )
 def test_a_sans_io_core_has_no_clock_no_socket_and_no_dice(module: str) -> None:
     """The state machines get time and randomness as arguments."""
@@ -158,7 +166,7 @@ def test_a_sans_io_core_has_no_clock_no_socket_and_no_dice(module: str) -> None:
 @pytest.mark.parametrize(
     ("package", "heavy"),
     [
-        ("client", {"requests", "urllib3", "gevent", "locust"}),
+        ("client", {"requests", "urllib3", "httpx", "gevent", "locust"}),
         ("server", {"flask", "werkzeug", "requests", "gevent", "locust"}),
         ("scenarios", {"flask", "requests", "gevent", "locust"}),
     ],

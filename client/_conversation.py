@@ -1,0 +1,186 @@
+"""One job's polling, whole: the poller decides when, the dialect what, and the records tell how it went.
+
+Without input or output, like the poller itself. A driver is a pump:
+
+    talk = Conversation(job, policy, uniform, started_at=now())
+    while not isinstance(step := talk.next(now()), Result):
+        match step:
+            case Wait(until):                              # sleep until then, and ask again
+            case SendRequest(request, timeout=timeout):    # send it, give it that long, and say
+                talk.replied(now(), response)              # what came back,
+                talk.broke(now(), cause)                   # or why nothing did
+
+A driver that is stopped says ``cancelled(now())``; the result is then "censored". Times are seconds on the
+driver's monotonic clock. An event out of turn raises IllegalEvent and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ._dialect import NATIVE, Dialect, Request, Response
+from ._errors import StatusReadFailed
+from ._events import Done, Failure, Send, Wait
+from ._policy import PollingPolicy
+from ._poller import Poller, State
+from ._records import Attempt, JobRef, JobStatus, Result
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """Command: send this, which is status request number ``attempt``, and give it ``timeout`` seconds.
+
+    Answer with ``replied`` or ``broke``.
+    """
+
+    request: Request
+    attempt: int
+    timeout: float
+
+
+class Conversation:
+    """Everything about the polling of one job but the sending and the waiting; see the module's pump.
+
+    job: what is polled, ``JobRef()`` for the service's implicit job. policy, uniform: as for ``Poller``.
+    started_at: when the submit reply arrived, t = 0 of the polling.
+    on_attempt: called in turn with the ``Attempt`` after each status request.
+    """
+
+    __slots__ = (
+        "_command",
+        "_dialect",
+        "_on_attempt",
+        "_poller",
+        "_sent",
+        "_sent_at",
+        "answered",
+        "failures",
+        "job",
+        "result",
+        "seen",
+        "started_at",
+        "wasted",
+    )
+
+    def __init__(
+        self,
+        job: JobRef,
+        policy: PollingPolicy,
+        uniform: Callable[[int], float],
+        *,
+        started_at: float,
+        dialect: Dialect = NATIVE,
+        on_attempt: Iterable[Callable[[Attempt], None]] = (),
+    ) -> None:
+        self.job = job
+        self.started_at = started_at
+        self.seen: JobStatus | None = None
+        """The last status that was read."""
+        self.result: Result | None = None
+        """How it ended, None before."""
+        self.answered = 0
+        """Status requests that were replied to or broke; one more may be in flight (see ``polls``)."""
+        self.wasted = 0
+        """Of these, how many were answered "pending"."""
+        self.failures = 0
+        """And how many failed."""
+        self._dialect = dialect
+        self._on_attempt = tuple(on_attempt)
+        self._poller = Poller(policy, uniform)
+        self._command: Wait | Done = self._poller.start(started_at)
+        self._sent: Send | None = None  # the request in flight
+        self._sent_at = started_at
+
+    @property
+    def polls(self) -> int:
+        """Return how many status requests were sent, one in flight included."""
+        return self.answered + (self._sent is not None)
+
+    def next(self, now: float) -> Wait | SendRequest | Result:
+        """Return what to do: wait until a time, send a request, or stop with a result.
+
+        Called before its time it says the same wait again. While a request is in flight it is out of turn.
+        """
+        if self.result is not None:
+            return self.result
+        command = self._command
+        if self._poller.state is State.WAITING and isinstance(command, Wait) and now < command.until:
+            return command
+        self._sent = self._poller.wake(now)
+        self._sent_at = now
+        request = self._dialect.status(self.job, self._sent.attempt)
+        return SendRequest(request, self._sent.attempt, self._sent.timeout)
+
+    def replied(self, now: float, response: Response) -> Attempt:
+        """A reply came, of whatever code. Return (and tell the hooks) how the attempt went."""
+        try:
+            status = self._dialect.read(response)
+        except StatusReadFailed as failed:
+            return self._failed(now, failed.failure, failed.retry_after)
+        command = self._poller.reply(now, status.status, status.retry_after)
+        self.seen = status
+        self.wasted += status.status == "pending"
+        return self._told(now, command, response.status_code, status.retry_after, status=status)
+
+    def broke(self, now: float, cause: str) -> Attempt:
+        """No whole reply came, for this cause. Return (and tell the hooks) how the attempt went."""
+        return self._failed(now, Failure("transport", detail=cause), None)
+
+    def cancelled(self, now: float) -> Result:
+        """The run ended before the job did: return the result, whose outcome is "censored"."""
+        self._command = self._poller.cancel(now)
+        return self._finish(self._command)
+
+    def _failed(self, now: float, failure: Failure, hint: float | None) -> Attempt:
+        command = self._poller.fail(now, failure, hint)
+        self.failures += 1
+        return self._told(now, command, failure.status_code, hint, failure=failure)
+
+    def _told(
+        self,
+        now: float,
+        command: Wait | Done,
+        status_code: int | None,
+        hint: float | None,
+        *,
+        status: JobStatus | None = None,
+        failure: Failure | None = None,
+    ) -> Attempt:
+        """Keep the books of one attempt, and tell the hooks."""
+        before, sent = self._command, self._sent
+        assert isinstance(before, Wait)  # noqa: S101 - the poller has admitted the event
+        assert sent is not None  # noqa: S101
+        attempt = Attempt(
+            number=sent.attempt,
+            planned_at=before.until,
+            sent_at=self._sent_at,
+            replied_at=now,
+            status_code=status_code,
+            status=status.status if status else None,
+            failure=str(failure) if failure else None,
+            retry_after=hint,
+            command=command,
+        )
+        self._command, self._sent = command, None
+        self.answered += 1
+        if isinstance(command, Done):
+            self._finish(command)
+        for hook in self._on_attempt:
+            hook(attempt)
+        return attempt
+
+    def _finish(self, done: Done) -> Result:
+        self.result = Result(
+            job_id=self.job.id,
+            outcome=done.outcome,
+            status=self.seen.status if self.seen else None,
+            started_at=self.started_at,
+            detected_at=done.at,
+            finished_ago=self.seen.finished_ago if self.seen else None,
+            attempts=done.attempts,
+            wasted=done.wasted,
+            failures=done.failures,
+            reason=done.reason,
+        )
+        return self.result
