@@ -1,0 +1,188 @@
+"""The driver over httpx, for asyncio: it sleeps, sends and tells the time for a Conversation, no more.
+
+Needs the extra ``async``. One client serves any number of tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from ._checks import whole
+from ._conversation import Conversation
+from ._dialect import NATIVE, Dialect, Request, Response
+from ._driver import BASE_URL, LONGEST_SLEEP, Driver, cause_of, job_ref
+from ._errors import StatusReadFailed, SubmitFailed, completed
+from ._events import Failure, Wait
+from ._policy import PollingPolicy
+from ._records import Attempt, JobRef, JobStatus, Result, Submission
+
+__all__ = ["AsyncVideoTranslationClient", "Attempt", "JobStatus", "Result", "Submission"]
+
+# What a broken or silent connection raises. Other errors of httpx (a bad URL, say) are the caller's own.
+_TRANSPORT: Final = (
+    TimeoutError,
+    httpx.TimeoutException,
+    httpx.NetworkError,
+    httpx.ProtocolError,
+    httpx.DecodingError,
+)
+
+
+class AsyncVideoTranslationClient(Driver):
+    """Submits jobs to the video-translation service and polls them until they end, without blocking.
+
+    The arguments are those of ``client.blocking.VideoTranslationClient``, but
+    http: an httpx.AsyncClient to use as it is; without one the client makes its own, which never retries,
+    follows no proxy settings of the environment, and keeps up to ``connections`` idle connections.
+    sleep: asyncio.sleep by default.
+
+    Timeouts bound the whole exchange, from connecting to the last byte. A task that is cancelled cancels its
+    conversation, whose result is then "censored"; the cancellation goes on.
+    """
+
+    def __init__(
+        self,
+        base_url: str = BASE_URL,
+        policy: PollingPolicy | None = None,
+        *,
+        dialect: Dialect = NATIVE,
+        http: httpx.AsyncClient | None = None,
+        connections: int = 10,
+        uniform: Callable[[int], float] | None = None,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(base_url, policy, dialect, uniform, clock)
+        self._http = http or _new_http(whole("connections", connections, at_least=1))
+        self._owns_http = http is None
+        self._sleep = sleep
+
+    async def submit(self, key: int | None = None) -> Submission:
+        """Submit one job and return its id and address.
+
+        key: what the service draws the job's duration and outcome by; without one it chooses.
+        Sent once, never retried: a submission whose reply was lost may have been accepted.
+        Raises SubmitFailed when the service did not accept the job, or could not be reached.
+        """
+        try:
+            response = await self._exchange(self.dialect.submission(key), self.policy.request_timeout)
+        except _TRANSPORT as error:
+            raise SubmitFailed(None, _cause(error)) from error
+        return self.submission(response)
+
+    async def status(
+        self, job_id: str | JobRef | None = None, *, attempt: int | None = None, timeout: float = 10.0
+    ) -> JobStatus:
+        """Read a job's status once; without an id, that of the service's implicit job (``GET /status``).
+
+        attempt: the number of this status request for this job, sent as the header ``Poll-Attempt``.
+        timeout: most seconds for the whole exchange.
+        Raises StatusReadFailed when no known status came back.
+        """
+        try:
+            response = await self._exchange(self.dialect.status(job_ref(job_id), attempt), timeout)
+        except _TRANSPORT as error:
+            raise StatusReadFailed(Failure("transport", detail=_cause(error))) from error
+        return self.dialect.read(response)
+
+    async def poll(
+        self,
+        job_id: str | JobRef | None = None,
+        *,
+        policy: PollingPolicy | None = None,
+        uniform: Callable[[int], float] | None = None,
+        started_at: float | None = None,
+        on_attempt: Callable[[Attempt], None] | None = None,
+    ) -> Result:
+        """Poll a job (the implicit one without an id) until it ends, time is up, or a budget is spent.
+
+        No outcome raises: read ``Result.outcome``. The arguments are those of the blocking client.
+        """
+        return await self.pump(
+            self.conversation(
+                job_id, policy=policy, uniform=uniform, started_at=started_at, on_attempt=on_attempt
+            )
+        )
+
+    async def wait_for_completion(
+        self,
+        job_id: str | JobRef | None = None,
+        *,
+        policy: PollingPolicy | None = None,
+        uniform: Callable[[int], float] | None = None,
+        started_at: float | None = None,
+        on_attempt: Callable[[Attempt], None] | None = None,
+    ) -> Result:
+        """Poll as ``poll`` does, and return only if the job completed.
+
+        Raises JobFailed, DeadlineExceeded or GaveUp: each is a PollingError and carries the result.
+        """
+        result = await self.poll(
+            job_id, policy=policy, uniform=uniform, started_at=started_at, on_attempt=on_attempt
+        )
+        return completed(result)
+
+    async def pump(self, talk: Conversation) -> Result:
+        """Sleep and send for a conversation until it ends, and return how.
+
+        When something stops the pump (a cancelled task, say), the conversation is cancelled: its ``result``
+        is then "censored".
+        """
+        try:
+            while not isinstance(step := talk.next(now := self.now()), Result):
+                if isinstance(step, Wait):
+                    await self._sleep(min(step.until - now, LONGEST_SLEEP))
+                    continue
+                try:
+                    response = await self._exchange(step.request, step.timeout)
+                except _TRANSPORT as error:
+                    talk.broke(self.now(), _cause(error))
+                else:
+                    talk.replied(self.now(), response)
+        except BaseException:
+            if talk.result is None:
+                talk.cancelled(self.now())
+            raise
+        return step
+
+    async def aclose(self) -> None:
+        """Close the connections, if they are the client's own."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _exchange(self, request: Request, timeout: float) -> Response:
+        """Send a request, never twice, and return the whole reply."""
+        async with asyncio.timeout(timeout):
+            reply = await self._http.request(
+                request.method,
+                request.url(self.base_url),
+                headers=dict(request.headers),
+                json=request.json,
+                timeout=None,
+                follow_redirects=False,
+            )
+        return Response(reply.status_code, reply.headers, reply.content, str(reply.url), time.time())
+
+
+def _new_http(connections: int) -> httpx.AsyncClient:
+    """Return a client that adds nothing of its own: no retries, no proxies or credentials, no waiting."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
+    return httpx.AsyncClient(trust_env=False, limits=limits)
+
+
+def _cause(error: BaseException) -> str:
+    return cause_of(error, ())
