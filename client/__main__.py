@@ -13,6 +13,7 @@ from ._command import (
     BROKEN_PIPE,
     EXIT_CODES,
     INTERRUPTED,
+    PROGRAM,
     USAGE,
     as_json,
     attempt_line,
@@ -71,7 +72,7 @@ def _suggest_server(url: str) -> None:
 
 
 def _complain(message: str) -> None:
-    print(f"python -m client: {message}", file=sys.stderr, flush=True)
+    print(f"{PROGRAM}: {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

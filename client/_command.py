@@ -17,6 +17,7 @@ from ._policy import ErrorPolicy, FirstPoll, PollingPolicy
 from ._presets import PRESETS
 from ._records import Attempt, Result
 
+PROGRAM: Final = f"python -m {__package__}"
 EXIT_CODES: Final[dict[Outcome, int]] = {"completed": 0, "error": 1, "timeout": 3, "gave_up": 4}
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -35,7 +36,7 @@ _PATIENCE: Final = ErrorPolicy(max_consecutive=4)  # someone is watching: say so
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     parser = argparse.ArgumentParser(
-        prog="python -m client",
+        prog=PROGRAM,
         description="Poll a job of the video-translation service until it ends, printing each attempt.",
         epilog="Exit codes: 0 completed; 1 the job ended in error; 2 bad usage; 3 the deadline passed; "
         "4 gave up (nobody answered, the job was not accepted, or a budget ran out); 130 interrupted. "

@@ -113,7 +113,7 @@ class Conversation:
         return SendRequest(request, self._sent.attempt, self._sent.timeout)
 
     def replied(self, now: float, response: Response) -> Attempt:
-        """A reply came, of whatever code. Return (and tell the hooks) how the attempt went."""
+        """Take a reply, of whatever code; return (and tell the hooks) how the attempt went."""
         try:
             status = self._dialect.read(response)
         except StatusReadFailed as failed:
@@ -124,11 +124,11 @@ class Conversation:
         return self._told(now, command, response.status_code, status.retry_after, status=status)
 
     def broke(self, now: float, cause: str) -> Attempt:
-        """No whole reply came, for this cause. Return (and tell the hooks) how the attempt went."""
+        """Note that no whole reply came, and why; return (and tell the hooks) how the attempt went."""
         return self._failed(now, Failure("transport", detail=cause), None)
 
     def cancelled(self, now: float) -> Result:
-        """The run ended before the job did: return the result, whose outcome is "censored"."""
+        """End before the job does; return the result, whose outcome is "censored"."""
         self._command = self._poller.cancel(now)
         return self._finish(self._command)
 

@@ -176,7 +176,7 @@ class Poller:
         return self._state
 
     def start(self, now: float) -> Wait:
-        """Polling starts: the submit reply has arrived. This is t = 0 of the deadline."""
+        """Begin: the submit reply has arrived. This is t = 0 of the deadline."""
         self._admit(Event.START, now)
         self._started = self._now
         if self._policy.deadline is not None:
@@ -187,7 +187,7 @@ class Poller:
         return self._wait(self._cadence, None)
 
     def wake(self, now: float) -> Send:
-        """The wait is over: the next status request is due."""
+        """End the wait: the next status request is due."""
         self._admit(Event.WAKE, now)
         self._now = max(self._now, self._until)
         self._attempts += 1
@@ -197,7 +197,7 @@ class Poller:
         return self._issue(Send(self._attempts, min(self._policy.request_timeout, self._edge - self._now)))
 
     def reply(self, now: float, status: JobState, retry_after: float | None = None) -> Wait | Done:
-        """The status was read. ``retry_after`` is the server's hint in seconds.
+        """Take the status that was read. ``retry_after`` is the server's hint in seconds.
 
         Raises ValueError, changing nothing, when the status is not "pending", "completed" or "error".
         """
@@ -217,7 +217,7 @@ class Poller:
         return self._wait(self._cadence, retry_after)
 
     def fail(self, now: float, failure: Failure, retry_after: float | None = None) -> Wait | Done:
-        """The read failed, which says nothing of the job. ``retry_after`` is the server's hint in seconds."""
+        """Take a failed read, which says nothing of the job. ``retry_after``: the hint in seconds."""
         self._admit(Event.FAIL, now)
         self._failures += 1
         if self._at_edge:
@@ -231,7 +231,7 @@ class Poller:
         return self._wait(self._errors, retry_after)
 
     def cancel(self, now: float) -> Done:
-        """The run ended before the job did: outcome "censored". Legal in every state but DONE."""
+        """End before the job does: outcome "censored". Legal in every state but DONE."""
         self._admit(Event.CANCEL, now)
         return self._finish("censored", "polling was cancelled")
 

@@ -189,7 +189,7 @@ class VideoTranslationClient(Driver):
 
 
 def _new_session(connections: int) -> requests.Session:
-    """A session that adds nothing of its own: no retries, no proxies or credentials from the environment."""
+    """Return a session that adds nothing of its own: no retries, no proxies, no credentials."""
     session = requests.Session()
     session.trust_env = False
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0, pool_block=False)
