@@ -1,0 +1,44 @@
+"""What one run has measured so far; kept whatever happens to the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from harness.measure import JobRow, PollRow, Visit
+from scenarios import Visit as PlannedVisit
+
+
+@dataclass
+class Record:
+    """The raw records of one run: what it planned, its rows, and why it ended early if it did.
+
+    ``incomplete`` is the reason in words, None as long as nothing went wrong.
+    """
+
+    started_at: datetime
+    plans: Sequence[PlannedVisit]
+    visits: list[Visit] = field(default_factory=list)
+    jobs: list[JobRow] = field(default_factory=list)
+    polls: list[PollRow] = field(default_factory=list)
+    incomplete: str | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run is: what observers are given, many times a second.
+
+    visit: the visit under way, from 1. visits: how many the run has. repeat: from 0. elapsed_s: seconds since
+    the visit's time zero, 0 before. jobs_submitted, jobs_ended, polls: counts of this visit, as far as they
+    were reported.
+    """
+
+    visit: int
+    visits: int
+    setting: str
+    repeat: int
+    elapsed_s: float
+    jobs_submitted: int
+    jobs_ended: int
+    polls: int
