@@ -21,8 +21,9 @@ from locust.env import Environment
 
 from harness._options import Options
 from harness._refusal import FAILED
-from harness.live._conductor import Conductor, Record
+from harness.live._conductor import Conductor
 from harness.live._progress import Progress
+from harness.live._record import Record
 from harness.measure import RunFolder, RunInfo, ScenarioInfo
 
 logger = logging.getLogger("backoff")
@@ -81,7 +82,7 @@ class Finisher:
             self._reporting = gevent.spawn(self._report)
 
     def quitting(self) -> None:
-        """Locust ends: finish what runs, report what is unreported, stop the simulator."""
+        """Locust ends: finish what runs, report what is unreported, let go of the target."""
         try:
             if self._environment.runner is not None:
                 self._environment.runner.stop()
@@ -89,8 +90,8 @@ class Finisher:
             if self._reporting is not None:
                 self._reporting.join()
         finally:
-            if self._conductor.simulator is not None:
-                self._conductor.simulator.stop()
+            if self._conductor.target is not None:
+                self._conductor.target.close()
 
     def _write(self, record: Record) -> Path | None:
         scenario = self._options.scenario
@@ -103,7 +104,7 @@ class Finisher:
             settings={
                 name: policy.describe()
                 for name, policy in scenario.settings.items()
-                if name in {plan.setting for plan in self._conductor.plans}
+                if name in {plan.setting for plan in record.plans}
             },
             baseline=scenario.baseline,
             objectives=dict(scenario.objectives),

@@ -19,9 +19,20 @@ from harness._options import Options, port_number
 from harness._refusal import FAILED, INTERRUPTED, UNUSABLE
 from harness.live._conductor import Conductor
 from harness.live._finish import Finisher, check_reports_folder
-from harness.live._lanes import LoadGenerator, Orders
-from harness.live._process import Simulator, SimulatorError
+from harness.live._lanes import LoadGenerator
+from harness.live._messages import (
+    AbortVisit,
+    BadMessage,
+    CheckScenario,
+    Message,
+    ScenarioChecked,
+    StartVisit,
+    receive,
+    send,
+)
+from harness.live._process import SimulatorError
 from harness.live._progress import Progress
+from harness.live._target import SimulatorTarget
 
 logger = logging.getLogger("backoff")
 
@@ -46,7 +57,7 @@ def install(events: Events, options: Options) -> None:
         conductor = _set_up_conductor(environment, runner, options)
         if isinstance(runner, LocalRunner):
             _set_up_generator(environment, runner, options)
-        _start_simulator(environment, conductor, options)
+        _find_target(environment, conductor, options)
         _stop_on_signals(environment)
 
     events.init_command_line_parser.add_listener(_add_arguments)
@@ -85,20 +96,12 @@ def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
 
 def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:
     parsed = environment.parsed_options
-    conductor = Conductor(environment, options.scenario)
-    environment.backoff_conductor = conductor
     # With Locust's logging on, its lines and a progress line would overwrite each other.
     progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
-    conductor.on_progress = progress.update
+    conductor = Conductor(environment, runner, options.scenario, [progress.update])
+    environment.backoff_conductor = conductor
     finisher = Finisher(environment, options, conductor, progress)
     events = environment.events
-    runner.register_message("backoff_rows", lambda msg, **_: conductor.on_rows(msg.data))
-    runner.register_message("backoff_done", lambda msg, **_: conductor.on_done(msg.node_id, msg.data))
-    if isinstance(runner, MasterRunner):
-        runner.register_message(
-            "backoff_checked",
-            lambda msg, **_: conductor.on_checked(msg.node_id, msg.data["accepted"], msg.data["reason"]),
-        )
     events.test_stopping.add_listener(lambda **_: conductor.stopping())
     events.test_stop.add_listener(lambda **_: finisher.stopped())
     events.quitting.add_listener(lambda **_: finisher.quitting())
@@ -106,47 +109,63 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
 
 
 def _set_up_generator(environment: Environment, runner: Any, options: Options) -> None:
-    generator = LoadGenerator(options.scenario, runner.send_message, environment.events.request.fire)
-    runner.register_message("backoff_orders", lambda msg, **_: generator.start(Orders(**msg.data)))
-    runner.register_message("backoff_abort", lambda **_: generator.abort())
+    def tell(message: Message) -> None:
+        send(runner, message)
+
+    def bad(_node: str, error: BadMessage) -> None:
+        _leave(environment, f"the master sent a message that cannot be used: {error}")
+
+    generator = LoadGenerator(options.scenario, tell, environment.events.request.fire)
+    receive(runner, StartVisit, lambda _node, start: generator.start(start), bad)
+    receive(runner, AbortVisit, lambda _node, _abort: generator.abort(), bad)
     # A worker that is stopped by itself (Ctrl-C reaches a whole process group) must still hand over its rows.
     environment.events.test_stopping.add_listener(lambda **_: generator.abort())
     environment.events.quitting.add_listener(lambda **_: generator.abort())
 
 
 def _answer_checks(environment: Environment, runner: WorkerRunner, options: Options) -> None:
-    def answer(msg: Any, **_: Any) -> None:
-        mine, theirs = options.scenario, msg.data
-        accepted = mine.sha256 == theirs["sha256"]
+    mine = options.scenario
+
+    def answer(_node: str, theirs: CheckScenario) -> None:
+        accepted = mine.sha256 == theirs.sha256
         reason = (
             ""
             if accepted
-            else f"its scenario {mine.name} ({mine.sha256[:12]}) is not the master's {theirs['name']} "
-            f"({theirs['sha256'][:12]}); start it with the same --scenario file"
+            else f"its scenario {mine.name} ({mine.sha256[:12]}) is not the master's {theirs.scenario} "
+            f"({theirs.sha256[:12]}); start it with the same --scenario file"
         )
-        runner.send_message("backoff_checked", {"accepted": accepted, "reason": reason})
+        send(runner, ScenarioChecked(accepted=accepted, reason=reason))
         if not accepted:
-            logger.error("refused by the master: %s", reason)
-            environment.process_exit_code = UNUSABLE
-            runner.quit()
+            _leave(environment, f"refused by the master: {reason}")
 
-    runner.register_message("backoff_check", answer, concurrent=True)
+    def bad(_node: str, error: BadMessage) -> None:
+        _leave(environment, f"the master sent a message that cannot be used: {error}")
+
+    receive(runner, CheckScenario, answer, bad, concurrent=True)
 
 
-def _start_simulator(environment: Environment, conductor: Conductor, options: Options) -> None:
+def _leave(environment: Environment, reason: str) -> None:
+    """End this worker: it cannot take part."""
+    logger.error("%s", reason)
+    environment.process_exit_code = UNUSABLE
+    gevent.spawn(environment.runner.quit)  # it kills the greenlet that hears messages, perhaps this one
+
+
+def _find_target(environment: Environment, conductor: Conductor, options: Options) -> None:
     try:
         check_reports_folder(options.config.reports)
         if environment.host:
-            conductor.simulator = Simulator.attach(environment.host, options.scenario.simulation.fingerprint)
+            fingerprint = options.scenario.simulation.fingerprint
+            conductor.target = SimulatorTarget.attach(environment.host, fingerprint)
             return
         place = options.config.simulator
-        conductor.simulator = Simulator.start(options.scenario.path, place.host, place.port)
+        conductor.target = SimulatorTarget.start(options.scenario.path, place.host, place.port)
     except (SimulatorError, OSError) as error:
         print(error, file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    environment.host = conductor.simulator.url
+    environment.host = conductor.target.url
 
 
 def _stop_on_signals(environment: Environment) -> None:

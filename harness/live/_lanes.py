@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import gevent
 import psutil
@@ -19,45 +19,37 @@ from gevent.pool import Group
 
 from client import PollingPolicy, SubmitFailed
 from client.blocking import Attempt, VideoTranslationClient
+from harness.live._messages import Message, Rows, ShareDone, StartVisit
 from harness.measure import JobRow, PollRow
 from scenarios import Scenario, closed_key, planned, think_time
 from scenarios.draws import uniform
 
-FLUSH_INTERVAL_S = 0.5
-SUBMIT_PAUSE_S = 1.0  # keeps a closed loop from hammering a server that accepts nothing
-CPU_INTERVAL_S = 0.9  # no peak is taken over less than this
-CONNECTIONS_PER_LANE = 1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
+_FLUSH_INTERVAL_S: Final = 0.5
+_SUBMIT_PAUSE_S: Final = 1.0  # keeps a closed loop from hammering a server that accepts nothing
+_CPU_INTERVAL_S: Final = 0.9  # no peak is taken over less than this
+_CONNECTIONS_PER_LANE: Final = (
+    1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
+)
 
-Send = Callable[[str, dict[str, Any]], None]
+Send = Callable[[Message], None]
 RequestListener = Callable[..., None]
 
 
-@dataclass(frozen=True)
-class Orders:
-    """One process's part in one visit, as the conductor sends it (all values survive msgpack)."""
-
-    visit: int
-    setting: str
-    repeat: int
-    host: str
-    lanes: list[int]
-    starts_in: float
-
-
 @dataclass
-class Share:
+class VisitShare:
     """One process's part of one visit while it runs."""
 
     scenario: Scenario
-    orders: Orders
+    start: StartVisit
     on_request: RequestListener
     jobs: list[JobRow] = field(default_factory=list)
     polls: list[PollRow] = field(default_factory=list)
+    submitted: int = 0
     failed_submissions: int = 0
 
     def __post_init__(self) -> None:
-        self.policy: PollingPolicy = self.scenario.settings[self.orders.setting]
-        self.origin = time.monotonic() + self.orders.starts_in
+        self.policy: PollingPolicy = self.scenario.settings[self.start.setting]
+        self.origin = time.monotonic() + self.start.starts_in
         self.ended_at = 0.0
         self.lanes = Group()
         self.in_flight = Group()
@@ -70,8 +62,8 @@ class Share:
     def run(self) -> None:
         """Submit every job of these lanes at its planned time and poll each to its end."""
         clients = {
-            lane: VideoTranslationClient(self.orders.host, self.policy, connections=CONNECTIONS_PER_LANE)
-            for lane in self.orders.lanes
+            lane: VideoTranslationClient(self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE)
+            for lane in self.start.lanes
         }
         if self.scenario.workload.arrivals.is_open:
             self.lanes.spawn(self._open_loop, clients)
@@ -85,7 +77,7 @@ class Share:
             client.close()
 
     def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
-        for key, lane, at in planned(self.scenario, self.orders.repeat):
+        for key, lane, at in planned(self.scenario, self.start.repeat):
             if client := clients.get(lane):
                 self._sleep_until(at)
                 self.in_flight.spawn(self._run_job, client, key, lane, at)
@@ -94,7 +86,7 @@ class Share:
         workload = self.scenario.workload
         at, iteration = 0.0, 0
         while not workload.is_over(at, lane + iteration * workload.lanes):
-            key = closed_key(self.orders.repeat, lane, iteration, workload.lanes)
+            key = closed_key(self.start.repeat, lane, iteration, workload.lanes)
             self._sleep_until(at)
             self.in_flight.spawn(self._run_job, client, key, lane, at).join()
             at = self.now() + think_time(self.scenario, key)
@@ -109,8 +101,9 @@ class Share:
             submission = client.submit(key)
         except SubmitFailed:
             self.failed_submissions += 1
-            gevent.sleep(SUBMIT_PAUSE_S)
+            gevent.sleep(_SUBMIT_PAUSE_S)
             return
+        self.submitted += 1
         record.submitted_at = submission.replied_at - self.origin
         self._tell_locust("POST", record.submitted_at - record.sent_at)
         try:
@@ -134,7 +127,7 @@ class Share:
         # failures of the load test, and Locust's exit status must not say so.
         self.on_request(
             request_type=method,
-            name=self.orders.setting,
+            name=self.start.setting,
             response_time=seconds * 1000,
             response_length=0,
             exception=None,
@@ -148,8 +141,8 @@ class Share:
         planned_at, sent_at = attempt.planned_at - self.origin, attempt.sent_at - self.origin
         self.polls.append(
             PollRow(
-                self.orders.setting,
-                self.orders.repeat,
+                self.start.setting,
+                self.start.repeat,
                 key,
                 attempt.number,
                 planned_at,
@@ -160,21 +153,23 @@ class Share:
         )
         self._tell_locust("GET", latency)
 
-    def take_rows(self) -> dict[str, Any]:
-        """The rows since the last call, as a message."""
-        jobs, self.jobs = self.jobs, []
-        polls, self.polls = self.polls, []
-        return {"visit": self.orders.visit, "jobs": jobs, "polls": polls}
+    def take_rows(self) -> Rows | None:
+        """Return what was measured since the last call, None if that is nothing."""
+        if not (self.submitted or self.jobs or self.polls):
+            return None
+        rows = Rows(visit=self.start.visit, submitted=self.submitted, jobs=self.jobs, polls=self.polls)
+        self.submitted, self.jobs, self.polls = 0, [], []
+        return rows
 
-    def summary(self) -> dict[str, Any]:
-        """What the conductor must know beside the rows, once every job of this share has ended."""
-        return {
-            "visit": self.orders.visit,
-            "ended_at_s": self.ended_at,
-            "failed_submissions": self.failed_submissions,
-            "cpu_mean": self.cpu.mean(),
-            "cpu_peak": self.cpu.peak,
-        }
+    def summary(self) -> ShareDone:
+        """Return what the conductor must know beside the rows, once every job of this share has ended."""
+        return ShareDone(
+            visit=self.start.visit,
+            ended_at_s=self.ended_at,
+            failed_submissions=self.failed_submissions,
+            cpu_mean=self.cpu.mean(),
+            cpu_peak=self.cpu.peak,
+        )
 
 
 class End(NamedTuple):
@@ -188,7 +183,7 @@ class End(NamedTuple):
 class JobRecord:
     """What is known of one job while it is under way."""
 
-    share: Share
+    share: VisitShare
     key: int
     lane: int
     planned_at: float
@@ -205,8 +200,8 @@ class JobRecord:
     def row(self, outcome: str, end: End | None = None) -> JobRow:
         """The job's row; without a seen ``end`` its finish, lag and latency stay unknown."""
         return JobRow(
-            setting=self.share.orders.setting,
-            repeat=self.share.orders.repeat,
+            setting=self.share.start.setting,
+            repeat=self.share.start.repeat,
             key=self.key,
             lane=self.lane,
             planned_at_s=self.planned_at,
@@ -238,7 +233,7 @@ class CpuMeter:
     def sample(self) -> None:
         """Close the current interval once it is long enough for a share of it to mean something."""
         now = self._read()
-        if now[0] - self._last[0] < CPU_INTERVAL_S:
+        if now[0] - self._last[0] < _CPU_INTERVAL_S:
             return
         self.peak = max(self.peak, (now[1] - self._last[1]) / (now[0] - self._last[0]))
         self._last = now
@@ -255,29 +250,29 @@ class LoadGenerator:
         self._scenario = scenario
         self._send = send
         self._on_request = on_request
-        self._share: Share | None = None
+        self._share: VisitShare | None = None
 
-    def start(self, orders: Orders) -> None:
+    def start(self, start: StartVisit) -> None:
         """Begin a visit with these lanes."""
-        self._share = Share(self._scenario, orders, self._on_request)
+        self._share = VisitShare(self._scenario, start, self._on_request)
         gevent.spawn(self._report, self._share, gevent.spawn(self._share.run))
 
-    def _report(self, share: Share, running: Any) -> None:
+    def _report(self, share: VisitShare, running: Any) -> None:
         while self._share is share and not running.ready():
-            running.join(FLUSH_INTERVAL_S)
+            running.join(_FLUSH_INTERVAL_S)
             self._flush(share)
             share.cpu.sample()
         if self._share is share:
             self._finish(share)
 
-    def _flush(self, share: Share) -> None:
-        if share.jobs or share.polls:
-            self._send("backoff_rows", share.take_rows())
+    def _flush(self, share: VisitShare) -> None:
+        if (rows := share.take_rows()) is not None:
+            self._send(rows)
 
-    def _finish(self, share: Share) -> None:
+    def _finish(self, share: VisitShare) -> None:
         self._share = None
         self._flush(share)
-        self._send("backoff_done", share.summary())
+        self._send(share.summary())
 
     def abort(self) -> None:
         """Stop every job under way, record each as censored, and send what is left."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from harness.live._conductor import Conductor
+from harness.live._record import Snapshot
 
-REDRAW_INTERVAL_S = 0.25
+_REDRAW_INTERVAL_S: Final = 0.25
 
 
 class Progress:
-    """Draws where the conductor is; drawing happens only when ``update`` is called."""
+    """Draws where a run is; drawing happens only when ``update`` is called."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._live = (
@@ -25,10 +24,10 @@ class Progress:
         self._started = False
         self._drawn_at = 0.0
 
-    def update(self, conductor: Conductor) -> None:
+    def update(self, at: Snapshot) -> None:
         """Redraw, at most a few times a second."""
-        now, current = time.monotonic(), conductor.current
-        if self._live is None or current is None or now - self._drawn_at < REDRAW_INTERVAL_S:
+        now = time.monotonic()
+        if self._live is None or now - self._drawn_at < _REDRAW_INTERVAL_S:
             return
         if not self._started:
             self._live.start()
@@ -36,9 +35,8 @@ class Progress:
         self._drawn_at = now
         self._live.update(
             Text(
-                f"[{current.plan.index + 1}/{len(conductor.plans)}] {current.plan.setting}  "
-                f"{max(0.0, now - current.started_at):.0f} s  "
-                f"{current.finished} jobs ended  {current.polls} polls"
+                f"[{at.visit}/{at.visits}] {at.setting}  {at.elapsed_s:.0f} s  "
+                f"{at.jobs_ended} jobs ended  {at.polls} polls"
             ),
             refresh=True,
         )

@@ -1,0 +1,84 @@
+"""What is polled: something at an address, which may be able to start afresh and to tell its own counts."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.live._process import Simulator, SimulatorError
+from harness.measure import ServerCounts
+
+
+class Target(Protocol):
+    """What the conductor needs of whatever is polled; no method raises."""
+
+    @property
+    def url(self) -> str:
+        """Return the address that lanes submit to and poll."""
+
+    def reset(self, lead_s: float) -> None:
+        """Start afresh, counts and scenario clock, ``lead_s`` seconds from now; if it can."""
+
+    def counters(self) -> ServerCounts | None:
+        """Return its counts since the last reset, None when it cannot tell them: a matter for trust."""
+
+    def death(self) -> str | None:
+        """Return why it is gone for good, in one line; None while it lives, or is not ours to watch."""
+
+    def close(self) -> None:
+        """Let go of it, and end it if it was started for this run."""
+
+
+class SimulatorTarget:
+    """Our simulator, started for this run or found running: its counts reconcile with the clients'."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._before: dict[str, Any] | None = None
+
+    @classmethod
+    def start(cls, scenario: Path, host: str, port: int) -> SimulatorTarget:
+        """Start a simulator of the scenario file; raises ``SimulatorError`` when that cannot be done."""
+        return cls(Simulator.start(scenario, host, port))
+
+    @classmethod
+    def attach(cls, url: str, fingerprint: str) -> SimulatorTarget:
+        """Use the simulator at ``url``; raises ``SimulatorError`` unless it serves this simulation."""
+        return cls(Simulator.attach(url, fingerprint))
+
+    @property
+    def url(self) -> str:
+        """Return the simulator's address."""
+        return self._simulator.url
+
+    def reset(self, lead_s: float) -> None:
+        """Zero the counts and start the scenario clock ``lead_s`` seconds from now."""
+        self._before = None
+        with contextlib.suppress(SimulatorError):  # unreadable counts are a trust check, not the end
+            self._simulator.reset(lead_s)
+            self._before = self._simulator.counters()
+
+    def counters(self) -> ServerCounts | None:
+        """Return the simulator's counts since the last reset; None if either end of them was unreadable."""
+        if self._before is None:
+            return None
+        try:
+            after = self._simulator.counters()
+        except SimulatorError:
+            return None
+        return ServerCounts(
+            submissions=after["submissions"],
+            polls=after["polls"],
+            replies=after["replies"],
+            cpu_seconds=after["cpu_seconds"] - self._before["cpu_seconds"],
+            busy_seconds=after["busy_seconds"],
+        )
+
+    def death(self) -> str | None:
+        """Return why the process that was started is gone."""
+        return self._simulator.death()
+
+    def close(self) -> None:
+        """Stop the process if it was started for this run."""
+        self._simulator.stop()
