@@ -20,12 +20,11 @@ from rich.table import Table
 from harness._options import Options
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import RunUnusable, analyse, load_run
-from harness.plan import Plan, make_plan
+from harness.plan import RECOMMENDED, Plan, make_plan
 from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
 from scenarios.documents import DocumentError
 
-RECOMMENDED = "recommended"
 COMPARED = (
     ("polls per job", "polls_per_job", "mean"),
     ("mean lag, s", "detection_lag_s", "mean"),

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "server": GROUND,
     "harness.measure": GROUND,
     "harness.virtual": {"client", *GROUND, "server", "harness.measure"},
-    "harness.plan.limit": {*GROUND, "harness.measure"},
+    "harness.plan.limit": {"scenarios.documents", "scenarios.draws"},
     "harness.plan": {
         "client",
         *GROUND,

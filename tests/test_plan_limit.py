@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, stats
 
-from harness.plan import Law, Optimum, evaluate, frontier, lag_at_polls, optimum, polls_at_lag, split
+from harness.plan import DurationGrid, Optimum, evaluate, frontier, lag_at_polls, optimum, polls_at_lag, split
 
 Floats = NDArray[np.float64]
 
@@ -20,28 +20,30 @@ costs = st.floats(1e-3, 20.0)
 gaps = st.lists(st.floats(0.01, 6.0), min_size=1, max_size=8)
 
 
-def exponential(mean: float, points: int = 2**15) -> Law:
+def exponential(mean: float, points: int = 2**15) -> DurationGrid:
     law = stats.expon(scale=mean)
-    return Law.from_ppf(law.ppf, law.cdf, mean, points=points)
+    return DurationGrid.from_ppf(law.ppf, law.cdf, mean, points=points)
 
 
-def uniform(upper: float, points: int = 2**15) -> Law:
+def uniform(upper: float, points: int = 2**15) -> DurationGrid:
     law = stats.uniform(0.0, upper)
-    return Law.from_ppf(law.ppf, law.cdf, upper / 2.0, points=points)
+    return DurationGrid.from_ppf(law.ppf, law.cdf, upper / 2.0, points=points)
 
 
-def lognormal(sigma: float, points: int = 2**15) -> Law:
+def lognormal(sigma: float, points: int = 2**15) -> DurationGrid:
     law = stats.lognorm(sigma, scale=4.0)
-    return Law.from_ppf(law.ppf, law.cdf, float(law.mean()), points=points)
+    return DurationGrid.from_ppf(law.ppf, law.cdf, float(law.mean()), points=points)
 
 
 LAWS = [
     pytest.param(exponential(4.0, 2**11), id="exponential"),
     pytest.param(uniform(8.0, 2**11), id="uniform"),
     pytest.param(lognormal(0.6, 2**11), id="lognormal"),
-    pytest.param(Law.from_sample(np.random.default_rng(7).lognormal(1.4, 0.6, 500)), id="exact sample"),
     pytest.param(
-        Law.from_sample(np.random.default_rng(7).lognormal(1.4, 0.6, 5000), points=2**11),
+        DurationGrid.from_sample(np.random.default_rng(7).lognormal(1.4, 0.6, 500)), id="exact sample"
+    ),
+    pytest.param(
+        DurationGrid.from_sample(np.random.default_rng(7).lognormal(1.4, 0.6, 5000), points=2**11),
         id="gathered sample",
     ),
 ]
@@ -121,8 +123,10 @@ def test_uniform_jobs_are_polled_at_intervals_that_shrink_by_the_cost(ratio: flo
 @pytest.mark.parametrize("cost", [1e-6, 1.0, 1e6])
 def test_jobs_of_one_length_take_one_poll_and_no_lag(cost: float) -> None:
     """A fixed duration is polled once, exactly then, whatever a poll costs."""
-    functions = Law.from_ppf(lambda u: np.full_like(u, 4.0), lambda t: np.asarray(t >= 4.0, dtype=float), 4.0)
-    for law in (functions, Law.from_sample([4.0, 4.0, 4.0])):
+    functions = DurationGrid.from_ppf(
+        lambda u: np.full_like(u, 4.0), lambda t: np.asarray(t >= 4.0, dtype=float), 4.0
+    )
+    for law in (functions, DurationGrid.from_sample([4.0, 4.0, 4.0])):
         assert law.exact
         assert optimum(law, cost) == Optimum(cost, 1.0, 0.0, cost, (4.0,), cost)
         assert polls_at_lag(law, 0.0) == 1.0
@@ -149,7 +153,7 @@ def test_frequent_polls_follow_the_square_root_of_the_hazard() -> None:
 @given(durations, costs)
 def test_no_choice_of_poll_times_beats_the_sweep(values: list[float], cost: float) -> None:
     """On a small sample the optimum equals the best of all schedules made of its values."""
-    best = optimum(Law.from_sample(values), cost)
+    best = optimum(DurationGrid.from_sample(values), cost)
     assert best.objective_s == pytest.approx(best_by_exhaustion(values, cost), rel=1e-12, abs=1e-12)
     assert best.bound_s == pytest.approx(best.objective_s, rel=1e-12, abs=1e-12)
 
@@ -160,14 +164,14 @@ def test_the_sweep_equals_the_quadratic_search(seed: int, size: int, cost: float
     values = np.random.default_rng(seed).gamma(0.7, 3.0, size)
     if seed % 2:
         values = np.round(values, 1)
-    best = optimum(Law.from_sample(values), cost)
+    best = optimum(DurationGrid.from_sample(values), cost)
     assert best.objective_s == pytest.approx(best_by_quadratic_search(values, cost), rel=1e-10, abs=1e-10)
 
 
 @given(durations, costs)
 def test_reported_polls_and_lag_are_those_of_the_schedule(values: list[float], cost: float) -> None:
     """Following each job through `schedule_s` gives the polls and the lag that the optimum states."""
-    best = optimum(Law.from_sample(values), cost)
+    best = optimum(DurationGrid.from_sample(values), cost)
     assert (best.polls, best.lag_s) == pytest.approx(watch(values, best.schedule_s), abs=1e-12)
     assert best.objective_s == cost * best.polls + best.lag_s
 
@@ -179,7 +183,7 @@ def test_reported_polls_and_lag_are_those_of_the_schedule(values: list[float], c
 @given(schedules=st.lists(gaps, min_size=1, max_size=5), cost=costs)
 @settings(max_examples=40, deadline=None)
 def test_no_schedule_and_no_mixture_of_schedules_beats_the_limit(
-    law: Law, schedules: list[list[float]], cost: float
+    law: DurationGrid, schedules: list[list[float]], cost: float
 ) -> None:
     """A jittered setting, a mixture of schedules, needs the limit's polls for its lag, or more."""
     results = [evaluate(law, np.cumsum(steps).tolist()) for steps in schedules]
@@ -193,7 +197,7 @@ def test_no_schedule_and_no_mixture_of_schedules_beats_the_limit(
 def test_gathering_a_sample_brackets_its_exact_optimum(seed: int, points: int, cost: float) -> None:
     """Cells that hold many values give a bound below the exact optimum and a schedule above it."""
     values = np.round(np.random.default_rng(seed).lognormal(1.0, 1.0, 200), 2)
-    exact, gathered = Law.from_sample(values), Law.from_sample(values, points=points)
+    exact, gathered = DurationGrid.from_sample(values), DurationGrid.from_sample(values, points=points)
     assert gathered.points <= points
     truth, rough = optimum(exact, cost), optimum(gathered, cost)
     assert rough.bound_s <= truth.objective_s + 1e-9
@@ -204,7 +208,7 @@ def test_gathering_a_sample_brackets_its_exact_optimum(seed: int, points: int, c
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_the_frontier_is_monotone_and_convex(law: Law) -> None:
+def test_the_frontier_is_monotone_and_convex(law: DurationGrid) -> None:
     """Dearer polls mean fewer of them and more lag, at a rate of exchange between neighbouring prices."""
     points = frontier(law)
     assert len(points) > 5
@@ -219,14 +223,14 @@ def test_the_frontier_is_monotone_and_convex(law: Law) -> None:
 
 def test_the_limit_is_attained_at_the_corners_of_an_exact_frontier() -> None:
     """For an exact sample, an optimum's lag needs the optimum's polls, and the other way round."""
-    law = Law.from_sample(np.random.default_rng(3).lognormal(1.4, 0.6, 300))
+    law = DurationGrid.from_sample(np.random.default_rng(3).lognormal(1.4, 0.6, 300))
     for best in frontier(law):
         assert polls_at_lag(law, best.lag_s) == pytest.approx(best.polls, rel=1e-8)
         assert lag_at_polls(law, best.polls) == pytest.approx(best.lag_s, rel=1e-7, abs=1e-9)
 
 
 @pytest.mark.parametrize("law", LAWS[:3])
-def test_the_bound_is_close_to_what_a_schedule_reaches(law: Law) -> None:
+def test_the_bound_is_close_to_what_a_schedule_reaches(law: DurationGrid) -> None:
     """At a twentieth of the mean a poll, 2,048 cells place the limit within 2 % of a real schedule."""
     best = optimum(law, law.mean / 20.0)
     assert best.bound_s < best.objective_s < best.bound_s * 1.01
@@ -236,7 +240,7 @@ def test_the_bound_is_close_to_what_a_schedule_reaches(law: Law) -> None:
 @given(durations)
 def test_least_polls_fall_with_the_lag_from_every_value_to_one(values: list[float]) -> None:
     """No lag at all takes a poll at each distinct value; the lag of a single poll takes one."""
-    law = Law.from_sample(values)
+    law = DurationGrid.from_sample(values)
     every, _ = watch(values, sorted(set(values)))
     assert polls_at_lag(law, 0.0) == pytest.approx(every)
     single = max(values) - law.mean
@@ -251,8 +255,8 @@ def test_least_polls_fall_with_the_lag_from_every_value_to_one(values: list[floa
 def test_the_unit_of_time_does_not_matter(values: list[float], cost: float, power: int) -> None:
     """Durations and cost in another unit give the same polls, with lag and schedule in that unit."""
     unit = 2.0**power
-    here = optimum(Law.from_sample(values), cost)
-    there = optimum(Law.from_sample([value * unit for value in values]), cost * unit)
+    here = optimum(DurationGrid.from_sample(values), cost)
+    there = optimum(DurationGrid.from_sample([value * unit for value in values]), cost * unit)
     assert there.polls == here.polls
     assert there.lag_s == here.lag_s * unit
     assert there.schedule_s == tuple(time * unit for time in here.schedule_s)
@@ -263,11 +267,11 @@ def test_the_unit_of_time_does_not_matter(values: list[float], cost: float, powe
 
 def test_jobs_that_finish_at_once_are_polled_at_once() -> None:
     """Where many jobs take no time a poll at 0 pays; where all do it is the only one."""
-    assert optimum(Law.from_sample([0.0, 0.0, 0.0, 9.0]), 0.1).schedule_s == (0.0, 9.0)
-    assert optimum(Law.from_sample([0.0, 0.0]), 0.1).schedule_s == (0.0,)
-    assert frontier(Law.from_sample([0.0]))[0].polls == 1.0
+    assert optimum(DurationGrid.from_sample([0.0, 0.0, 0.0, 9.0]), 0.1).schedule_s == (0.0, 9.0)
+    assert optimum(DurationGrid.from_sample([0.0, 0.0]), 0.1).schedule_s == (0.0,)
+    assert frontier(DurationGrid.from_sample([0.0]))[0].polls == 1.0
     law = stats.expon(scale=10.0)
-    mixed = Law.from_ppf(
+    mixed = DurationGrid.from_ppf(
         lambda u: np.where(u < 0.5, 0.0, law.ppf(np.clip(2.0 * u - 1.0, 0.0, 1.0))),
         lambda t: 0.5 * (np.asarray(t) >= 0.0) + 0.5 * law.cdf(t),
         5.0,
@@ -291,23 +295,23 @@ def test_a_quantile_function_out_of_order_is_enough() -> None:
     def cdf(t: Floats) -> Floats:
         return np.asarray(0.3 * wide.cdf(t) + 0.3 * (np.asarray(t) >= 5.0) + 0.4 * narrow.cdf(t))
 
-    law = Law.from_ppf(ppf, cdf, 0.3 * 20.0 + 0.3 * 5.0 + 0.4 * 2.5)
+    law = DurationGrid.from_ppf(ppf, cdf, 0.3 * 20.0 + 0.3 * 5.0 + 0.4 * 2.5)
     best = optimum(law, 0.2)
     assert 5.0 in best.schedule_s
     assert best.objective_s < best.bound_s * 1.003
-    sample = Law.from_sample(ppf((np.arange(40_000) + 0.5) / 40_000))
+    sample = DurationGrid.from_sample(ppf((np.arange(40_000) + 0.5) / 40_000))
     assert optimum(sample, 0.2).objective_s == pytest.approx(best.objective_s, rel=2e-3)
 
 
 def test_a_trace_given_by_functions_is_as_exact_as_the_sample() -> None:
     """The jumps of a cdf are found, so that its limit is that of the values themselves."""
     values = np.sort(np.random.default_rng(5).lognormal(1.0, 1.0, 300))
-    law = Law.from_ppf(
+    law = DurationGrid.from_ppf(
         lambda u: values[np.minimum((u * 300).astype(int), 299)],
         lambda t: np.searchsorted(values, t, side="right") / 300,
         float(values.mean()),
     )
-    ours, theirs = optimum(law, 0.1), optimum(Law.from_sample(values), 0.1)
+    ours, theirs = optimum(law, 0.1), optimum(DurationGrid.from_sample(values), 0.1)
     assert ours.objective_s == pytest.approx(theirs.objective_s, rel=1e-9)
     assert ours.bound_s == pytest.approx(theirs.objective_s, rel=1e-9)
     assert polls_at_lag(law, 0.0) == pytest.approx((300 + 1) / 2.0)  # job k of 300 takes k polls
@@ -320,7 +324,7 @@ def test_a_jump_in_an_almost_empty_stretch_is_bounded_tightly() -> None:
     def cdf(t: Floats) -> Floats:
         return np.asarray(0.499999 * early.cdf(t) + 0.5 * (np.asarray(t) >= 5.0) + 1e-6 * rare.cdf(t))
 
-    law = Law.from_ppf(
+    law = DurationGrid.from_ppf(
         lambda u: np.where(u < 0.5, early.ppf(2.0 * np.minimum(u, 0.5)), np.where(u < 0.999999, 5.0, 10.0)),
         cdf,
         0.499999 * 0.5 + 0.5 * 5.0 + 1e-6 * 5.0,
@@ -333,8 +337,8 @@ def test_a_jump_in_an_almost_empty_stretch_is_bounded_tightly() -> None:
 
 def test_weights_count_like_repetitions() -> None:
     """A value with weight 3 is three jobs, and one with weight 0 is none."""
-    weighted = Law.from_sample([1.0, 2.0, 7.0, 50.0], [3, 1, 2, 0])
-    repeated = Law.from_sample([1.0, 1.0, 1.0, 2.0, 7.0, 7.0])
+    weighted = DurationGrid.from_sample([1.0, 2.0, 7.0, 50.0], [3, 1, 2, 0])
+    repeated = DurationGrid.from_sample([1.0, 1.0, 1.0, 2.0, 7.0, 7.0])
     for cost in (0.01, 0.5, 3.0):
         ours, theirs = optimum(weighted, cost), optimum(repeated, cost)
         assert ours.schedule_s == theirs.schedule_s
@@ -353,7 +357,7 @@ def test_an_infinite_mean_is_refused() -> None:
     """A Pareto tail of index 1 or less has no limit, and the message says what to do."""
     law = stats.lomax(1.0)
     with pytest.raises(ValueError, match=r"finite mean duration, not inf.*deadline"):
-        Law.from_ppf(law.ppf, law.cdf, math.inf)
+        DurationGrid.from_ppf(law.ppf, law.cdf, math.inf)
 
 
 @pytest.mark.parametrize("mean", [4e-3, 3.9, 4.1])
@@ -361,7 +365,7 @@ def test_a_mean_that_contradicts_the_distribution_is_refused(mean: float) -> Non
     """A mean in the wrong unit, or of another law, would make a false bound."""
     values = np.arange(9.0)
     with pytest.raises(ValueError, match=r"contradicts the distribution function.* between 4 s and 4 s"):
-        Law.from_ppf(
+        DurationGrid.from_ppf(
             lambda u: values[(u * 9).astype(int)],
             lambda t: np.searchsorted(values, t, side="right") / 9,
             mean,
@@ -373,7 +377,7 @@ def test_a_distribution_function_that_never_reaches_one_is_refused(ceiling: floa
     """A defective cdf is an error, not an endless search for its end."""
     law = stats.expon()
     with pytest.raises(ValueError, match="contradicts the distribution function"):
-        Law.from_ppf(law.ppf, lambda t: ceiling * law.cdf(t), 1.0)
+        DurationGrid.from_ppf(law.ppf, lambda t: ceiling * law.cdf(t), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -392,25 +396,25 @@ def test_a_distribution_function_that_never_reaches_one_is_refused(ceiling: floa
 def test_unusable_samples_are_refused(values: ArrayLike, weights: ArrayLike | None, message: str) -> None:
     """Each fault of a sample is named."""
     with pytest.raises(ValueError, match=message):
-        Law.from_sample(values, weights)
+        DurationGrid.from_sample(values, weights)
 
 
 @pytest.mark.parametrize("cost", [0.0, -1.0, math.nan, math.inf])
 def test_a_poll_must_have_a_positive_price(cost: float) -> None:
     """Free polls have no optimum."""
     with pytest.raises(ValueError, match="cost_per_poll_s"):
-        optimum(Law.from_sample([1.0]), cost)
+        optimum(DurationGrid.from_sample([1.0]), cost)
 
 
 def test_targets_outside_the_plane_are_refused() -> None:
     """A negative lag and less than one poll are no targets."""
-    law = Law.from_sample([1.0, 2.0])
+    law = DurationGrid.from_sample([1.0, 2.0])
     with pytest.raises(ValueError, match="lag_s"):
         polls_at_lag(law, -0.1)
     with pytest.raises(ValueError, match="polls"):
         lag_at_polls(law, 0.99)
     with pytest.raises(ValueError, match="points"):
-        Law.from_sample([1.0, 2.0], points=1)
+        DurationGrid.from_sample([1.0, 2.0], points=1)
 
 
 # Evaluating a schedule
@@ -418,12 +422,12 @@ def test_targets_outside_the_plane_are_refused() -> None:
 
 def test_a_poll_finds_a_job_that_finishes_at_that_moment() -> None:
     """Jobs of 1 s and 3 s polled at 1, 2, 3 s take 1 and 3 polls and no lag."""
-    assert evaluate(Law.from_sample([1.0, 3.0]), [1.0, 2.0, 3.0]) == (2.0, 0.0)
+    assert evaluate(DurationGrid.from_sample([1.0, 3.0]), [1.0, 2.0, 3.0]) == (2.0, 0.0)
 
 
 def test_survival_is_the_share_still_unfinished() -> None:
     """S(t) = P(D > t), so that it steps down at a finish, not after it."""
-    law = Law.from_sample([1.0, 3.0, 3.0, 4.0])
+    law = DurationGrid.from_sample([1.0, 3.0, 3.0, 4.0])
     assert law.survival(np.array([0.0, 1.0, 2.9, 3.0, 4.0])).tolist() == [1.0, 0.75, 0.75, 0.25, 0.0]
     assert law.mean == 2.75
 
@@ -433,7 +437,7 @@ def test_evaluation_follows_every_job_beyond_the_last_poll(values: list[float], 
     """The last gap repeats for as long as a job needs it."""
     times = np.cumsum(steps)
     more = times[-1] + steps[-1] * np.arange(1, 2 + math.ceil(max(values) / steps[-1]))
-    polls, lag = evaluate(Law.from_sample(values), times.tolist())
+    polls, lag = evaluate(DurationGrid.from_sample(values), times.tolist())
     reference = watch(values, [*times.tolist(), *more.tolist()])
     # Where a job finishes at a poll to the last bit, rounding may put it on either side: one poll, one gap.
     if abs(polls - reference[0]) > 1e-9:
@@ -454,7 +458,7 @@ def test_a_constant_interval_on_memoryless_jobs_has_its_closed_form(gap: float) 
 def test_a_sample_and_its_functions_evaluate_alike() -> None:
     """A doubling schedule that stops doubling costs the same on a law and on its quantiles."""
     law = stats.lognorm(0.6, scale=4.0)
-    sample = Law.from_sample(law.ppf((np.arange(100_000) + 0.5) / 100_000))
+    sample = DurationGrid.from_sample(law.ppf((np.arange(100_000) + 0.5) / 100_000))
     schedule = np.cumsum([0.5, 1.0, 2.0, 4.0, 4.0])
     assert evaluate(sample, schedule.tolist()) == pytest.approx(
         evaluate(lognormal(0.6), schedule.tolist()), rel=1e-3
@@ -475,12 +479,12 @@ def test_a_sample_and_its_functions_evaluate_alike() -> None:
 def test_schedules_that_make_no_sense_are_refused(schedule: list[float], repeat: bool, message: str) -> None:
     """Disorder and jobs that nobody ever finds are errors, not numbers."""
     with pytest.raises(ValueError, match=message):
-        evaluate(Law.from_sample([1.0, 3.0]), schedule, repeat_last=repeat)
+        evaluate(DurationGrid.from_sample([1.0, 3.0]), schedule, repeat_last=repeat)
 
 
 def test_a_covering_schedule_needs_no_repetition() -> None:
     """With `repeat_last=False` a schedule that outlasts every job is accepted."""
-    assert evaluate(Law.from_sample([1.0, 3.0]), [2.0, 4.0], repeat_last=False) == (1.5, 1.0)
+    assert evaluate(DurationGrid.from_sample([1.0, 3.0]), [2.0, 4.0], repeat_last=False) == (1.5, 1.0)
 
 
 # Fitting on one half, reporting on the other
@@ -512,7 +516,7 @@ def test_a_schedule_looks_better_on_the_jobs_it_was_fitted_to() -> None:
     flattery = []
     for _ in range(50):
         fit, test = split(rng.lognormal(1.4, 0.6, 40), rng.random(40))
-        best = optimum(Law.from_sample(fit), 0.2)
-        polls, lag = evaluate(Law.from_sample(test), best.schedule_s)
+        best = optimum(DurationGrid.from_sample(fit), 0.2)
+        polls, lag = evaluate(DurationGrid.from_sample(test), best.schedule_s)
         flattery.append(0.2 * polls + lag - best.objective_s)
     assert np.mean(flattery) > 0.2

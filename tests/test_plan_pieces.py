@@ -15,18 +15,18 @@ from scipy import stats
 from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
 from harness.plan import polls_at_lag
 from harness.plan._answer import SettingPlan
-from harness.plan._candidates import rounded, shapes
+from harness.plan._candidates import families, rounded
 from harness.plan._contradictions import refuse_contradictions
 from harness.plan._predict import Prediction
+from harness.plan._robustness import other_distribution
 from harness.plan._sizing import UTILISATION, busiest_second, size
 from harness.plan.limit import (
     Capped,
     Durations,
     Scaled,
+    grid_of,
     held_out_frontier,
-    law_of,
     least_polls,
-    other_law,
     quantiles,
     sample_of,
     threshold_schedules,
@@ -140,19 +140,19 @@ def test_a_capped_law_has_the_mean_of_the_capped_durations(law: Durations) -> No
     capped = Capped(law, 5.0)
     sampled = np.minimum(quantiles(law, 2**18), 5.0).mean()
     assert capped.mean() == pytest.approx(sampled, rel=1e-3)
-    assert law_of(capped).mean == pytest.approx(capped.mean())
+    assert grid_of(capped).mean == pytest.approx(capped.mean())
 
 
 def test_scaling_a_law_scales_the_limit() -> None:
     """Twice the durations, twice the lag at equal polls."""
     law = Lognormal(median=4.0, sigma=0.6)
-    assert law_of(Scaled(law, 2.0)).mean == pytest.approx(2.0 * law_of(law).mean)
+    assert grid_of(Scaled(law, 2.0)).mean == pytest.approx(2.0 * grid_of(law).mean)
 
 
 @pytest.mark.parametrize("law", LAWS[:3], ids=lambda law: law.describe())
-def test_the_other_law_has_the_same_median_and_another_shape(law: Durations) -> None:
+def test_the_other_distribution_has_the_same_median_and_another_shape(law: Durations) -> None:
     """Exponential, unless the law is that already."""
-    other = other_law(law)
+    other = other_distribution(law)
     assert other is not None
     name, durations = other
     assert name == ("wide lognormal" if isinstance(law, Exponential) else "exponential")
@@ -251,9 +251,9 @@ def test_durations_are_rounded_as_people_write_them() -> None:
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.describe())
 def test_every_candidate_is_a_setting_with_a_sensible_tail(law: Durations) -> None:
     """Schedules are short, and none of them ends in polls without a pause."""
-    for shape in shapes(law, law_of(law, points=2**10), 0.01, {"lag_p95": 1.0}):
-        for scale in shape.scales:
-            backoff = shape.at(scale)
+    for family in families(law, grid_of(law, points=2**10), 0.01, {"lag_p95": 1.0}):
+        for scale in family.scales:
+            backoff = family.at(scale)
             assert backoff is not None
             assert len(backoff.delays) <= 8
             assert backoff.delay(100, 1.0, 0.999) > 0.0
@@ -303,7 +303,7 @@ def test_a_held_out_frontier_is_no_better_than_the_limit_of_the_sample() -> None
     """What was fitted to one half cannot beat, on both halves, what was fitted to everything."""
     values = np.random.default_rng(3).lognormal(1.4, 0.6, 300)
     curve = held_out_frontier(values, 1)
-    limit = law_of(sample_of(values))
+    limit = grid_of(sample_of(values))
     lags, polls = [lag for _, lag in curve], [polls for polls, _ in curve]
     assert lags == sorted(lags)
     assert polls == sorted(polls, reverse=True)

@@ -6,26 +6,27 @@
 See ``docs/the-limit.md`` and ``docs/planning.md``.
 """
 
-from harness.plan._answer import Load, Plan, Recommendation, SettingPlan, Sizing, Variation
+from harness.plan._answer import RECOMMENDED, Load, Plan, Recommendation, SettingPlan, Sizing, Variation
 from harness.plan._make import make_plan
+from harness.plan._measured import limits
 from harness.plan._render import render_plan
 from harness.plan.limit import (
-    Law,
+    DurationGrid,
     Optimum,
     evaluate,
     frontier,
     lag_at_polls,
-    limits,
     optimum,
     polls_at_lag,
     split,
 )
 
 __all__ = [
-    "Law",
+    "DurationGrid",
     "Load",
     "Optimum",
     "Plan",
+    "RECOMMENDED",
     "Recommendation",
     "SettingPlan",
     "Sizing",

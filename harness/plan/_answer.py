@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from client import PollingPolicy
 from harness.plan.limit import Optimum
 
-Interval = tuple[float, float]
+RECOMMENDED: Final = "recommended"
+"""What a setting that a plan made up is called (with a number, where the scenario has one of that name)."""
+
+_Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,9 @@ class SettingPlan:
 
     description: str
     polls: float
-    polls_ci95: Interval | None
+    polls_ci95: _Interval | None
     lag_s: float
-    lag_ci95_s: Interval | None
+    lag_ci95_s: _Interval | None
     lag_p95_s: float | None
     lost_share: float
     polls_at_same_lag: float
@@ -105,7 +108,7 @@ class Plan:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON-ready data, as the design's section 6 lists it."""
+        """Return the plan as JSON-ready data, as the design's section 6 lists it."""
         named = self.recommendation
         data: dict[str, Any] = {
             "scenario": self.scenario,
@@ -129,7 +132,7 @@ def _point(best: Optimum) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """The same data with None for what is infinite: JSON has no such number."""
+    """Return the same data with None for what is infinite: JSON has no such number."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

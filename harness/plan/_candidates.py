@@ -1,4 +1,4 @@
-"""The settings that a search tries: curves with their parameters, and schedules made for the law."""
+"""The settings that a search tries: curves with their parameters, and schedules made for the durations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Final, Literal
 import numpy as np
 
 from client import Backoff
-from harness.plan.limit import Durations, Floats, Law, fitted, quantiles, threshold_schedules
+from harness.plan.limit import DurationGrid, Durations, Floats, fitted, quantiles, threshold_schedules
 
-#: The kinds of settings that are compared, from plain to elaborate.
 KINDS: Final = (
     "constant",
     "constant, jittered",
@@ -23,6 +22,8 @@ KINDS: Final = (
     "exponential, jittered",
     "schedule",
 )
+"""The kinds of settings that are compared, from plain to elaborate."""
+
 _MULTIPLIERS: Final = (1.1, 1.25, 1.5, 2.0)
 _CAPS: Final = (3.0, 8.0, 64.0)  # times the first delay
 _INCREMENTS: Final = (0.1, 0.3, 1.0)  # times the first delay
@@ -33,8 +34,8 @@ _JITTERS: Final[tuple[Literal["equal", "full"], ...]] = ("equal", "full")
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A setting up to one number, its ``scale`` in seconds (of schedules: a factor).
+class Family:
+    """A parametric family of settings: all but one number, the ``scale`` in seconds (of schedules: a factor).
 
     ``parameters`` is how many numbers there are to understand; jitter counts as one.
     """
@@ -46,7 +47,7 @@ class Shape:
     jitter: Literal["none", "equal", "full"] = "none"
 
     def at(self, scale: float) -> Backoff | None:
-        """The setting of this scale with every number rounded, or None where there is none."""
+        """Return the setting of this scale with every number rounded, or None where there is none."""
         match self.kind:
             case "constant" | "constant, jittered":
                 return Backoff("constant", rounded(scale), jitter=self.jitter)
@@ -66,12 +67,12 @@ class Shape:
 
 
 def rounded(seconds: float, digits: int = 2) -> float:
-    """A duration that people would write: two significant digits, whole milliseconds, at least one."""
+    """Return a duration that people would write: two significant digits, whole milliseconds, at least one."""
     return max(0.001, round(float(f"{seconds:.{digits - 1}e}"), 3))
 
 
 def _schedule(delays: tuple[float, ...]) -> Backoff:
-    """The delays rounded: three digits for the longest, on which the others' times rest, two for the rest."""
+    """Return the delays rounded: the longest, on which later times rest, to three digits, others to two."""
     longest = max(delays)
     digits = [3 if delay == longest and len(delays) > 1 else 2 for delay in delays]
     values = [0.0 if delay < 0.0005 else rounded(delay, n) for delay, n in zip(delays, digits, strict=True)]
@@ -81,50 +82,50 @@ def _schedule(delays: tuple[float, ...]) -> Backoff:
     return Backoff("schedule", delays=values)
 
 
-def shapes(
-    durations: Durations, law: Law, round_trip_s: float, objectives: Mapping[str, float]
-) -> Iterator[Shape]:
-    """Yield what to try for jobs of this law, at a service that takes ``round_trip_s`` to answer."""
+def families(
+    durations: Durations, grid: DurationGrid, round_trip_s: float, objectives: Mapping[str, float]
+) -> Iterator[Family]:
+    """Yield what to try for jobs of these durations, at a service that takes ``round_trip_s`` to answer."""
     values = quantiles(durations, 2**12)
-    scales = _scales(values, law.mean)
+    scales = _scales(values, grid.mean)
     # Where durations hardly vary, what counts is to poll just after the end.
     ends = [_after(float(values[int(q * (values.size - 1))]), round_trip_s) for q in (0.5, 0.95, 1.0)]
-    yield Shape("constant", 1, tuple(sorted({*scales, *ends})))
+    yield Family("constant", 1, tuple(sorted({*scales, *ends})))
     for jitter in _JITTERS:
-        yield Shape("constant, jittered", 2, scales, jitter=jitter)
+        yield Family("constant, jittered", 2, scales, jitter=jitter)
     for first in _first_waits(values, objectives, round_trip_s):
-        yield Shape("wait, then constant", 2, scales, (first,))
+        yield Family("wait, then constant", 2, scales, (first,))
     for ratio in _INCREMENTS:
-        yield Shape("linear", 2, scales, (ratio,))
+        yield Family("linear", 2, scales, (ratio,))
     for multiplier, cap in product(_MULTIPLIERS, _CAPS):
-        yield Shape("exponential", 3, scales, (multiplier, cap))
+        yield Family("exponential", 3, scales, (multiplier, cap))
         for jitter in _JITTERS:
-            yield Shape("exponential, jittered", 4, scales, (multiplier, cap), jitter)
+            yield Family("exponential, jittered", 4, scales, (multiplier, cap), jitter)
     seen = set()
-    for times in _schedules(durations, law, objectives):
+    for times in _schedules(durations, grid, objectives):
         for length in _LENGTHS:
             delays = _delays(times, length, round_trip_s)
-            # A tail of polls without a pause helps nobody.
-            if delays not in seen and delays[-1] >= 0.01 * law.mean:
+            # A tail of polls without a pause only adds load.
+            if delays not in seen and delays[-1] >= 0.01 * grid.mean:
                 seen.add(delays)
-                yield Shape("schedule", len(delays), (1.0,), delays)
+                yield Family("schedule", len(delays), (1.0,), delays)
 
 
 def _scales(values: Floats, mean: float) -> tuple[float, ...]:
-    """First delays from some 25 polls a job to one poll for nearly all."""
+    """Return first delays from some 25 polls a job to one poll for nearly all."""
     top = max(float(values[-1]) * 1.2, mean, 0.002)
     return tuple(np.geomspace(max(min(mean / 25.0, top / 4.0), 0.001), top, 8).tolist())
 
 
 def _after(duration: float, round_trip_s: float) -> float:
-    """The shortest three-digit first delay whose poll is read no earlier than this after the submission."""
+    """Return the shortest three-digit first delay whose poll is read no earlier than this."""
     delay = max(duration - round_trip_s, 0.001)
     step = 10.0 ** (math.floor(math.log10(delay)) - 2)
     return round(math.ceil(delay / step - 1e-9) * step, 9)
 
 
 def _first_waits(values: Floats, objectives: Mapping[str, float], round_trip_s: float) -> set[float]:
-    """When waiting may end: at a quantile, a lag's bound after a low quantile, or a latency's bound."""
+    """Return when waiting may end: at a quantile, a lag's bound after a low one, or a latency's bound."""
     waits = {float(values[int(q * values.size)]) for q in _FIRST}
     for name, bound in objectives.items():
         if name.startswith("lag_"):
@@ -135,21 +136,21 @@ def _first_waits(values: Floats, objectives: Mapping[str, float], round_trip_s: 
 
 
 def _schedules(
-    durations: Durations, law: Law, objectives: Mapping[str, float]
+    durations: Durations, grid: DurationGrid, objectives: Mapping[str, float]
 ) -> Iterator[tuple[float, ...]]:
-    """Poll times that are best for some price of a poll, or for some price of a late job."""
-    for cost in np.geomspace(3e-3, 3.0, 10) * (law.mean or 1.0):
-        yield fitted(law, float(cost), reached_by=_REACHED_BY)
+    """Yield poll times that are best for some price of a poll, or for some price of a late job."""
+    for cost in np.geomspace(3e-3, 3.0, 10) * (grid.mean or 1.0):
+        yield fitted(grid, float(cost), reached_by=_REACHED_BY)
     for name, bound in objectives.items():
         kind, _, statistic = name.partition("_")
         if statistic != "mean" and kind in ("lag", "latency"):
             for times in threshold_schedules(durations, "lag" if kind == "lag" else "latency", bound):
-                reached = np.append(1.0, law.survival(np.asarray(times[:-1])))
+                reached = np.append(1.0, grid.survival(np.asarray(times[:-1])))
                 yield times[: max(2, int(np.count_nonzero(reached >= _REACHED_BY)))]
 
 
 def _delays(times: tuple[float, ...], length: int, round_trip_s: float) -> tuple[float, ...]:
-    """Poll times as at most ``length`` delays, the last of which repeats.
+    """Return poll times as at most ``length`` delays, the last of which repeats.
 
     The clock of the delays starts with the submission's reply, one round trip late, and every poll takes one.
     """

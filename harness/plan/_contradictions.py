@@ -8,7 +8,7 @@ from itertools import combinations, islice
 from typing import Final
 
 from harness.measure import LOST_SHARE_ALLOWED, number
-from harness.plan.limit import Capped, Durations, law_of, least_polls, polls_at_lag, quantiles
+from harness.plan.limit import Capped, Durations, grid_of, least_polls, polls_at_lag, quantiles
 from scenarios import Scenario, planned
 from scenarios.documents import DocumentError, Problem, describe_seconds, read_document
 
@@ -22,7 +22,7 @@ Finding = tuple[tuple[str, ...], str]
 
 def refuse_contradictions(scenario: Scenario) -> None:
     """Raise `DocumentError` with every contradiction, at its line in the scenario file."""
-    findings = [*_law_findings(scenario)] or [*_objective_findings(scenario)]
+    findings = [*_duration_findings(scenario)] or [*_objective_findings(scenario)]
     if not findings:
         return
     try:
@@ -36,7 +36,7 @@ def refuse_contradictions(scenario: Scenario) -> None:
     raise DocumentError(tuple(sorted(problems)))
 
 
-def _law_findings(scenario: Scenario) -> Iterator[Finding]:
+def _duration_findings(scenario: Scenario) -> Iterator[Finding]:
     durations = scenario.job.duration
     if not math.isfinite(durations.mean()):
         yield (
@@ -98,7 +98,7 @@ def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario) -> I
             )
 
 
-def _below_the_limit(wanted: Mapping[str, float], durations: Durations, own_law: bool) -> Iterator[Finding]:
+def _below_the_limit(wanted: Mapping[str, float], durations: Durations, free: bool) -> Iterator[Finding]:
     """Fewer polls than any schedule needs for the lag that is wanted."""
     allowed = wanted.get("polls_per_job")
     if allowed is None:
@@ -109,9 +109,9 @@ def _below_the_limit(wanted: Mapping[str, float], durations: Durations, own_law:
             f"{allowed:g} is impossible: no end is learnt without a poll, so every job needs at least 1",
         )
         return
-    if not own_law:
-        return  # jobs that queue for slots take longer than their law says
-    # Up to 1 % of the jobs may be lost. A client that gives up on the longest sees this law:
+    if not free:
+        return  # jobs that queue for slots take longer than their durations say
+    # Up to 1 % of the jobs may be lost. A client that gives up on the longest sees these durations:
     longest = float(quantiles(durations, _NODES)[math.ceil(_NODES * (1.0 - LOST_SHARE_ALLOWED)) - 1])
     cut = Capped(durations, longest) if longest > 0.0 else durations
     for name, least in _needs(wanted, cut):
@@ -126,13 +126,13 @@ def _below_the_limit(wanted: Mapping[str, float], durations: Durations, own_law:
 
 def _needs(wanted: Mapping[str, float], durations: Durations) -> Iterator[tuple[str, float]]:
     """The least polls for each objective on lag or latency."""
-    law = law_of(durations)
+    grid = grid_of(durations)
     for name, bound in wanted.items():
         kind, _, statistic = name.partition("_")
         if name == "lag_mean":
-            yield name, polls_at_lag(law, bound)
-        elif name == "latency_mean" and bound >= law.mean:
-            yield name, polls_at_lag(law, bound - law.mean)
+            yield name, polls_at_lag(grid, bound)
+        elif name == "latency_mean" and bound >= grid.mean:
+            yield name, polls_at_lag(grid, bound - grid.mean)
         elif kind in ("lag", "latency"):
             share = _SHARES.get(statistic, 0.0)
             reachable = kind == "lag" or bound >= float(

@@ -12,24 +12,23 @@ from typing import Final
 import numpy as np
 
 from client import PollingPolicy
-from harness.plan._answer import Plan, Recommendation, SettingPlan
+from harness.plan._answer import RECOMMENDED, Plan, Recommendation, SettingPlan
 from harness.plan._contradictions import refuse_contradictions
-from harness.plan._predict import Manner, Prediction, manner, predict
+from harness.plan._predict import Prediction, Sampling, predict, sampling_for, with_durations
 from harness.plan._robustness import robustness
-from harness.plan._search import Found, Goal, Search
+from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._sizing import size
 from harness.plan._why import notes, recommend, thin_sample
 from harness.plan.limit import (
     COARSE,
+    DurationGrid,
     Durations,
-    Law,
-    Yardstick,
+    LimitCurve,
     frontier,
-    law_of,
+    grid_of,
     optimum,
     sample_of,
     split,
-    with_durations,
 )
 from harness.virtual import VisitTooLong, choose_engine, simulate
 from scenarios import Scenario
@@ -41,7 +40,6 @@ _JOBS_IN_VISITS: Final = 4_000  # where the scenario's own visits are simulated,
 _JOBS_BY_EVENTS: Final = 1_500  # where jobs touch each other, which takes longest
 _QUEUEING_VISITS: Final = 20  # in which the times from submission to finish are measured
 _SHARP: Final = 5  # times as many jobs for what is reported of the scenario's settings
-_NEW: Final = "recommended"
 
 
 def make_plan(
@@ -61,7 +59,7 @@ def make_plan(
     many the twin simulates per candidate (fewer where that takes long, more for the scenario's settings).
     executor: a pool of processes. on_progress: told in English what is being done.
 
-    Raises `DocumentError` when the law of duration has no finite mean or the objectives contradict
+    Raises ``DocumentError`` when the durations have no finite mean or the objectives contradict
     each other or it; ValueError for an argument that is not positive.
     """
     for name, value in {
@@ -81,7 +79,7 @@ def make_plan(
 
 @dataclass(frozen=True)
 class _Basis:
-    """What a search may look at, and what judges its results: halves of a trace, or the one known law."""
+    """What a search may look at, and what judges its results: halves of a trace, or what is known."""
 
     fit: Durations
     judged: Scenario
@@ -95,10 +93,10 @@ class _Making:
         self, scenario: Scenario, jobs: int, executor: Executor | None, say: Callable[[str], None]
     ) -> None:
         self._scenario = scenario
-        self._how: Manner = manner(scenario, tuple(scenario.objectives))
+        self._sampling: Sampling = sampling_for(scenario, tuple(scenario.objectives))
         self._by_events = choose_engine(scenario).engine == "event"
         most = _JOBS_BY_EVENTS if self._by_events else _JOBS_IN_VISITS
-        self._jobs = min(jobs, most) if self._how == "visits" else jobs
+        self._jobs = min(jobs, most) if self._sampling == "visits" else jobs
         self._sharp = self._jobs if self._by_events else _SHARP * self._jobs
         self._executor = executor
         self._say = say
@@ -109,80 +107,84 @@ class _Making:
         scenario = self._scenario
         self._say("predicting the settings")
         durations = self._durations()
-        yardstick = Yardstick(durations)
+        limit = LimitCurve(durations)
         predictions = {name: self._predict(name, self._sharp) for name in scenario.settings}
-        describe = partial(self._setting_plan, yardstick)
+        describe = partial(self._setting_plan, limit)
         settings = {
             name: describe(scenario.settings[name], each, each.meets(scenario.objectives, surely=True))
             for name, each in predictions.items()
         }
         self._say("computing the limit")
-        cost, reason = self._cost(cost, yardstick.law, settings[self._baseline].lag_s)
-        best = optimum(yardstick.law, cost)
+        cost, reason = self._cost(cost, limit.grid, settings[self._baseline].lag_s)
+        best = optimum(limit.grid, cost)
 
-        goal = Goal(scenario.objectives, cost)
+        criteria = Criteria(scenario.objectives, cost)
         thin = thin_sample(scenario)
-        alternatives: dict[str, Found] = {}
-        existing: list[Found] = []
-        winner: Found | None = None
+        alternatives: dict[str, Candidate] = {}
+        existing: list[Candidate] = []
+        winner: Candidate | None = None
         tried = len(settings)
         if thin is None or thin.enough_for_settings:
             basis = self._basis(durations, search=thin is None)
             search = Search(
                 basis.judged,
                 scenario.settings[self._baseline],
-                goal,
-                self._how,
+                criteria,
+                self._sampling,
                 self._jobs,
                 basis.rows,
                 self._executor,
                 thorough=not self._by_events,
             )
             if thin is None:
-                law = law_of(basis.fit, points=COARSE)
-                alternatives = search.by_kind(basis.fit, law, self._round_trip(), self._say)
+                grid = grid_of(basis.fit, points=COARSE)
+                alternatives = search.by_kind(basis.fit, grid, self._round_trip(), self._say)
             self._say("choosing")
             existing = [
-                Found(policy, "existing", 0, seen, name)
+                Candidate(policy, "existing", 0, seen, name)
                 for name, policy in scenario.settings.items()
                 if (seen := search.predict(policy)) is not None
             ]
             winner = search.choose([*existing, *alternatives.values()])
             tried = search.tried
-        coarse = Yardstick(durations, COARSE)
+        coarse = LimitCurve(durations, COARSE)
         others = {
-            kind: self._setting_plan(coarse, each.policy, each.prediction, goal.key(each.prediction)[0] == 0)
+            kind: self._setting_plan(
+                coarse, each.policy, each.prediction, criteria.key(each.prediction)[0] == 0
+            )
             for kind, each in alternatives.items()
         }
         candidates = [*existing, *alternatives.values()]
-        recommendation = recommend(scenario, goal, thin, candidates, winner, self._new_name())
+        recommendation = recommend(scenario, criteria, thin, candidates, winner, self._new_name())
         shown = dict(settings)
         if winner is not None and winner.name is None and recommendation.setting is not None:
-            full = predict(scenario, winner.policy, self._sharp, self._how)
+            full = predict(scenario, winner.policy, self._sharp, self._sampling)
             shown[recommendation.setting] = describe(
                 winner.policy, full, full.meets(scenario.objectives, surely=True)
             )
         self._say("varying the durations")
         varied = tuple(
-            robustness(scenario, self._varied(recommendation, goal, alternatives), self._jobs, self._how)
+            robustness(
+                scenario, self._varied(recommendation, criteria, alternatives), self._jobs, self._sampling
+            )
         )
         return Plan(
             scenario=scenario.name,
             cost_reason=reason,
             optimum=best,
-            frontier=tuple(frontier(yardstick.law)),
+            frontier=tuple(frontier(limit.grid)),
             settings=settings,
             alternatives=others,
             recommendation=recommendation,
             robustness=varied,
-            sizing=size(shown, yardstick.law.mean, jobs_per_day, cpu_per_poll_s),
+            sizing=size(shown, limit.grid.mean, jobs_per_day, cpu_per_poll_s),
             objectives=dict(scenario.objectives),
-            notes=tuple(notes(scenario, goal, alternatives, winner, varied, thin, tried)),
+            notes=tuple(notes(scenario, criteria, alternatives, winner, varied, thin, tried)),
         )
 
     def _predict(self, name: str, jobs: int) -> Prediction:
         try:
-            return predict(self._scenario, self._scenario.settings[name], jobs, self._how)
+            return predict(self._scenario, self._scenario.settings[name], jobs, self._sampling)
         except VisitTooLong as error:
             path = ("settings", name)
             document = read_document(self._scenario.path)
@@ -190,7 +192,7 @@ class _Making:
             raise DocumentError((problem,)) from None
 
     def _durations(self) -> Durations:
-        """The law of the time from submission to finish; measured in the twin where jobs queue for slots."""
+        """Return the times from submission to finish; measured in the twin where jobs queue for slots."""
         scenario = self._scenario
         if scenario.job.slots is None:
             return scenario.job.duration
@@ -215,28 +217,28 @@ class _Making:
         delay = self._scenario.service.delay
         return 0.0 if delay is None else min(delay.mean(), delay.ppf(0.9))
 
-    def _cost(self, given: float | None, law: Law, lag_s: float) -> tuple[float, str]:
-        """The price of a poll and why: the given one, or that at which the limit has the wanted mean lag."""
+    def _cost(self, given: float | None, grid: DurationGrid, lag_s: float) -> tuple[float, str]:
+        """Return a poll's price and why: as given, or that at which the limit has the wanted mean lag."""
         if given is not None:
             return given, "as given"
-        mean = law.mean or 1.0
+        mean = grid.mean or 1.0
         wanted = self._scenario.objectives.get("lag_mean")
         target = lag_s if wanted is None else wanted
         low, high = 1e-4 * mean, 10.0 * mean
-        if not optimum(law, low).lag_s < target < optimum(law, high).lag_s:
+        if not optimum(grid, low).lag_s < target < optimum(grid, high).lag_s:
             return float(f"{0.1 * mean:.2g}"), "a tenth of the mean duration"
         while high / low > 1.005:
             middle = math.sqrt(low * high)
-            low, high = (middle, high) if optimum(law, middle).lag_s < target else (low, middle)
+            low, high = (middle, high) if optimum(grid, middle).lag_s < target else (low, middle)
         whose = f"the mean lag of {self._baseline}" if wanted is None else "the objective lag_mean"
         return float(f"{low:.2g}"), f"the price at which the best schedule has {whose}"
 
     def _setting_plan(
-        self, yardstick: Yardstick, policy: PollingPolicy, seen: Prediction, meets: bool
+        self, limit: LimitCurve, policy: PollingPolicy, seen: Prediction, meets: bool
     ) -> SettingPlan:
         polls, lag = seen.mean_polls, seen.mean_lag
         found = math.isfinite(lag.mean)
-        least = yardstick.polls_at(max(0.0, lag.mean), seen.lost, policy.deadline) if found else 1.0
+        least = limit.polls_at(max(0.0, lag.mean), seen.lost, policy.deadline) if found else 1.0
         return SettingPlan(
             description=policy.describe(),
             polls=polls.mean,
@@ -252,21 +254,21 @@ class _Making:
         )
 
     def _new_name(self) -> str:
-        name, number = _NEW, 2
+        name, number = RECOMMENDED, 2
         while name in self._scenario.settings:
-            name, number = f"{_NEW}-{number}", number + 1
+            name, number = f"{RECOMMENDED}-{number}", number + 1
         return name
 
     def _varied(
-        self, named: Recommendation, goal: Goal, alternatives: Mapping[str, Found]
+        self, named: Recommendation, criteria: Criteria, alternatives: Mapping[str, Candidate]
     ) -> dict[str, PollingPolicy]:
-        """The recommendation, the baseline and the best exponential backoff."""
+        """Return the recommendation, the baseline and the best exponential backoff."""
         policies = {}
         if named.setting is not None and named.policy is not None:
             policies[named.setting] = named.policy
         policies[self._baseline] = self._scenario.settings[self._baseline]
         growing = {kind: each for kind, each in alternatives.items() if kind.startswith("exponential")}
         if growing:
-            best = min(growing.values(), key=lambda each: goal.key(each.prediction))
+            best = min(growing.values(), key=lambda each: criteria.key(each.prediction))
             policies["best exponential"] = best.policy
         return policies

@@ -13,7 +13,7 @@ import numpy as np
 
 from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
-from harness.plan.limit import Floats
+from harness.plan.limit import Durations, Floats
 from harness.virtual import Part, choose_engine, simulate, simulate_visit
 from scenarios import Arrivals, Scenario, Workload, planned
 
@@ -27,8 +27,10 @@ _CANDIDATE: Final = "candidate"
 _EVENLY: Final = Workload.model_validate({"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": 1})
 _Z: Final = 1.96
 
-Manner = Literal["long", "dense", "visits"]
-Columns = tuple[Floats, Floats, Floats]  # polls, lag, latency of each job
+Sampling = Literal["long", "dense", "visits"]
+"""How jobs are simulated: in one long visit, in one dense visit, or in many of the scenario's own."""
+
+_Columns = tuple[Floats, Floats, Floats]  # polls, lag, latency of each job
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,8 @@ class Prediction:
     """Simulated jobs of one policy: polls, lag and latency of each (infinite where the client gave up).
 
     ``peaks`` is the busiest second of each visit, where visits were simulated. ``rows`` is the number of
-    measured durations that the law rests on; they, not the jobs, then decide how sure the figures are.
+    measured durations that the distribution rests on; they, not the jobs, then decide how sure the figures
+    are.
     """
 
     polls: Floats
@@ -90,7 +93,7 @@ class Prediction:
         return estimate._replace(standard_error=max(estimate.standard_error, by_rows))
 
     def figure(self, objective: str) -> tuple[float, float]:
-        """The predicted figure of an objective and the upper end of its 95 % interval."""
+        """Return the predicted figure of an objective and the upper end of its 95 % interval."""
         kind, _, statistic = objective.partition("_")
         if objective == "polls_per_job":
             return self._average(self.mean_polls)
@@ -119,16 +122,16 @@ class Prediction:
         return estimate.mean, interval[1] if interval else math.inf
 
     def meets(self, objectives: Mapping[str, float], *, surely: bool) -> bool:
-        """Whether every objective holds; ``surely``: by the upper end of its interval too."""
+        """Return whether every objective holds; ``surely``: by the upper end of its interval too."""
         return all(self.figure(name)[1 if surely else 0] <= bound for name, bound in objectives.items())
 
     def excess(self, objectives: Mapping[str, float]) -> float:
-        """By which factor the objective that is missed most is missed, by its interval's upper end."""
+        """Return by which factor the objective that is missed most is missed, by its interval's upper end."""
         return max((self.figure(name)[1] / bound for name, bound in objectives.items()), default=0.0)
 
 
-def manner(scenario: Scenario, objectives: Sequence[str] = ()) -> Manner:
-    """How to simulate many jobs: one long visit, one dense visit, or many of the scenario's own visits.
+def sampling_for(scenario: Scenario, objectives: Sequence[str] = ()) -> Sampling:
+    """Return how to simulate many jobs: in one long visit, one dense visit, or many of the scenario's own.
 
     Where jobs do not touch each other, more of them can be submitted in the same time and nothing changes for
     any of them (dense); where nothing happens at a certain time either, for longer just as well (long). A
@@ -143,29 +146,35 @@ def manner(scenario: Scenario, objectives: Sequence[str] = ()) -> Manner:
 
 
 def _density(arrivals: Arrivals) -> str | None:
-    """The number in the arrivals that makes them denser."""
+    """Return the name of the number in the arrivals that makes them denser; None where there is none."""
     return next((name for name in ("rate", "size") if name in type(arrivals).model_fields), None)
+
+
+def with_durations(scenario: Scenario, durations: Durations) -> Scenario:
+    """Return the same scenario with jobs of other durations."""
+    # The twin asks durations for ppf, cdf and mean alone, so it takes ones that YAML cannot write, too.
+    return replace(scenario, job=scenario.job.model_copy(update={"duration": durations}))
 
 
 def predict(
     scenario: Scenario,
     policy: PollingPolicy,
     jobs: int,
-    how: Manner,
+    sampling: Sampling,
     *,
     fresh: bool = False,
     rows: int | None = None,
 ) -> Prediction:
     """Simulate about this many jobs under a policy, fewer if each takes very many polls.
 
-    fresh: take jobs that no prediction without it has seen. rows: see `Prediction`. Raises
-    `virtual.VisitTooLong` when polls go on for more than a year.
+    fresh: take jobs that no prediction without it has seen. rows: see ``Prediction``. Raises
+    ``virtual.VisitTooLong`` when polls go on for more than a year.
     """
     alone = replace(scenario, settings={_CANDIDATE: policy}, baseline=None)
     if fresh:
         alone = replace(alone, seed=(scenario.seed + 1) % 2**64)
-    if how != "visits":
-        simulated = _long if how == "long" else _dense
+    if sampling != "visits":
+        simulated = _long if sampling == "long" else _dense
         first = jobs if jobs <= _UNTESTED else _PILOT
         columns = simulated(alone, first)
         affordable = int(MOST_POLLS / max(1.0, float(np.mean(columns[0]))))
@@ -180,13 +189,13 @@ def predict(
     return Prediction(*columns, peaks=peaks, rows=rows)
 
 
-def _long(scenario: Scenario, jobs: int) -> Columns:
-    """One visit of so many jobs, evenly spaced: when each comes does not matter here."""
+def _long(scenario: Scenario, jobs: int) -> _Columns:
+    """Simulate one visit of so many jobs, evenly spaced: when each comes does not matter here."""
     return _columns(simulate_visit(replace(scenario, workload=_EVENLY), _CANDIDATE, jobs=jobs))
 
 
-def _dense(scenario: Scenario, jobs: int) -> Columns:
-    """One visit in which about so many jobs are submitted in the time of the scenario's own."""
+def _dense(scenario: Scenario, jobs: int) -> _Columns:
+    """Simulate one visit in which about so many jobs are submitted in the time of the scenario's own."""
     workload = scenario.workload
     own = max(1, sum(1 for _ in islice(planned(scenario, 0), jobs)))
     factor = math.ceil(jobs / own)
@@ -197,7 +206,7 @@ def _dense(scenario: Scenario, jobs: int) -> Columns:
     return _columns(simulate_visit(replace(scenario, workload=denser), _CANDIDATE))
 
 
-def _columns(simulated: Iterable[Part]) -> Columns:
+def _columns(simulated: Iterable[Part]) -> _Columns:
     parts = list(simulated)
     jobs = [part.jobs for part in parts]
     polls = np.concatenate([each.polls for each in jobs]).astype(np.float64)
@@ -206,8 +215,8 @@ def _columns(simulated: Iterable[Part]) -> Columns:
     return _with_lost(polls, lag, latency, sum(part.lost_submissions for part in parts))
 
 
-def _visits(scenario: Scenario, repeats: int) -> tuple[Columns, Floats]:
-    """So many visits of the scenario's own workload, with the polls of the busiest second of each."""
+def _visits(scenario: Scenario, repeats: int) -> tuple[_Columns, Floats]:
+    """Simulate so many visits of the scenario's own workload; also return the busiest second of each."""
     workload = scenario.workload.model_copy(update={"repeats": repeats})
     run = simulate(replace(scenario, workload=workload)).run
     polls, lag, latency = (
@@ -219,8 +228,8 @@ def _visits(scenario: Scenario, repeats: int) -> tuple[Columns, Floats]:
     return _with_lost(polls, lag, latency, submitted - len(run.jobs)), peaks
 
 
-def _with_lost(polls: Floats, lag: Floats, latency: Floats, never_followed: int) -> Columns:
-    """The columns with jobs that were not found as infinitely late.
+def _with_lost(polls: Floats, lag: Floats, latency: Floats, never_followed: int) -> _Columns:
+    """Return the columns with jobs that were not found as infinitely late.
 
     ``never_followed`` jobs more have no row: the reply to their submission came too late for the client.
     """

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from client import PollingPolicy
 from harness.plan._answer import Variation
-from harness.plan._predict import Manner, Prediction, predict
-from harness.plan.limit import COARSE, Durations, Scaled, Yardstick, other_law, with_durations
+from harness.plan._predict import Prediction, Sampling, predict, with_durations
+from harness.plan.limit import COARSE, Durations, LimitCurve, Scaled, quantiles
 from harness.virtual import VisitTooLong
 from scenarios import Scenario
+from scenarios.draws import Exponential, Lognormal
 
-AS_ASSUMED = "as assumed"
+AS_ASSUMED: Final = "as assumed"
 
 
 def variations(durations: Durations) -> dict[str, Durations]:
-    """The laws to try, by what to call them."""
-    laws: dict[str, Durations] = {
+    """Return the durations to try, by what to call them."""
+    tried: dict[str, Durations] = {
         AS_ASSUMED: durations,
         "twice as long": Scaled(durations, 2.0),
         "half as long": Scaled(durations, 0.5),
     }
-    if (other := other_law(durations)) is not None:
-        laws[f"{other[0]}, same median"] = other[1]
-    return laws
+    if (other := other_distribution(durations)) is not None:
+        tried[f"{other[0]}, same median"] = other[1]
+    return tried
 
 
 def robustness(
-    scenario: Scenario, policies: Mapping[str, PollingPolicy], jobs: int, how: Manner
+    scenario: Scenario, policies: Mapping[str, PollingPolicy], jobs: int, sampling: Sampling
 ) -> Iterator[Variation]:
-    """Each setting under each law."""
+    """Yield each setting under each of the durations to try."""
     for name, durations in variations(scenario.job.duration).items():
         varied = with_durations(scenario, durations)
-        yardstick = Yardstick(durations, COARSE)
+        limit = LimitCurve(durations, COARSE)
         for setting, policy in policies.items():
             try:
-                seen = predict(varied, policy, jobs, how)
+                seen = predict(varied, policy, jobs, sampling)
             except VisitTooLong:
                 continue
-            yield vary(setting, name, seen, yardstick, policy, scenario.objectives)
+            yield vary(setting, name, seen, limit, policy, scenario.objectives)
 
 
 def vary(
     setting: str,
     name: str,
     seen: Prediction,
-    yardstick: Yardstick,
+    limit: LimitCurve,
     policy: PollingPolicy,
     objectives: Mapping[str, float],
 ) -> Variation:
-    """A prediction as a row of the table."""
+    """Return a prediction as a row of the table."""
     polls, lag = seen.mean_polls.mean, seen.mean_lag.mean
     return Variation(
         setting=setting,
@@ -58,6 +61,16 @@ def vary(
         lag_s=lag,
         lag_p95_s=seen.p95_lag,
         lost_share=seen.lost,
-        ratio=polls / yardstick.polls_at(lag, seen.lost, policy.deadline),
+        ratio=polls / limit.polls_at(lag, seen.lost, policy.deadline),
         missed=tuple(each for each, bound in objectives.items() if seen.figure(each)[0] > bound),
     )
+
+
+def other_distribution(durations: Durations) -> tuple[str, Durations] | None:
+    """Return another distribution of the same median and its name: memoryless, or wider if it is that."""
+    median = float(quantiles(durations, 2**14 + 1)[2**13])
+    if not 0.0 < median < math.inf:
+        return None
+    if isinstance(durations, Exponential):
+        return "wide lognormal", Lognormal(median=median, sigma=1.5)
+    return "exponential", Exponential(mean=median / math.log(2.0))

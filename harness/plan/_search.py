@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from client import Backoff, PollingPolicy
-from harness.plan._candidates import KINDS, Shape, shapes
-from harness.plan._predict import Manner, Prediction, predict
-from harness.plan.limit import Capped, Durations, Law, quantiles, with_durations
+from harness.plan._candidates import KINDS, Family, families
+from harness.plan._predict import Prediction, Sampling, predict, with_durations
+from harness.plan.limit import Capped, DurationGrid, Durations, quantiles
 from harness.virtual import VisitTooLong
 from scenarios import Scenario
 
@@ -23,7 +23,7 @@ NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""
 
 _SCREENED: Final = 2_000  # jobs
-_REFINED_SHAPES: Final = 2  # of each kind; 1 where simulating takes long
+_REFINED_FAMILIES: Final = 2  # of each kind; 1 where simulating takes long
 _STEPS: Final = (1.3, 1.1, 1.04)
 
 _BOUNDS_LAG: Final = tuple(
@@ -32,7 +32,7 @@ _BOUNDS_LAG: Final = tuple(
 
 
 @dataclass(frozen=True)
-class Goal:
+class Criteria:
     """What is wanted: objectives, and what to make small among the settings that meet them.
 
     That is the polls per job, if some objective keeps the lag of nearly all jobs in bounds. Otherwise the
@@ -50,12 +50,12 @@ class Goal:
         return any(name in _BOUNDS_LAG for name in self.objectives)
 
     def score(self, prediction: Prediction) -> float:
-        """What is made small."""
+        """Return what is made small: polls per job, or seconds."""
         polls = prediction.mean_polls.mean
         return polls if self.by_polls else self.cost * polls + prediction.mean_lag.mean
 
     def key(self, prediction: Prediction) -> tuple[int, float]:
-        """Sorts settings that surely meet the objectives by score, and the others behind by their excess."""
+        """Return what to sort by: what surely meets all by score, then others by their excess."""
         if prediction.lost > 0.01:
             return 2, prediction.lost
         if prediction.meets(self.objectives, surely=self.surely):
@@ -64,7 +64,7 @@ class Goal:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Candidate:
     """A setting and what is predicted for it. ``name`` is that of an existing setting, None for a new one."""
 
     policy: PollingPolicy
@@ -76,15 +76,15 @@ class Found:
 
 @dataclass(eq=False)
 class Search:
-    """One search: the scenario, what its candidates have in common, a goal, and how much to simulate.
+    """One search: the scenario, what its candidates have in common, a criteria, and how much to simulate.
 
     Not ``thorough``, for a scenario that takes long to simulate, it trusts more to screening.
     """
 
     scenario: Scenario
     template: PollingPolicy
-    goal: Goal
-    how: Manner
+    criteria: Criteria
+    sampling: Sampling
     jobs: int
     rows: int | None = None
     executor: Executor | None = None
@@ -93,97 +93,101 @@ class Search:
     _seen: dict[PollingPolicy, Prediction | None] = field(default_factory=dict)
 
     def policy(self, backoff: Backoff) -> PollingPolicy:
-        """The template with another cadence: limits, errors and hints are not what is compared."""
+        """Return the template with another cadence: limits, errors and hints are not what is compared."""
         return replace(self.template, cadence=backoff, first_poll="after_delay")
 
     def by_kind(
-        self, durations: Durations, law: Law, round_trip_s: float, on_progress: Callable[[str], None]
-    ) -> dict[str, Found]:
-        """The best setting of each kind."""
-        pool = list(shapes(durations, law, round_trip_s, self.goal.objectives))
-        on_progress(f"screening {sum(len(shape.scales) for shape in pool)} settings")
+        self,
+        durations: Durations,
+        grid: DurationGrid,
+        round_trip_s: float,
+        on_progress: Callable[[str], None],
+    ) -> dict[str, Candidate]:
+        """Return the best setting of each kind."""
+        pool = list(families(durations, grid, round_trip_s, self.criteria.objectives))
+        on_progress(f"screening {sum(len(family.scales) for family in pool)} settings")
         screened = self._screen(pool)
-        best: dict[str, Found] = {}
+        best: dict[str, Candidate] = {}
         for kind in KINDS:
             mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
             on_progress(f"refining: {kind}")
-            for _, shape, scale in mine[: _REFINED_SHAPES if self.thorough else 1]:
-                found = self._refine(shape, scale)
+            for _, family, scale in mine[: _REFINED_FAMILIES if self.thorough else 1]:
+                found = self._refine(family, scale)
                 if found is None:
                     continue
                 if kind not in best or self._key(found) < self._key(best[kind]):
                     best[kind] = found
         return best
 
-    def _key(self, found: Found) -> tuple[int, float]:
-        return self.goal.key(found.prediction)
+    def _key(self, found: Candidate) -> tuple[int, float]:
+        return self.criteria.key(found.prediction)
 
-    def _screen(self, pool: Sequence[Shape]) -> list[tuple[tuple[int, float], Shape, float]]:
-        """Each shape's best scale with its key."""
+    def _screen(self, pool: Sequence[Family]) -> list[tuple[tuple[int, float], Family, float]]:
+        """Return each family's best scale with its key."""
         # Whole arrays of jobs are simulated fast, queues are not.
-        scenario = _without_queues(self.scenario) if self.how == "visits" else self.scenario
+        scenario = _without_queues(self.scenario) if self.sampling == "visits" else self.scenario
         screening = _Screening(
             _without_the_longest(scenario),
-            "long" if self.how == "visits" else self.how,
+            "long" if self.sampling == "visits" else self.sampling,
             min(_SCREENED, self.jobs),
             self.rows,
         )
         tasks = [
-            (shape, scale, self.policy(backoff))
-            for shape in pool
-            for scale in shape.scales
-            if (backoff := shape.at(scale)) is not None
+            (family, scale, self.policy(backoff))
+            for family in pool
+            for scale in family.scales
+            if (backoff := family.at(scale)) is not None
         ]
         self.tried += len(tasks)
         mapper = map if self.executor is None else self.executor.map
         predictions = mapper(screening, [policy for _, _, policy in tasks])
-        best: dict[Shape, tuple[tuple[int, float], Shape, float]] = {}
+        best: dict[Family, tuple[tuple[int, float], Family, float]] = {}
         # Peaks are a matter of the real workload; they are left for refining.
-        goal = replace(
-            self.goal,
-            objectives={k: v for k, v in self.goal.objectives.items() if k != "requests_per_second_peak"},
+        criteria = replace(
+            self.criteria,
+            objectives={k: v for k, v in self.criteria.objectives.items() if k != "requests_per_second_peak"},
             surely=False,
         )
-        for (shape, scale, _), prediction in zip(tasks, predictions, strict=True):
+        for (family, scale, _), prediction in zip(tasks, predictions, strict=True):
             if prediction is not None:
-                key = goal.key(prediction)
-                if shape not in best or key < best[shape][0]:
-                    best[shape] = key, shape, scale
+                key = criteria.key(prediction)
+                if family not in best or key < best[family][0]:
+                    best[family] = key, family, scale
         return list(best.values())
 
-    def _refine(self, shape: Shape, scale: float) -> Found | None:
+    def _refine(self, family: Family, scale: float) -> Candidate | None:
         """Follow the scale up or down while that helps, with smaller and smaller steps."""
-        best = self._try(shape, scale)
-        if self.how == "visits" and self.thorough:  # peaks may leave little of what screening saw
-            for each in shape.scales[::2]:
-                other = self._try(shape, each)
+        best = self._try(family, scale)
+        if self.sampling == "visits" and self.thorough:  # peaks may leave little of what screening saw
+            for each in family.scales[::2]:
+                other = self._try(family, each)
                 if other is not None and (best is None or self._key(other) < self._key(best)):
                     best, scale = other, each
         for step in _STEPS:
             for factor in (step, 1.0 / step):
-                while (other := self._try(shape, scale * factor)) is not None:
+                while (other := self._try(family, scale * factor)) is not None:
                     if best is not None and self._key(other) >= self._key(best):
                         break
                     best, scale = other, scale * factor
         return best
 
-    def _try(self, shape: Shape, scale: float) -> Found | None:
-        backoff = shape.at(scale)
+    def _try(self, family: Family, scale: float) -> Candidate | None:
+        backoff = family.at(scale)
         if backoff is None:
             return None
         policy = self.policy(backoff)
         prediction = self.predict(policy)
-        return None if prediction is None else Found(policy, shape.kind, shape.parameters, prediction)
+        return None if prediction is None else Candidate(policy, family.kind, family.parameters, prediction)
 
     def predict(self, policy: PollingPolicy) -> Prediction | None:
-        """What the twin says of a policy; None if its polls go on for more than a year."""
+        """Return what the twin says of a policy; None if its polls go on for more than a year."""
         if policy not in self._seen:
             self.tried += 1
-            self._seen[policy] = _attempt(self.scenario, policy, self.jobs, self.how, self.rows)
+            self._seen[policy] = _attempt(self.scenario, policy, self.jobs, self.sampling, self.rows)
         return self._seen[policy]
 
-    def choose(self, candidates: Sequence[Found]) -> Found | None:
-        """The setting to ship: the simplest of those within 2 % of the best, if it holds on other jobs."""
+    def choose(self, candidates: Sequence[Candidate]) -> Candidate | None:
+        """Return the setting to ship: the simplest within 2 % of the best, if it holds on other jobs."""
         ranked = sorted(
             (each for each in candidates if self._key(each)[0] == 0), key=lambda each: self._key(each)
         )
@@ -191,8 +195,8 @@ class Search:
             limit = self._key(ranked[0])[1] * (1.0 + NEAR)
             near = [each for each in ranked if self._key(each)[1] <= limit]
             best = min(near, key=lambda each: (each.name is None, each.parameters, self._key(each)))
-            fresh = predict(self.scenario, best.policy, self.jobs, self.how, fresh=True, rows=self.rows)
-            if fresh.meets(self.goal.objectives, surely=False):
+            fresh = predict(self.scenario, best.policy, self.jobs, self.sampling, fresh=True, rows=self.rows)
+            if fresh.meets(self.criteria.objectives, surely=False):
                 return best
             ranked.remove(best)
         return None
@@ -203,32 +207,32 @@ class _Screening:
     """A prediction on few jobs; an object, for a pool of processes must be able to copy it."""
 
     scenario: Scenario
-    how: Manner
+    sampling: Sampling
     jobs: int
     rows: int | None
 
     def __call__(self, policy: PollingPolicy) -> Prediction | None:
-        return _attempt(self.scenario, policy, self.jobs, self.how, self.rows)
+        return _attempt(self.scenario, policy, self.jobs, self.sampling, self.rows)
 
 
 def _attempt(
-    scenario: Scenario, policy: PollingPolicy, jobs: int, how: Manner, rows: int | None
+    scenario: Scenario, policy: PollingPolicy, jobs: int, sampling: Sampling, rows: int | None
 ) -> Prediction | None:
     try:
-        return predict(scenario, policy, jobs, how, rows=rows)
+        return predict(scenario, policy, jobs, sampling, rows=rows)
     except VisitTooLong:
         return None
 
 
 def _without_queues(scenario: Scenario) -> Scenario:
-    """The scenario with nothing in it that jobs share or that happens at a certain time."""
+    """Return the scenario with nothing in it that jobs share or that happens at a certain time."""
     service = scenario.service.model_copy(update={"rate_limit": None, "capacity": None, "outages": ()})
     job = scenario.job.model_copy(update={"slots": None})
     return replace(scenario, service=service, job=job)
 
 
 def _without_the_longest(scenario: Scenario) -> Scenario:
-    """The same with the longest jobs cut: they would take most of the time and say little at this stage."""
+    """Return the same with the longest jobs cut: they take most of the time and say little at this stage."""
     longest = float(quantiles(scenario.job.duration, 2_000)[-10])
     cut = Capped(scenario.job.duration, longest) if longest > 0.0 else scenario.job.duration
     # Settings and objectives stay at home: another process needs neither, and cannot be sent them.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from harness.measure import LOST_SHARE_ALLOWED, in_seconds, needed, number, percent
 from harness.plan._answer import Recommendation, Variation
+from harness.plan._measured import FEWEST_ROWS, knows_the_end
 from harness.plan._robustness import AS_ASSUMED
-from harness.plan._search import NEAR, Found, Goal
-from harness.plan.limit import FEWEST_ROWS, knows_the_end
+from harness.plan._search import NEAR, Candidate, Criteria
 from scenarios import Scenario, original_yaml, setting_yaml
 from scenarios.draws import Trace
 
@@ -34,7 +34,7 @@ class ThinSample:
 
 
 def thin_sample(scenario: Scenario) -> ThinSample | None:
-    """What is missing, if the law of duration is a trace with too few rows."""
+    """What is missing, if the durations are a trace with too few rows."""
     durations = scenario.job.duration
     if not isinstance(durations, Trace):
         return None
@@ -49,22 +49,22 @@ def thin_sample(scenario: Scenario) -> ThinSample | None:
 
 def recommend(
     scenario: Scenario,
-    goal: Goal,
+    criteria: Criteria,
     thin: ThinSample | None,
-    candidates: Sequence[Found],
-    winner: Found | None,
+    candidates: Sequence[Candidate],
+    winner: Candidate | None,
     new_name: str,
 ) -> Recommendation:
     """The setting to ship, as YAML, and why, in two sentences."""
     if thin is not None and not thin.enough_for_settings:
         return Recommendation(None, None, _too_thin(thin))
     if winner is None:
-        return Recommendation(None, None, _none_meets(goal, candidates))
+        return Recommendation(None, None, _none_meets(criteria, candidates))
     if winner.name is not None:
         name, text = winner.name, original_yaml(winner.name, scenario.text)
     else:
         name, text = new_name, setting_yaml(new_name, winner.policy)
-    why = f"{_what_it_does(name, winner, goal)} {_against(winner, goal, candidates, scenario)}"
+    why = f"{_what_it_does(name, winner, criteria)} {_against(winner, criteria, candidates, scenario)}"
     return Recommendation(name, text, why, winner.policy)
 
 
@@ -76,12 +76,12 @@ def _too_thin(thin: ThinSample) -> str:
     )
 
 
-def _none_meets(goal: Goal, candidates: Sequence[Found]) -> str:
-    wanted = ", ".join(bound(name, limit) for name, limit in goal.objectives.items())
-    nearest = min(candidates, key=lambda each: goal.key(each.prediction))
+def _none_meets(criteria: Criteria, candidates: Sequence[Candidate]) -> str:
+    wanted = ", ".join(bound(name, limit) for name, limit in criteria.objectives.items())
+    nearest = min(candidates, key=lambda each: criteria.key(each.prediction))
     missed = "; ".join(
         f"{name} {_amount(name, figure)} (allowed {_amount(name, limit)})"
-        for name, limit in goal.objectives.items()
+        for name, limit in criteria.objectives.items()
         if (figure := nearest.prediction.figure(name)[1]) > limit
     )
     lost = nearest.prediction.lost
@@ -92,41 +92,43 @@ def _none_meets(goal: Goal, candidates: Sequence[Found]) -> str:
     )
 
 
-def _what_it_does(name: str, winner: Found, goal: Goal) -> str:
+def _what_it_does(name: str, winner: Candidate, criteria: Criteria) -> str:
     seen = winner.prediction
     polls, lag = number(seen.mean_polls.mean), in_seconds(seen.mean_lag.mean)
     law = winner.policy.cadence.describe()
-    if not goal.objectives:
+    if not criteria.objectives:
         return (
-            f"{name} ({law}) has the least of polls and lag together, at {in_seconds(goal.cost)} of lag per "
-            f"poll: {polls} polls per job for a mean lag of {lag}."
+            f"{name} ({law}) has the least of polls and lag together, at {in_seconds(criteria.cost)} of lag "
+            f"per poll: {polls} polls per job for a mean lag of {lag}."
         )
     held = "; ".join(
         f"{each} {_amount(each, seen.figure(each)[0])}, allowed {_amount(each, limit)}"
-        for each, limit in goal.objectives.items()
+        for each, limit in criteria.objectives.items()
     )
-    least = "" if goal.by_polls else f", weighing a poll as {in_seconds(goal.cost)} of lag"
+    least = "" if criteria.by_polls else f", weighing a poll as {in_seconds(criteria.cost)} of lag"
     return f"{name} ({law}) meets the objectives ({held}) with {polls} polls per job{least}."
 
 
-def _against(winner: Found, goal: Goal, candidates: Sequence[Found], scenario: Scenario) -> str:
+def _against(
+    winner: Candidate, criteria: Criteria, candidates: Sequence[Candidate], scenario: Scenario
+) -> str:
     """The second sentence: how the recommendation compares with what is, or with what else there is."""
     baseline = scenario.baseline or next(iter(scenario.settings))
     other = next((each for each in candidates if each.name == baseline), None)
     if other is None or other.name == winner.name:
-        rivals = [each for each in candidates if each is not winner and goal.key(each.prediction)[0] == 0]
+        rivals = [each for each in candidates if each is not winner and criteria.key(each.prediction)[0] == 0]
         if not rivals:
             return "Nothing else that was tried meets them."
-        other = min(rivals, key=lambda each: goal.key(each.prediction))
-        gain = 1.0 - goal.score(other.prediction) / goal.score(winner.prediction)
+        other = min(rivals, key=lambda each: criteria.key(each.prediction))
+        gain = 1.0 - criteria.score(other.prediction) / criteria.score(winner.prediction)
         if abs(gain) < _WORTH_SAYING:
             return f"The best alternative, {_name(other)}, is no better and no worse."
         if gain > 0.0:
             return f"The best that a search found, {_name(other)}, would save only {percent(gain)} of that."
     seen = other.prediction
     verdict = ""
-    if goal.objectives:
-        verdict = " and meets them too" if goal.key(seen)[0] == 0 else " and does not surely meet them"
+    if criteria.objectives:
+        verdict = " and meets them too" if criteria.key(seen)[0] == 0 else " and does not surely meet them"
     return (
         f"{_name(other)} takes {number(seen.mean_polls.mean)} polls per job, for a mean lag of "
         f"{in_seconds(seen.mean_lag.mean)}{verdict}."
@@ -135,15 +137,15 @@ def _against(winner: Found, goal: Goal, candidates: Sequence[Found], scenario: S
 
 def notes(
     scenario: Scenario,
-    goal: Goal,
-    alternatives: Mapping[str, Found],
-    winner: Found | None,
+    criteria: Criteria,
+    alternatives: Mapping[str, Candidate],
+    winner: Candidate | None,
     varied: Sequence[Variation],
     thin: ThinSample | None,
     tried: int,
 ) -> Iterator[str]:
     """What else the reader should know, the most telling first."""
-    yield from _honesty(goal, alternatives)
+    yield from _honesty(criteria, alternatives)
     yield from _fragility(winner, varied)
     if thin is not None and thin.enough_for_settings:
         yield (
@@ -179,16 +181,16 @@ def notes(
     )
 
 
-def _honesty(goal: Goal, alternatives: Mapping[str, Found]) -> Iterator[str]:
+def _honesty(criteria: Criteria, alternatives: Mapping[str, Candidate]) -> Iterator[str]:
     """Whether backoff and jitter earn their keep here."""
     good = {
         kind: each.prediction.mean_polls.mean
         for kind, each in alternatives.items()
-        if goal.key(each.prediction)[0] == 0
+        if criteria.key(each.prediction)[0] == 0
     }
     growing = [kind for kind in good if kind.startswith("exponential")]
     steady = [kind for kind in good if "constant" in kind]
-    if goal.by_polls and growing and steady:
+    if criteria.by_polls and growing and steady:
         backoff, other = min(growing, key=good.__getitem__), min(steady, key=good.__getitem__)
         if good[other] < good[backoff] * (1.0 - NEAR):
             yield (
@@ -203,7 +205,7 @@ def _honesty(goal: Goal, alternatives: Mapping[str, Found]) -> Iterator[str]:
                 "the longer it is likely to go on."
             )
     plain, jittered = good.get("constant"), good.get("constant, jittered")
-    if goal.by_polls and plain and jittered and plain < jittered * (1.0 - NEAR):
+    if criteria.by_polls and plain and jittered and plain < jittered * (1.0 - NEAR):
         yield (
             f"Jitter does not help one client: a constant interval takes {number(plain)} polls per job "
             f"without it and {number(jittered)} with it. It is for clients that would all come at once."
@@ -215,7 +217,7 @@ def _honesty(goal: Goal, alternatives: Mapping[str, Found]) -> Iterator[str]:
         )
 
 
-def _fragility(winner: Found | None, varied: Sequence[Variation]) -> Iterator[str]:
+def _fragility(winner: Candidate | None, varied: Sequence[Variation]) -> Iterator[str]:
     """What becomes of the recommendation when the durations are not as assumed."""
     if winner is None or not varied:
         return
@@ -253,5 +255,5 @@ def _amount(name: str, value: float) -> str:
     return in_seconds(value) if name.startswith("la") else number(value)
 
 
-def _name(found: Found) -> str:
-    return found.name or found.policy.cadence.describe()
+def _name(candidate: Candidate) -> str:
+    return candidate.name or candidate.policy.cadence.describe()

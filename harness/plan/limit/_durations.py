@@ -1,28 +1,24 @@
-"""The laws of duration that a plan asks about: the scenario's own, and what it would be if things change."""
+"""Distributions of duration that no scenario file writes: scaled, cut, or a plain sample."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.plan.limit._grid import Floats, Law
-from scenarios import Scenario
 from scenarios.documents import describe_seconds
-from scenarios.draws import Exponential, Fixed, Lognormal, Trace
 
-_NODES = 2**18  # steps of a numerical mean
-#: Cells of a law: the bound is then within 0.2 % of the optimum at 3 polls a job, less than the twin's noise.
-POINTS = 2**14
-COARSE = 2**13
-"""Cells where many laws or settings are looked at: within 0.4 %."""
+Floats = NDArray[np.float64]
+"""A vector (or, where a docstring says so, a matrix) of floats."""
+
+_NODES: Final = 2**18  # steps of a numerical mean
 
 
 class Durations(Protocol):
-    """What the twin and the limit need of a law of duration; `server.Distribution` has it."""
+    """What the twin and the limit need of a distribution of durations; those of scenario files have it."""
 
     def ppf(self, u: Any) -> Any:
         """The duration of the draw ``u`` in [0, 1)."""
@@ -39,7 +35,7 @@ class Durations(Protocol):
 
 @dataclass(frozen=True)
 class Scaled:
-    """The law of ``factor`` times the duration."""
+    """The distribution of ``factor`` times the duration."""
 
     base: Durations
     factor: float
@@ -59,10 +55,10 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Capped:
-    """The law of min(duration, cap): what a client sees that stops waiting after ``cap`` seconds.
+    """The distribution of min(duration, cap): what a client sees that stops waiting after ``cap`` seconds.
 
     Such a client sends the polls that it would send if every longer job ended at the cap, so a bound for this
-    law holds for it, with the lag of the jobs that it abandons counted as zero.
+    distribution holds for it, with the lag of the jobs that it abandons counted as zero.
     """
 
     base: Durations
@@ -109,53 +105,10 @@ class Sample:
 
 
 def sample_of(values: Sequence[float] | Floats) -> Sample:
-    """The law of measured durations in any order."""
+    """Return the distribution of measured durations in any order."""
     return Sample(np.sort(np.asarray(values, dtype=np.float64)))
 
 
 def quantiles(durations: Durations, size: int) -> Floats:
-    """The (k + 1/2) / size quantiles, ascending; sorted, for a mixture's ppf need not ascend."""
+    """Return the (k + 1/2) / size quantiles, ascending; sorted, for a mixture's ppf need not ascend."""
     return np.sort(np.asarray(durations.ppf((np.arange(size) + 0.5) / size), dtype=np.float64))
-
-
-def law_of(durations: Durations, *, points: int = POINTS) -> Law:
-    """The law prepared for the limit; exact for fixed and measured durations. Raises ValueError: no mean."""
-    if isinstance(durations, Fixed):
-        return Law.from_sample([durations.value])
-    if isinstance(durations, Trace):
-        return Law.from_sample(durations.seconds)
-    if isinstance(durations, Sample):
-        return Law.from_sample(durations.values)
-    if isinstance(durations, Scaled | Capped) and (values := _exact(durations)) is not None:
-        return Law.from_sample(values)
-    return Law.from_ppf(durations.ppf, durations.cdf, durations.mean(), points=points)
-
-
-def _exact(durations: Scaled | Capped) -> Floats | None:
-    """All values of a law that has few of them."""
-    base = durations.base
-    if not isinstance(base, Fixed | Trace | Sample):
-        return None
-    values = np.asarray(
-        [base.value] if isinstance(base, Fixed) else base.seconds if isinstance(base, Trace) else base.values,
-        dtype=np.float64,
-    )
-    if isinstance(durations, Scaled):
-        return values * durations.factor
-    return np.minimum(values, durations.cap)
-
-
-def with_durations(scenario: Scenario, durations: Durations) -> Scenario:
-    """The same scenario with jobs of another law."""
-    # The twin asks a law for ppf, cdf and mean alone, so it takes one that YAML cannot write, too.
-    return replace(scenario, job=scenario.job.model_copy(update={"duration": durations}))
-
-
-def other_law(durations: Durations) -> tuple[str, Durations] | None:
-    """Another law of the same median and what it is called: memoryless, or wider if it is that already."""
-    median = float(quantiles(durations, 2**14 + 1)[2**13])
-    if not 0.0 < median < math.inf:
-        return None
-    if isinstance(durations, Exponential):
-        return "wide lognormal", Lognormal(median=median, sigma=1.5)
-    return "exponential", Exponential(mean=median / math.log(2.0))

@@ -1,13 +1,13 @@
 """Schedules and bounds for objectives on a quantile of lag or latency: "95 in 100 within 2.5 s".
 
 A job is *late* when it is found more than a bound after its finish (lag) or after its submission (latency).
-For a price per late job the best schedule is a shortest path as in `_schedule`, only that a step from poll
+For a price per late job the best schedule is a shortest path as in ``_schedule``, only that a step from poll
 time a to poll time b costs
 
     S(a) + price * P(found at b and late) + weight * (lag of what is found at b)
 
 which depends on both ends, so each step is looked at: some hundreds of candidate times suffice. With the
-optimistic reading of the cells (see `_grid`) the same path bounds from below what any schedule spends,
+lower bound of the cells (see ``_grid``) the same path bounds from below what any schedule spends,
 and polls >= max over prices of (least cost - price * allowed share) is the least polls for the objective.
 """
 
@@ -18,8 +18,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from harness.plan.limit._durations import Durations, quantiles
-from harness.plan.limit._grid import Floats
+from harness.plan.limit._durations import Durations, Floats, quantiles
 
 Kind = Literal["lag", "latency"]
 
@@ -42,7 +41,7 @@ def threshold_schedules(durations: Durations, kind: Kind, bound_s: float) -> Ite
 
 
 def least_polls(durations: Durations, kind: Kind, bound_s: float, share: float) -> float:
-    """The least mean polls of any schedule under which at least ``share`` of the jobs are within the bound.
+    """Return the least mean polls of any schedule with at least ``share`` of the jobs within the bound.
 
     A lower bound, a few per cent below the least at most. At least 1.
     """
@@ -57,7 +56,7 @@ def least_polls(durations: Durations, kind: Kind, bound_s: float, share: float) 
 
 
 def _grid(durations: Durations, bound_s: float) -> Floats:
-    """Candidate poll times: quantiles, the tail, the jumps, and the bound itself."""
+    """Return candidate poll times: quantiles, the tail, the jumps, and the bound itself."""
     body = quantiles(durations, _CELLS)
     tail = quantiles(durations, 2**14)[-16::4]
     times = np.concatenate([body, tail, [bound_s]])
@@ -70,7 +69,12 @@ def _grid(durations: Durations, bound_s: float) -> Floats:
 def _steps(
     durations: Durations, ends: Floats, found: Floats, kind: Kind, bound_s: float, weight: float
 ) -> tuple[Floats, Floats]:
-    """For each step from a poll (0: the submission) to a later one: its cost, and the share of late jobs."""
+    """Return the cost of each step from a poll to a later one, and the share of all jobs that it finds late.
+
+    Both are matrices of shape (n + 1, n) for n candidate times. Row 0 leaves the submission, row i the poll
+    at ``ends[i - 1]``; column j arrives at the poll at ``ends[j]``, which finds its jobs at ``found[j]``.
+    Steps back cost infinity. Costs are in polls, ``weight`` in polls per second of lag.
+    """
     starts = np.append(0.0, ends)
     below = np.asarray(durations.cdf(starts), dtype=np.float64)
     below[0] = 0.0  # before the first poll nothing is known
@@ -88,7 +92,7 @@ def _steps(
 
 
 def _shortest(cost: Floats) -> tuple[list[int], float]:
-    """The cells (from 1) polled on the cheapest way from the submission (row 0) to the last cell."""
+    """Return the cells (from 1) polled on the cheapest way from row 0 to the last cell, and its cost."""
     size = cost.shape[1]
     ahead = np.zeros(size + 1)
     follower = np.zeros(size, dtype=np.int64)

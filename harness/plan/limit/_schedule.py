@@ -1,4 +1,4 @@
-"""The best schedule for a law and a price, and the bound no schedule beats.
+"""The best schedule for a distribution and a price, and the bound no schedule beats.
 
 A job's duration D is a lifetime and polls are inspections of it (Barlow, Hunter and Proschan 1963). With poll
 times T_1 < T_2 < ..., T_0 = 0 and S(t) = P(D > t), where S(T_0) counts as 1 because one poll is always made:
@@ -6,13 +6,14 @@ times T_1 < T_2 < ..., T_0 = 0 and S(t) = P(D > t), where S(T_0) counts as 1 bec
     polls = sum over k >= 1 of S(T_{k-1})
     lag   = sum over k >= 1 of (T_k - T_{k-1}) * S(T_{k-1})  -  E[D]
 
-Minimising cost * polls + lag is a shortest path over the cells of a `Law`. A step from cell a to cell b costs
-cost * S_a for the poll and floor_b * (S_a - S_b) for the time at which the jobs it finds are found, so
+Minimising cost * polls + lag is a shortest path over the cells of a ``DurationGrid``. A step from cell a to
+cell b costs cost * S_a for the poll and floor_b * (S_a - S_b) for the time at which the jobs it finds are
+found, so
 
     V_a = cost * S_a + min over b > a of [ floor_b * S_a + (V_b - floor_b * S_b) ]
 
-is a minimum over lines of slope floor_b, read at S_a. From right to left slopes fall and readings rise: one
-sweep of the convex-hull trick answers all of them in O(n), for any law or sample.
+is a minimum over lines of slope floor_b, evaluated at S_a. From right to left slopes fall and S_a rises: one
+sweep of the convex-hull trick answers all of them in O(n), for any distribution or sample.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from harness.plan.limit._grid import NEGLIGIBLE, Floats, Law
+from harness.plan.limit._durations import Floats
+from harness.plan.limit._grid import NEGLIGIBLE, DurationGrid
 
-#: Polls that a smaller share of jobs reaches are left to the repeated last gap (laws without a sample).
-UNREACHED = 1e-6
-#: Repeats of the last gap that are summed one by one before an integral takes over (laws without a sample).
-_REPEATS = 2**18
+_UNREACHED: Final = 1e-6  # polls that a smaller share of jobs reaches are left to the repeated last gap
+_REPEATS: Final = 2**18  # of the last gap that are summed one by one before an integral takes over
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best schedule when one poll is worth `cost_per_poll_s` seconds of lag.
+    """The best schedule when one poll is worth ``cost_per_poll_s`` seconds of lag.
 
-    `polls` and `lag_s` are the means per job of `schedule_s` as it stands: poll times in seconds since the
-    submission, after which the last gap repeats for as long as a job is unfinished (a poll that less than one
-    job in a million reaches is left to that rule, unless the law is a sample). `objective_s` is
-    cost_per_poll_s * polls + lag_s, and no schedule at all has an objective below `bound_s`. For an exact
-    law (`Law.exact`) the two are equal; otherwise their difference is the error of the grid.
+    ``polls`` and ``lag_s`` are the means per job of ``schedule_s`` as it stands: poll times in seconds since
+    the submission, after which the last gap repeats for as long as a job is unfinished (a poll that less than
+    one job in a million reaches is left to that rule, unless the durations are a sample). ``objective_s`` is
+    cost_per_poll_s * polls + lag_s, and no schedule at all has an objective below ``bound_s``. On an exact
+    grid (``DurationGrid.exact``) the two are equal; otherwise their difference is the error of the grid.
     """
 
     cost_per_poll_s: float
@@ -52,70 +53,72 @@ class Optimum:
 
 @dataclass(frozen=True)
 class Bound:
-    """Mean polls and mean lag (seconds) of a best schedule under the optimistic reading of the grid."""
+    """Mean polls and mean lag (seconds) of a best schedule by the lower bound of the grid."""
 
     polls: float
     lag_s: float
 
     def objective(self, cost_per_poll_s: float) -> float:
-        """cost_per_poll_s * polls + lag_s."""
+        """Return cost_per_poll_s * polls + lag_s, in seconds."""
         return cost_per_poll_s * self.polls + self.lag_s
 
 
-def optimum(law: Law, cost_per_poll_s: float) -> Optimum:
-    """The schedule of least cost_per_poll_s * polls + lag, with a bound on what any other could reach.
+def optimum(grid: DurationGrid, cost_per_poll_s: float) -> Optimum:
+    """Return the schedule of least cost_per_poll_s * polls + lag, with a bound on what any other could reach.
 
     Barlow, Hunter and Proschan, "Optimum checking procedures", J. SIAM 11 (1963), solved by dynamic
-    programming instead of their recursion, so that the law needs no density, let alone a log-concave one.
-    Raises ValueError unless the cost is positive and finite.
+    programming instead of their recursion, so that the distribution needs no density, let alone a log-concave
+    one. Raises ValueError unless the cost is positive and finite.
     """
     cost = _cost(cost_per_poll_s)
     # Everything still unfinished at the end of the grid counts as found there; evaluate() corrects for it.
-    path = _shortest_path(law.ends, np.append(law.left[:-1], 0.0), cost)
-    times, reached = law.ends[path], np.append(1.0, law.left[path[:-1]])
-    keep = len(path) if law.sample is not None else max(1, int(np.count_nonzero(reached > UNREACHED)))
+    path = _shortest_path(grid.ends, np.append(grid.left[:-1], 0.0), cost)
+    times, reached = grid.ends[path], np.append(1.0, grid.left[path[:-1]])
+    keep = len(path) if grid.sample is not None else max(1, int(np.count_nonzero(reached > _UNREACHED)))
     schedule = tuple(times[:keep].tolist())
-    polls, lag = evaluate(law, schedule)
+    polls, lag = evaluate(grid, schedule)
     best = cost * polls + lag
-    below = best if law.exact else min(best, bound(law, cost).objective(cost))
+    below = best if grid.exact else min(best, bound(grid, cost).objective(cost))
     return Optimum(cost, polls, lag, best, schedule, below)
 
 
-def bound(law: Law, cost_per_poll_s: float) -> Bound:
-    """The optimum under the optimistic reading of the grid (see `_grid`): at most the true optimum."""
-    floors, left = _optimistic(law)
+def bound(grid: DurationGrid, cost_per_poll_s: float) -> Bound:
+    """Return the optimum by the lower bound of the grid (see ``_grid``): at most the true optimum."""
+    floors, left = _lower(grid)
     path = _shortest_path(floors, left, _cost(cost_per_poll_s))
-    return _bound(law, floors[path], left[path])
+    return _bound(grid, floors[path], left[path])
 
 
-def extremes(law: Law) -> tuple[Bound, Bound]:
-    """`bound` for a price near 0 (a poll wherever a job may finish) and for one without end (one poll)."""
-    floors, left = _optimistic(law)
+def extremes(grid: DurationGrid) -> tuple[Bound, Bound]:
+    """Return ``bound`` for a price near 0 (a poll wherever a job may finish) and an endless one (one)."""
+    floors, left = _lower(grid)
     finishes = left < np.append(1.0, left[:-1])
-    return _bound(law, floors[finishes], left[finishes]), _bound(law, floors[-1:], left[-1:])
+    return _bound(grid, floors[finishes], left[finishes]), _bound(grid, floors[-1:], left[-1:])
 
 
-def _optimistic(law: Law) -> tuple[Floats, Floats]:
-    if law.left[-1] == 0.0:
-        return law.floors, law.left
+def _lower(grid: DurationGrid) -> tuple[Floats, Floats]:
+    if grid.left[-1] == 0.0:
+        return grid.floors, grid.left
     # Whatever is left at the end of the grid is found just after it, at no further expense.
-    return np.append(law.floors, law.ends[-1]), np.append(law.left, 0.0)
+    return np.append(grid.floors, grid.ends[-1]), np.append(grid.left, 0.0)
 
 
-def _bound(law: Law, floors: Floats, left: Floats) -> Bound:
+def _bound(grid: DurationGrid, floors: Floats, left: Floats) -> Bound:
     reached = np.append(1.0, left)
     found = float(np.dot(floors, reached[:-1] - reached[1:]))
-    return Bound(polls=float(np.sum(reached[:-1])), lag_s=found - law.mean)
+    return Bound(polls=float(np.sum(reached[:-1])), lag_s=found - grid.mean)
 
 
-def evaluate(law: Law, schedule_s: Sequence[float], repeat_last: bool = True) -> tuple[float, float]:
-    """Mean polls and mean lag (seconds) of a deterministic schedule: poll times since the submission.
+def evaluate(
+    grid: DurationGrid, schedule_s: Sequence[float], repeat_last: bool = True
+) -> tuple[float, float]:
+    """Return mean polls and mean lag (seconds) of a deterministic schedule: poll times since the submission.
 
     After the last poll its gap to the one before (to the submission, if it is alone) repeats for as long as
-    the job is unfinished; with `repeat_last=False` every job must be finished by then. Exact for a sample.
-    For a law given by functions a tail of more than 262,144 repeats is integrated, which can be off by
-    half a poll for the share of jobs that get so far. Raises ValueError for a schedule that is not strictly
-    increasing from 0 or more, or under which some job is never found.
+    the job is unfinished; with ``repeat_last=False`` every job must be finished by then. Exact for a sample.
+    For a distribution given by functions a tail of more than 262,144 repeats is integrated, which can be off
+    by half a poll for the share of jobs that get so far. Raises ValueError for a schedule that is not
+    strictly increasing from 0 or more, or under which some job is never found.
     """
     times = np.asarray(schedule_s, dtype=np.float64)
     if times.ndim != 1 or not times.size:
@@ -123,17 +126,17 @@ def evaluate(law: Law, schedule_s: Sequence[float], repeat_last: bool = True) ->
     if not np.isfinite(times).all() or times[0] < 0.0 or (np.diff(times) <= 0.0).any():
         raise ValueError("schedule_s: poll times must be finite, at least 0 and strictly increasing")
     gap = float(times[-1] - (times[-2] if len(times) > 1 else 0.0))
-    unfinished = law.survival(times[-1:])[0]
-    if unfinished > (0.0 if law.sample is not None else NEGLIGIBLE) and not (repeat_last and gap > 0.0):
+    unfinished = grid.survival(times[-1:])[0]
+    if unfinished > (0.0 if grid.sample is not None else NEGLIGIBLE) and not (repeat_last and gap > 0.0):
         raise ValueError(
             f"schedule_s: jobs longer than {times[-1]:g} s are never found; add polls or repeat the last gap"
         )
-    if law.sample is not None:
-        return _evaluate_sample(*law.sample, times, gap)
-    reached = np.append(1.0, law.survival(times))
+    if grid.sample is not None:
+        return _evaluate_sample(*grid.sample, times, gap)
+    reached = np.append(1.0, grid.survival(times))
     polls, found = float(np.sum(reached[:-1])), float(np.dot(np.diff(times, prepend=0.0), reached[:-1]))
-    more = _repeats(law, float(times[-1]), gap) if reached[-1] > NEGLIGIBLE else 0.0
-    return polls + more, max(0.0, found + gap * more - law.mean)
+    more = _repeats(grid, float(times[-1]), gap) if reached[-1] > NEGLIGIBLE else 0.0
+    return polls + more, max(0.0, found + gap * more - grid.mean)
 
 
 def _evaluate_sample(values: Floats, shares: Floats, times: Floats, gap: float) -> tuple[float, float]:
@@ -147,15 +150,15 @@ def _evaluate_sample(values: Floats, shares: Floats, times: Floats, gap: float) 
     return float(np.dot(shares, polls)), float(np.dot(shares, found - values))
 
 
-def _repeats(law: Law, last: float, gap: float) -> float:
-    """Mean number of polls after `last` at a constant gap: the sum of S(last + k * gap) over k >= 0."""
-    count = min(_REPEATS, 1 + math.ceil(max(0.0, law.ends[-1] - last) / gap))
-    total = float(np.sum(law.survival(last + gap * np.arange(count, dtype=np.float64))))
+def _repeats(grid: DurationGrid, last: float, gap: float) -> float:
+    """Return the mean polls after ``last`` at a constant gap: the sum of S(last + k * gap) over k >= 0."""
+    count = min(_REPEATS, 1 + math.ceil(max(0.0, grid.ends[-1] - last) / gap))
+    total = float(np.sum(grid.survival(last + gap * np.arange(count, dtype=np.float64))))
     start = last + gap * count
-    after = float(law.survival(np.array([start]))[0])
+    after = float(grid.survival(np.array([start]))[0])
     if after > NEGLIGIBLE:  # S is monotone: the sum is within S(start) / 2 of this
-        nodes = np.append(start, law.ends[law.ends > start])
-        heights = law.survival(nodes)
+        nodes = np.append(start, grid.ends[grid.ends > start])
+        heights = grid.survival(nodes)
         total += float(np.dot(np.diff(nodes), (heights[1:] + heights[:-1]) / 2.0)) / gap + after / 2.0
     return total
 
@@ -168,14 +171,12 @@ def _cost(cost_per_poll_s: float) -> float:
 
 
 def _shortest_path(floors: Floats, left: Floats, cost: float) -> list[int]:
-    """The cells polled by the best schedule, in order; the last cell (where nothing is left) is always one.
+    """Return the cells polled by the best schedule, in order; the last, where nothing is left, is one.
 
     A loop over plain floats: half a microsecond a cell, and NumPy has no way to vectorise a running hull.
     """
-    slopes, readings = (
-        floors.tolist(),
-        [1.0, *left[:-1].tolist()],
-    )  # readings[a]: left when leaving for cell a
+    slopes = floors.tolist()
+    reached = [1.0, *left[:-1].tolist()]  # by cell: the share still unfinished when leaving for it
     survivors = left.tolist()
     count = len(slopes)
     follower = [0] * count
@@ -184,7 +185,7 @@ def _shortest_path(floors: Floats, left: Floats, cost: float) -> list[int]:
     for cell in range(count - 1, -1, -1):
         slope = slopes[cell]
         level = value - slope * survivors[cell]
-        while top > front:  # drop lines that the new one hides from every later reading
+        while top > front:  # drop lines that the new one hides from every later query
             first_slope, first_level = hull_slope[top - 1], hull_level[top - 1]
             if (level - first_level) * (first_slope - hull_slope[top]) > (hull_level[top] - first_level) * (
                 first_slope - slope
@@ -193,15 +194,15 @@ def _shortest_path(floors: Floats, left: Floats, cost: float) -> list[int]:
             top -= 1
         top += 1
         hull_slope[top], hull_level[top], hull_cell[top] = slope, level, cell
-        reading = readings[cell]
-        best = hull_slope[front] * reading + hull_level[front]
+        share = reached[cell]
+        best = hull_slope[front] * share + hull_level[front]
         while front < top:
-            other = hull_slope[front + 1] * reading + hull_level[front + 1]
+            other = hull_slope[front + 1] * share + hull_level[front + 1]
             if other > best:
                 break
             best, front = other, front + 1
         follower[cell] = hull_cell[front]  # the next poll of a client that has polled up to cell - 1
-        value = cost * reading + best
+        value = cost * share + best
     path = [follower[0]]
     while path[-1] < count - 1:
         path.append(follower[path[-1] + 1])

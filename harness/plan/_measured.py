@@ -1,0 +1,99 @@
+"""The limit beside what a run measured, as reports show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from harness.measure import LOST_SHARE_ALLOWED, Limits, Run
+from harness.plan.limit import Floats, LimitCurve, frontier, held_out_frontier
+from scenarios import Scenario
+from scenarios.draws import Trace
+
+FEWEST_ROWS: Final = 20
+"""With fewer measured durations than this, no half of them says much about the other."""
+
+
+def knows_the_end(scenario: Scenario, setting: str) -> bool:
+    """Return whether this setting is told the time left, so that no bound for schedules binds it."""
+    return scenario.service.retry_after == "eta" and scenario.settings[setting].hints.honour
+
+
+def gives_up(given_up_share: float) -> bool:
+    """Return whether so many jobs are given up before any deadline that no bound binds the setting."""
+    return given_up_share > LOST_SHARE_ALLOWED
+
+
+def limits(scenario: Scenario, run: Run) -> Limits:
+    """Return the limit at each setting's own mean lag, and the limit's curve, as `write_report` takes them.
+
+    For a distribution that is known, no schedule has fewer polls. For measured durations (and under
+    ``job.slots``, where jobs take as long as the run says) that would flatter the limit, for the best
+    schedule of a sample fits its accidents; there it is what schedules fitted to one half of the sample need
+    on the other half. Settings that are told the time left (``retry_after: eta``), or that give up on jobs
+    for want of attempts, get no limit. Nothing at all is said where the durations have no finite mean, or
+    fewer than 20 are known.
+    """
+    figures = {name: _figures(scenario, run, name) for name in scenario.settings}
+    known = {name: each for name, each in figures.items() if each is not None}
+    durations = scenario.job.duration
+    bound: Callable[[_Figures], float]
+    if scenario.job.slots is not None or isinstance(durations, Trace):
+        values = (
+            np.asarray(durations.seconds)
+            if isinstance(durations, Trace) and scenario.job.slots is None
+            else np.concatenate([np.empty(0), *(each.sojourns for each in known.values())])
+        )
+        if values.size < FEWEST_ROWS:
+            return Limits()
+        curve = held_out_frontier(values, scenario.seed)
+        lags, polls = np.array([lag for _, lag in curve]), np.array([polls for polls, _ in curve])
+
+        def bound(each: _Figures) -> float:
+            return float(np.interp(each.lag_s, lags, polls))
+    else:
+        if not math.isfinite(durations.mean()):
+            return Limits()
+        limit = LimitCurve(durations)
+        curve = [(best.polls, best.lag_s) for best in frontier(limit.grid)]
+
+        def bound(each: _Figures) -> float:
+            return limit.polls_at(each.lag_s, each.lost, each.deadline)
+
+    settings: dict[str, Mapping[str, float]] = {}
+    for name, each in known.items():
+        if not knows_the_end(scenario, name) and not gives_up(each.given_up):
+            least = bound(each)
+            settings[name] = {"polls_at_same_lag": least, "ratio": each.polls / least}
+    return Limits(settings, curve)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    polls: float
+    lag_s: float
+    lost: float
+    given_up: float
+    deadline: float | None
+    sojourns: Floats
+
+
+def _figures(scenario: Scenario, run: Run, setting: str) -> _Figures | None:
+    """Return what a run says of a setting; None if it says nothing."""
+    jobs = run.jobs[(run.jobs["setting"] == setting) & (run.jobs["outcome"] != "censored")]
+    found = jobs[jobs["outcome"].isin(("completed", "error")) & jobs["detection_lag_s"].notna()]
+    if found.empty:
+        return None
+    spent = (found["finished_at_s"] - found["submitted_at_s"]).to_numpy(dtype=np.float64)
+    return _Figures(
+        polls=float(jobs["polls"].mean()),
+        lag_s=max(0.0, float(found["detection_lag_s"].mean())),
+        lost=1.0 - len(found) / len(jobs),
+        given_up=float((jobs["outcome"] == "gave_up").mean()),
+        deadline=scenario.settings[setting].deadline,
+        sojourns=np.maximum(spent[np.isfinite(spent)], 0.0),
+    )
