@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from client import Backoff, ErrorPolicy, HintPolicy, PollingPolicy
+from client import CURVES, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
 from harness.plan import polls_at_lag
 from harness.plan._answer import SettingPlan
-from harness.plan._candidates import families, rounded
+from harness.plan._candidates import KINDS, families, rounded
 from harness.plan._contradictions import refuse_contradictions
 from harness.plan._predict import Prediction
 from harness.plan._robustness import other_distribution
@@ -255,8 +255,16 @@ def test_every_candidate_is_a_setting_with_a_sensible_tail(law: Durations) -> No
         for scale in family.scales:
             backoff = family.at(scale)
             assert backoff is not None
+            assert backoff.curve == family.kind.curve
+            assert (backoff.jitter != "none") == family.kind.jittered
             assert len(backoff.delays) <= 8
             assert backoff.delay(100, 1.0, 0.999) > 0.0
+
+
+def test_every_kind_of_setting_is_of_a_curve_that_clients_have() -> None:
+    """A kind carries its curve by the client's name for it, and no two kinds are called the same."""
+    assert {kind.curve for kind in KINDS} <= set(CURVES)
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
 
 
 def plan_of(polls: float) -> SettingPlan:

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from client import Backoff
 from harness.plan.limit import DurationGrid, Durations, Floats, fitted, quantiles, threshold_schedules
+from scenarios import OBJECTIVES
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What settings are compared by: a ``name`` for readers and a ``curve`` of the client's, jittered or not.
+
+    ``steady`` kinds keep to one interval, at the latest from the second poll on.
+    """
+
+    name: str
+    curve: str
+    jittered: bool = False
+    steady: bool = False
+
+
+CONSTANT: Final = Kind("constant", "constant", steady=True)
+CONSTANT_JITTERED: Final = Kind("constant, jittered", "constant", jittered=True, steady=True)
+_WAIT_THEN_CONSTANT: Final = Kind("wait, then constant", "schedule", steady=True)
+_LINEAR: Final = Kind("linear", "linear")
+_EXPONENTIAL: Final = Kind("exponential", "exponential")
+_EXPONENTIAL_JITTERED: Final = Kind("exponential, jittered", "exponential", jittered=True)
+_SCHEDULE: Final = Kind("schedule", "schedule")
 
 KINDS: Final = (
-    "constant",
-    "constant, jittered",
-    "wait, then constant",
-    "linear",
-    "exponential",
-    "exponential, jittered",
-    "schedule",
+    CONSTANT,
+    CONSTANT_JITTERED,
+    _WAIT_THEN_CONSTANT,
+    _LINEAR,
+    _EXPONENTIAL,
+    _EXPONENTIAL_JITTERED,
+    _SCHEDULE,
 )
 """The kinds of settings that are compared, from plain to elaborate."""
 
@@ -30,40 +54,43 @@ _INCREMENTS: Final = (0.1, 0.3, 1.0)  # times the first delay
 _FIRST: Final = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75)  # quantiles at which waiting may end
 _LENGTHS: Final = (3, 5, 8)
 _REACHED_BY: Final = 0.01  # of the jobs; rarer polls are left to the last delay
-_JITTERS: Final[tuple[Literal["equal", "full"], ...]] = ("equal", "full")
+_JITTERS: Final = ("equal", "full")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
     """A parametric family of settings: all but one number, the ``scale`` in seconds (of schedules: a factor).
 
+    ``at(scale)`` is the setting of that scale with every number rounded, and ``scales`` are those to screen.
     ``parameters`` is how many numbers there are to understand; jitter counts as one.
     """
 
-    kind: str
+    kind: Kind
     parameters: int
     scales: tuple[float, ...]
-    ratios: tuple[float, ...] = ()
-    jitter: Literal["none", "equal", "full"] = "none"
+    at: Callable[[float], Backoff]
 
-    def at(self, scale: float) -> Backoff | None:
-        """Return the setting of this scale with every number rounded, or None where there is none."""
-        match self.kind:
-            case "constant" | "constant, jittered":
-                return Backoff("constant", rounded(scale), jitter=self.jitter)
-            case "wait, then constant":
-                return _schedule((self.ratios[0], scale))
-            case "linear":
-                return Backoff("linear", rounded(scale), increment=rounded(scale * self.ratios[0]))
-            case "exponential" | "exponential, jittered":
-                multiplier, cap = self.ratios
-                initial = rounded(scale)
-                maximum = max(initial, rounded(scale * cap))
-                return Backoff(
-                    "exponential", initial, multiplier=multiplier, maximum=maximum, jitter=self.jitter
-                )
-            case _:
-                return _schedule(tuple(delay * scale for delay in self.ratios))
+
+def _constant(scale: float, *, jitter: str = "none") -> Backoff:
+    return Backoff("constant", rounded(scale), jitter=jitter)
+
+
+def _wait_then_constant(scale: float, *, first: float) -> Backoff:
+    return _schedule((first, scale))
+
+
+def _linear(scale: float, *, ratio: float) -> Backoff:
+    return Backoff("linear", rounded(scale), increment=rounded(scale * ratio))
+
+
+def _exponential(scale: float, *, multiplier: float, cap: float, jitter: str = "none") -> Backoff:
+    initial = rounded(scale)
+    maximum = max(initial, rounded(scale * cap))
+    return Backoff("exponential", initial, multiplier=multiplier, maximum=maximum, jitter=jitter)
+
+
+def _stretched(scale: float, *, delays: tuple[float, ...]) -> Backoff:
+    return _schedule(tuple(delay * scale for delay in delays))
 
 
 def rounded(seconds: float, digits: int = 2) -> float:
@@ -90,17 +117,18 @@ def families(
     scales = _scales(values, grid.mean)
     # Where durations hardly vary, what counts is to poll just after the end.
     ends = [_after(float(values[int(q * (values.size - 1))]), round_trip_s) for q in (0.5, 0.95, 1.0)]
-    yield Family("constant", 1, tuple(sorted({*scales, *ends})))
+    yield Family(CONSTANT, 1, tuple(sorted({*scales, *ends})), _constant)
     for jitter in _JITTERS:
-        yield Family("constant, jittered", 2, scales, jitter=jitter)
+        yield Family(CONSTANT_JITTERED, 2, scales, partial(_constant, jitter=jitter))
     for first in _first_waits(values, objectives, round_trip_s):
-        yield Family("wait, then constant", 2, scales, (first,))
+        yield Family(_WAIT_THEN_CONSTANT, 2, scales, partial(_wait_then_constant, first=first))
     for ratio in _INCREMENTS:
-        yield Family("linear", 2, scales, (ratio,))
+        yield Family(_LINEAR, 2, scales, partial(_linear, ratio=ratio))
     for multiplier, cap in product(_MULTIPLIERS, _CAPS):
-        yield Family("exponential", 3, scales, (multiplier, cap))
+        grown = partial(_exponential, multiplier=multiplier, cap=cap)
+        yield Family(_EXPONENTIAL, 3, scales, grown)
         for jitter in _JITTERS:
-            yield Family("exponential, jittered", 4, scales, (multiplier, cap), jitter)
+            yield Family(_EXPONENTIAL_JITTERED, 4, scales, partial(grown, jitter=jitter))
     seen = set()
     for times in _schedules(durations, grid, objectives):
         for length in _LENGTHS:
@@ -108,7 +136,7 @@ def families(
             # A tail of polls without a pause only adds load.
             if delays not in seen and delays[-1] >= 0.01 * grid.mean:
                 seen.add(delays)
-                yield Family("schedule", len(delays), (1.0,), delays)
+                yield Family(_SCHEDULE, len(delays), (1.0,), partial(_stretched, delays=delays))
 
 
 def _scales(values: Floats, mean: float) -> tuple[float, ...]:
@@ -128,9 +156,10 @@ def _first_waits(values: Floats, objectives: Mapping[str, float], round_trip_s: 
     """Return when waiting may end: at a quantile, a lag's bound after a low one, or a latency's bound."""
     waits = {float(values[int(q * values.size)]) for q in _FIRST}
     for name, bound in objectives.items():
-        if name.startswith("lag_"):
+        figure = OBJECTIVES[name].figure
+        if figure == "lag":
             waits |= {float(values[int(q * values.size)]) + bound for q in (0.0, *_FIRST[:6])}
-        elif name.startswith("latency_"):
+        elif figure == "latency":
             waits.add(bound)
     return {rounded(wait - round_trip_s, 3) for wait in waits if wait > round_trip_s}
 
@@ -142,9 +171,9 @@ def _schedules(
     for cost in np.geomspace(3e-3, 3.0, 10) * (grid.mean or 1.0):
         yield fitted(grid, float(cost), reached_by=_REACHED_BY)
     for name, bound in objectives.items():
-        kind, _, statistic = name.partition("_")
-        if statistic != "mean" and kind in ("lag", "latency"):
-            for times in threshold_schedules(durations, "lag" if kind == "lag" else "latency", bound):
+        objective = OBJECTIVES[name]
+        if objective.p is not None and (objective.figure == "lag" or objective.figure == "latency"):
+            for times in threshold_schedules(durations, objective.figure, bound):
                 reached = np.append(1.0, grid.survival(np.asarray(times[:-1])))
                 yield times[: max(2, int(np.count_nonzero(reached >= _REACHED_BY)))]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import combinations, islice
-from typing import Final
+from typing import Final, assert_never
 
 from harness.measure import LOST_SHARE_ALLOWED, number
 from harness.plan.limit import Capped, Durations, grid_of, least_polls, polls_at_lag, quantiles
-from scenarios import Scenario, planned
-from scenarios.documents import DocumentError, Problem, describe_seconds, read_document
+from scenarios import OBJECTIVES, Objective, Scenario, planned
+from scenarios.documents import DocumentError, Problem, read_document
 
-_ORDER: Final = ("p50", "p90", "p95", "p99", "max")
-_SHARES: Final[Mapping[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _NODES: Final = 2**17
 _SLACK: Final = 1.001  # for the rounding of numerical quantiles and means
 
@@ -56,45 +54,47 @@ def _objective_findings(scenario: Scenario) -> Iterator[Finding]:
 
 def _disordered(wanted: Mapping[str, float]) -> Iterator[Finding]:
     """A lower quantile is never above a higher one, so its bound should not be either."""
-    for kind in ("lag", "latency"):
-        names = [f"{kind}_{each}" for each in _ORDER if f"{kind}_{each}" in wanted]
-        pairs = list(combinations(names, 2))
-        if f"{kind}_mean" in wanted and f"{kind}_max" in wanted:
-            pairs.append((f"{kind}_mean", f"{kind}_max"))
-        for lower, higher in pairs:
-            if wanted[lower] > wanted[higher]:
+    for lower, higher in combinations(sorted(_objectives(wanted), key=lambda each: each.p or 0.0), 2):
+        comparable = lower.p is not None or higher.p == 1.0  # a mean is not above the longest
+        if lower.figure == higher.figure and lower.unit == "s" and comparable:
+            mine, other = wanted[lower.name], wanted[higher.name]
+            if mine > other:
                 yield (
-                    ("objectives", lower),
-                    f"{describe_seconds(wanted[lower])} is more than {higher} allows "
-                    f"({describe_seconds(wanted[higher])}), and {lower} is never above {higher}; "
+                    ("objectives", lower.name),
+                    f"{lower.format(mine)} is more than {higher.name} allows "
+                    f"({higher.format(other)}), and {lower.name} is never above {higher.name}; "
                     "were the two mixed up?",
                 )
+
+
+def _objectives(wanted: Mapping[str, float]) -> list[Objective]:
+    return [OBJECTIVES[name] for name in wanted]
 
 
 def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario) -> Iterator[Finding]:
     """A job is not known to be done before it is done."""
     values = quantiles(scenario.job.duration, _NODES)
-    for name, bound in wanted.items():
-        kind, _, statistic = name.partition("_")
-        if kind != "latency":
+    for objective in _objectives(wanted):
+        if objective.figure != "latency":
             continue
-        if statistic == "mean":
+        if objective.p is None:
             # Up to 1 % of the jobs may be lost, and the mean is that of the others: leave out the longest.
             kept = values[: math.ceil(values.size * (1.0 - LOST_SHARE_ALLOWED))]
             least, what = float(kept.mean()), "even without the longest 1 % the jobs take {} on average"
-        elif statistic == "max":
+        elif objective.p == 1.0:
             # The longest of so many jobs is above this in 19 runs of 20.
             jobs = _jobs_of_a_visit(scenario)
             least = float(values[int(0.05 ** (1.0 / jobs) * (values.size - 1))])
             what = f"of the {jobs} jobs of a visit the longest nearly always takes more than {{}}"
         else:
-            least = float(values[int(_SHARES[statistic] * (values.size - 1))])
-            what = f"{statistic} of the jobs' own duration is {{}}"
+            least = float(values[int(objective.p * (values.size - 1))])
+            what = f"{objective.statistic} of the jobs' own duration is {{}}"
+        bound = wanted[objective.name]
         if bound * _SLACK < least:
             yield (
-                ("objectives", name),
-                f"{describe_seconds(bound)} is impossible, whatever the polling: "
-                + what.format(describe_seconds(float(f"{least:.3g}"))),
+                ("objectives", objective.name),
+                f"{objective.format(bound)} is impossible, whatever the polling: "
+                + what.format(objective.format(float(f"{least:.3g}"))),
             )
 
 
@@ -112,34 +112,40 @@ def _below_the_limit(wanted: Mapping[str, float], durations: Durations, free: bo
     if not free:
         return  # jobs that queue for slots take longer than their durations say
     # Up to 1 % of the jobs may be lost. A client that gives up on the longest sees these durations:
-    longest = float(quantiles(durations, _NODES)[math.ceil(_NODES * (1.0 - LOST_SHARE_ALLOWED)) - 1])
+    longest = _quantile(durations, 1.0 - LOST_SHARE_ALLOWED)
     cut = Capped(durations, longest) if longest > 0.0 else durations
-    for name, least in _needs(wanted, cut):
+    for objective, least in _needs(wanted, cut):
         if allowed * _SLACK < least:
             yield (
                 ("objectives", "polls_per_job"),
-                f"{allowed:g} is impossible together with {name} {describe_seconds(wanted[name])}: "
+                f"{allowed:g} is impossible together with {objective.name} "
+                f"{objective.format(wanted[objective.name])}: "
                 f"no schedule, jittered or not, reaches that with fewer than {number(least)} polls per job; "
                 "allow as many, or more lag",
             )
 
 
-def _needs(wanted: Mapping[str, float], durations: Durations) -> Iterator[tuple[str, float]]:
-    """The least polls for each objective on lag or latency."""
+def _needs(wanted: Mapping[str, float], durations: Durations) -> Iterator[tuple[Objective, float]]:
+    """Yield the least polls for each objective on lag or latency that can be met at all."""
     grid = grid_of(durations)
-    for name, bound in wanted.items():
-        kind, _, statistic = name.partition("_")
-        if name == "lag_mean":
-            yield name, polls_at_lag(grid, bound)
-        elif name == "latency_mean" and bound >= grid.mean:
-            yield name, polls_at_lag(grid, bound - grid.mean)
-        elif kind in ("lag", "latency"):
-            share = _SHARES.get(statistic, 0.0)
-            reachable = kind == "lag" or bound >= float(
-                quantiles(durations, _NODES)[math.ceil(share * _NODES) - 1]
-            )
-            if share > 0.0 and reachable:
-                yield name, least_polls(durations, "lag" if kind == "lag" else "latency", bound, share)
+    for objective in _objectives(wanted):
+        bound, p = wanted[objective.name], objective.p
+        match objective.figure:
+            case "lag" | "latency" as figure:
+                if p is None:
+                    lag = bound if figure == "lag" else bound - grid.mean
+                    if lag >= 0.0:
+                        yield objective, polls_at_lag(grid, lag)
+                elif figure == "lag" or bound >= _quantile(durations, p):
+                    yield objective, least_polls(durations, figure, bound, p)
+            case "polls_per_job" | "requests_per_second_peak":
+                pass
+            case other:
+                assert_never(other)
+
+
+def _quantile(durations: Durations, p: float) -> float:
+    return float(quantiles(durations, _NODES)[math.ceil(p * _NODES) - 1])
 
 
 def _jobs_of_a_visit(scenario: Scenario) -> int:

@@ -13,9 +13,10 @@ import numpy as np
 
 from client import PollingPolicy
 from harness.plan._answer import RECOMMENDED, Plan, Recommendation, SettingPlan
+from harness.plan._candidates import Kind
 from harness.plan._contradictions import refuse_contradictions
 from harness.plan._predict import Prediction, Sampling, predict, sampling_for, with_durations
-from harness.plan._robustness import robustness
+from harness.plan._robustness import BEST_EXPONENTIAL, robustness
 from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._sizing import size
 from harness.plan._why import notes, recommend, thin_sample
@@ -120,7 +121,7 @@ class _Making:
 
         criteria = Criteria(scenario.objectives, cost)
         thin = thin_sample(scenario)
-        alternatives: dict[str, Candidate] = {}
+        alternatives: dict[Kind, Candidate] = {}
         existing: list[Candidate] = []
         winner: Candidate | None = None
         tried = len(settings)
@@ -141,7 +142,7 @@ class _Making:
                 alternatives = search.by_kind(basis.fit, grid, self._round_trip(), self._say)
             self._say("choosing")
             existing = [
-                Candidate(policy, "existing", 0, seen, name)
+                Candidate(policy, seen, name=name)
                 for name, policy in scenario.settings.items()
                 if (seen := search.predict(policy)) is not None
             ]
@@ -149,7 +150,7 @@ class _Making:
             tried = search.tried
         coarse = LimitCurve(durations, COARSE)
         others = {
-            kind: self._setting_plan(
+            kind.name: self._setting_plan(
                 coarse, each.policy, each.prediction, criteria.key(each.prediction)[0] == 0
             )
             for kind, each in alternatives.items()
@@ -260,15 +261,14 @@ class _Making:
         return name
 
     def _varied(
-        self, named: Recommendation, criteria: Criteria, alternatives: Mapping[str, Candidate]
+        self, named: Recommendation, criteria: Criteria, alternatives: Mapping[Kind, Candidate]
     ) -> dict[str, PollingPolicy]:
         """Return the recommendation, the baseline and the best exponential backoff."""
         policies = {}
         if named.setting is not None and named.policy is not None:
             policies[named.setting] = named.policy
         policies[self._baseline] = self._scenario.settings[self._baseline]
-        growing = {kind: each for kind, each in alternatives.items() if kind.startswith("exponential")}
+        growing = [each for kind, each in alternatives.items() if kind.curve == "exponential"]
         if growing:
-            best = min(growing.values(), key=lambda each: criteria.key(each.prediction))
-            policies["best exponential"] = best.policy
+            policies[BEST_EXPONENTIAL] = min(growing, key=lambda each: criteria.key(each.prediction)).policy
         return policies

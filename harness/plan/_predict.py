@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
 from harness.plan.limit import Durations, Floats
 from harness.virtual import Part, choose_engine, simulate, simulate_visit
-from scenarios import Arrivals, Scenario, Workload, planned
+from scenarios import OBJECTIVES, Arrivals, Scenario, Workload, planned
 
 FEWEST_VISITS: Final = 2
 MOST_VISITS: Final = 400
@@ -92,21 +92,28 @@ class Prediction:
         by_rows = float(found.std()) / math.sqrt(self.rows)
         return estimate._replace(standard_error=max(estimate.standard_error, by_rows))
 
-    def figure(self, objective: str) -> tuple[float, float]:
+    def figure(self, name: str) -> tuple[float, float]:
         """Return the predicted figure of an objective and the upper end of its 95 % interval."""
-        kind, _, statistic = objective.partition("_")
-        if objective == "polls_per_job":
-            return self._average(self.mean_polls)
-        if objective == "requests_per_second_peak":
-            peaks = np.array([math.inf]) if self.peaks is None else self.peaks
-            return float(np.mean(peaks)), float(np.quantile(peaks, PEAK_QUANTILE, method="higher"))
-        values = self.lag if kind == "lag" else self.latency
-        if statistic == "mean":
-            return self._average(self._mean(values))
-        ordered = self._ordered_lag if kind == "lag" else self._ordered_latency
-        if statistic == "max":
+        objective = OBJECTIVES[name]
+        match objective.figure:
+            case "polls_per_job":
+                return self._average(self.mean_polls)
+            case "requests_per_second_peak":
+                peaks = np.array([math.inf]) if self.peaks is None else self.peaks
+                return float(np.mean(peaks)), float(np.quantile(peaks, PEAK_QUANTILE, method="higher"))
+            case "lag" | "latency" as figure:
+                if objective.p is None:
+                    return self._average(self.mean_lag if figure == "lag" else self._mean(self.latency))
+                return self._quantile(
+                    self._ordered_lag if figure == "lag" else self._ordered_latency, objective.p
+                )
+            case other:
+                assert_never(other)
+
+    def _quantile(self, ordered: Floats, p: float) -> tuple[float, float]:
+        """Return the p-quantile (1: the longest) of ordered times and the upper end of its interval."""
+        if p == 1.0:
             return float(ordered[-1]), float(ordered[-1])
-        p = int(statistic.removeprefix("p")) / 100
         size = self.jobs if self.rows is None else min(self.jobs, self.rows)
         value = quantile(ordered, p)
         if value is None or size < needed(p):
@@ -137,7 +144,9 @@ def sampling_for(scenario: Scenario, objectives: Sequence[str] = ()) -> Sampling
     any of them (dense); where nothing happens at a certain time either, for longer just as well (long). A
     peak or a queue is a matter of the workload as it is.
     """
-    if choose_engine(scenario).engine == "event" or "requests_per_second_peak" in objectives:
+    if choose_engine(scenario).engine == "event" or any(
+        OBJECTIVES[name].figure == "requests_per_second_peak" for name in objectives
+    ):
         return "visits"
     arrivals = scenario.workload.arrivals
     if not scenario.service.outages and arrivals.most is None:

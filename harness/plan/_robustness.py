@@ -15,6 +15,10 @@ from scenarios import Scenario
 from scenarios.draws import Exponential, Lognormal
 
 AS_ASSUMED: Final = "as assumed"
+"""What the durations of the scenario itself are called."""
+
+BEST_EXPONENTIAL: Final = "best exponential"
+"""What the best exponential backoff that a search found is called."""
 
 
 def variations(durations: Durations) -> dict[str, Durations]:

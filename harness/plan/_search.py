@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from client import Backoff, PollingPolicy
-from harness.plan._candidates import KINDS, Family, families
+from harness.plan._candidates import KINDS, Family, Kind, families
 from harness.plan._predict import Prediction, Sampling, predict, with_durations
 from harness.plan.limit import Capped, DurationGrid, Durations, quantiles
 from harness.virtual import VisitTooLong
-from scenarios import Scenario
+from scenarios import OBJECTIVES, Scenario
 
 NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""
@@ -26,9 +26,7 @@ _SCREENED: Final = 2_000  # jobs
 _REFINED_FAMILIES: Final = 2  # of each kind; 1 where simulating takes long
 _STEPS: Final = (1.3, 1.1, 1.04)
 
-_BOUNDS_LAG: Final = tuple(
-    f"{kind}_{statistic}" for kind in ("lag", "latency") for statistic in ("mean", "p90", "p95", "p99", "max")
-)
+_HIGH: Final = 0.9  # from this quantile on a bound holds for nearly all jobs
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Criteria:
     @property
     def by_polls(self) -> bool:
         """Whether the polls alone are made few."""
-        return any(name in _BOUNDS_LAG for name in self.objectives)
+        wanted = [OBJECTIVES[name] for name in self.objectives]
+        return any(each.unit == "s" and (each.p is None or each.p >= _HIGH) for each in wanted)
 
     def score(self, prediction: Prediction) -> float:
         """Return what is made small: polls per job, or seconds."""
@@ -65,12 +64,16 @@ class Criteria:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A setting and what is predicted for it. ``name`` is that of an existing setting, None for a new one."""
+    """A setting and what is predicted for it.
+
+    An existing setting has its ``name``, a new one the ``kind`` of its family and the number of
+    ``parameters`` that there are to understand.
+    """
 
     policy: PollingPolicy
-    kind: str
-    parameters: int
     prediction: Prediction
+    kind: Kind | None = None
+    parameters: int = 0
     name: str | None = None
 
 
@@ -102,15 +105,15 @@ class Search:
         grid: DurationGrid,
         round_trip_s: float,
         on_progress: Callable[[str], None],
-    ) -> dict[str, Candidate]:
+    ) -> dict[Kind, Candidate]:
         """Return the best setting of each kind."""
         pool = list(families(durations, grid, round_trip_s, self.criteria.objectives))
         on_progress(f"screening {sum(len(family.scales) for family in pool)} settings")
         screened = self._screen(pool)
-        best: dict[str, Candidate] = {}
+        best: dict[Kind, Candidate] = {}
         for kind in KINDS:
             mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
-            on_progress(f"refining: {kind}")
+            on_progress(f"refining: {kind.name}")
             for _, family, scale in mine[: _REFINED_FAMILIES if self.thorough else 1]:
                 found = self._refine(family, scale)
                 if found is None:
@@ -132,12 +135,7 @@ class Search:
             min(_SCREENED, self.jobs),
             self.rows,
         )
-        tasks = [
-            (family, scale, self.policy(backoff))
-            for family in pool
-            for scale in family.scales
-            if (backoff := family.at(scale)) is not None
-        ]
+        tasks = [(family, scale, self.policy(family.at(scale))) for family in pool for scale in family.scales]
         self.tried += len(tasks)
         mapper = map if self.executor is None else self.executor.map
         predictions = mapper(screening, [policy for _, _, policy in tasks])
@@ -145,7 +143,11 @@ class Search:
         # Peaks are a matter of the real workload; they are left for refining.
         criteria = replace(
             self.criteria,
-            objectives={k: v for k, v in self.criteria.objectives.items() if k != "requests_per_second_peak"},
+            objectives={
+                name: bound
+                for name, bound in self.criteria.objectives.items()
+                if OBJECTIVES[name].figure != "requests_per_second_peak"
+            },
             surely=False,
         )
         for (family, scale, _), prediction in zip(tasks, predictions, strict=True):
@@ -172,12 +174,9 @@ class Search:
         return best
 
     def _try(self, family: Family, scale: float) -> Candidate | None:
-        backoff = family.at(scale)
-        if backoff is None:
-            return None
-        policy = self.policy(backoff)
+        policy = self.policy(family.at(scale))
         prediction = self.predict(policy)
-        return None if prediction is None else Candidate(policy, family.kind, family.parameters, prediction)
+        return None if prediction is None else Candidate(policy, prediction, family.kind, family.parameters)
 
     def predict(self, policy: PollingPolicy) -> Prediction | None:
         """Return what the twin says of a policy; None if its polls go on for more than a year."""

@@ -6,17 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.measure import LOST_SHARE_ALLOWED, in_seconds, needed, number, percent
+from harness.measure import LOST_SHARE_ALLOWED, in_seconds, needed, number, percent, quantity
 from harness.plan._answer import Recommendation, Variation
+from harness.plan._candidates import CONSTANT, CONSTANT_JITTERED, Kind
 from harness.plan._measured import FEWEST_ROWS, knows_the_end
-from harness.plan._robustness import AS_ASSUMED
+from harness.plan._robustness import AS_ASSUMED, BEST_EXPONENTIAL
 from harness.plan._search import NEAR, Candidate, Criteria
-from scenarios import Scenario, original_yaml, setting_yaml
+from scenarios import OBJECTIVES, Scenario, original_yaml, setting_yaml
 from scenarios.draws import Trace
 
 _WORTH_SAYING = 0.005  # of a saving
 _DEARER = 1.2  # times the polls that are planned: worth a note
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def thin_sample(scenario: Scenario) -> ThinSample | None:
         return None
     wanted, reason = FEWEST_ROWS, "a mean"
     for name in scenario.objectives:
-        p = _QUANTILES.get(name.rpartition("_")[2])
-        if p is not None and needed(p) > wanted:
+        p = OBJECTIVES[name].p
+        if p is not None and p < 1.0 and needed(p) > wanted:
             wanted, reason = needed(p), name
     rows = len(durations.seconds)
     return ThinSample(rows, wanted, reason) if rows < 2 * wanted else None
@@ -138,7 +138,7 @@ def _against(
 def notes(
     scenario: Scenario,
     criteria: Criteria,
-    alternatives: Mapping[str, Candidate],
+    alternatives: Mapping[Kind, Candidate],
     winner: Candidate | None,
     varied: Sequence[Variation],
     thin: ThinSample | None,
@@ -181,36 +181,36 @@ def notes(
     )
 
 
-def _honesty(criteria: Criteria, alternatives: Mapping[str, Candidate]) -> Iterator[str]:
+def _honesty(criteria: Criteria, alternatives: Mapping[Kind, Candidate]) -> Iterator[str]:
     """Whether backoff and jitter earn their keep here."""
     good = {
         kind: each.prediction.mean_polls.mean
         for kind, each in alternatives.items()
         if criteria.key(each.prediction)[0] == 0
     }
-    growing = [kind for kind in good if kind.startswith("exponential")]
-    steady = [kind for kind in good if "constant" in kind]
+    growing = [kind for kind in good if kind.curve == "exponential"]
+    steady = [kind for kind in good if kind.steady]
     if criteria.by_polls and growing and steady:
         backoff, other = min(growing, key=good.__getitem__), min(steady, key=good.__getitem__)
         if good[other] < good[backoff] * (1.0 - NEAR):
             yield (
-                f"Exponential backoff does not help here: its best ({backoff}) takes {number(good[backoff])} "
-                f"polls per job, {other} {number(good[other])}. Growing waits earn their keep where the "
-                "scale of the durations is unknown or the service is in trouble."
+                f"Exponential backoff does not help here: its best ({backoff.name}) takes "
+                f"{number(good[backoff])} polls per job, {other.name} {number(good[other])}. Growing waits "
+                "earn their keep where the scale of the durations is unknown or the service is in trouble."
             )
         elif good[backoff] < good[other] * (1.0 - NEAR):
             yield (
                 f"Exponential backoff earns its keep here: {number(good[backoff])} polls per job against "
-                f"{number(good[other])} of the best without growth ({other}), for the longer a job has run, "
-                "the longer it is likely to go on."
+                f"{number(good[other])} of the best without growth ({other.name}), for the longer a job has "
+                "run, the longer it is likely to go on."
             )
-    plain, jittered = good.get("constant"), good.get("constant, jittered")
+    plain, jittered = good.get(CONSTANT), good.get(CONSTANT_JITTERED)
     if criteria.by_polls and plain and jittered and plain < jittered * (1.0 - NEAR):
         yield (
             f"Jitter does not help one client: a constant interval takes {number(plain)} polls per job "
             f"without it and {number(jittered)} with it. It is for clients that would all come at once."
         )
-    if jittered and plain is None and "constant" in alternatives:
+    if jittered and plain is None and CONSTANT in alternatives:
         yield (
             "Jitter earns its keep here: a constant interval meets the objectives with it and not without, "
             "for it pulls apart clients that would come at the same moment."
@@ -223,7 +223,7 @@ def _fragility(winner: Candidate | None, varied: Sequence[Variation]) -> Iterato
         return
     setting = varied[0].setting
     mine = {each.durations: each for each in varied if each.setting == setting}
-    theirs = {each.durations: each for each in varied if each.setting == "best exponential"}
+    theirs = {each.durations: each for each in varied if each.setting == BEST_EXPONENTIAL}
     usual = mine.get(AS_ASSUMED)
     if usual is None:
         return
@@ -252,7 +252,7 @@ def bound(name: str, limit: float) -> str:
 def _amount(name: str, value: float) -> str:
     if math.isinf(value):
         return "what the sample cannot tell"
-    return in_seconds(value) if name.startswith("la") else number(value)
+    return quantity(value, OBJECTIVES[name].unit)
 
 
 def _name(candidate: Candidate) -> str:
