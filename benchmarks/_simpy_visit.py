@@ -53,7 +53,7 @@ class SimpyVisit:
             reply = self.board.poll(environment.now, ticket, send.attempt)
             self.polls += 1
             yield environment.timeout(min(reply.at - environment.now, send.timeout))
-            if reply.at > environment.now or reply.reset:
+            if reply.at > environment.now or reply.status_code is None:
                 command = poller.fail(environment.now, Failure("transport"))
             elif reply.job is not None:
                 command = poller.reply(environment.now, reply.job.status, reply.retry_after)

@@ -10,11 +10,12 @@ Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or d
 
 from scenarios._arrivals import Arrival, Arrivals, closed_key, planned, think_time
 from scenarios._deployment import Address, Config, choose_scenario, load_config
+from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
 from scenarios._json_schema import json_schema
 from scenarios._objective import OBJECTIVES, Objective
 from scenarios._scenario import Scenario, Visit, load_scenario
 from scenarios._schema import Workload
-from scenarios._service import Capacity, Fault, Job, Outage, RateLimit, Service, Simulation
+from scenarios._service import Capacity, Job, Outage, RateLimit, Service, Simulation
 from scenarios._settings import original_yaml, setting_yaml
 
 __all__ = [
@@ -23,6 +24,10 @@ __all__ = [
     "Arrivals",
     "Capacity",
     "Config",
+    "ConnectionReset",
+    "ErrorReply",
+    "FAULTS",
+    "Failure",
     "Fault",
     "Job",
     "OBJECTIVES",
@@ -32,6 +37,7 @@ __all__ = [
     "Scenario",
     "Service",
     "Simulation",
+    "Unanswered",
     "Visit",
     "Workload",
     "choose_scenario",

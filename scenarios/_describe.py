@@ -42,7 +42,7 @@ def _service(scenario: Scenario) -> Iterator[str]:
     service = scenario.service
     yield "replies at once" if service.delay is None else f"replies after {service.delay.describe()}"
     for fault in service.faults:
-        yield f"{fault.rate:.3g} of the status requests get {fault.status or 'a reset connection'}"
+        yield f"{fault.rate:.3g} of the status requests get {fault.failure.describe()}"
     if service.rate_limit is not None:
         yield f"at most {service.rate_limit.rate:g} status requests/s (bursts of {service.rate_limit.burst})"
     if service.capacity is not None:
@@ -50,7 +50,7 @@ def _service(scenario: Scenario) -> Iterator[str]:
         yield f"{workers} {'worker' if workers == 1 else 'workers'}, each request taking one for {busy}"
     for outage in service.outages:
         span = f"{describe_seconds(outage.length)} from {describe_seconds(outage.start)} on"
-        yield f"outage with {outage.status} for {span}"
+        yield f"outage with {outage.failure.describe()} for {span}"
     if service.retry_after == "eta":
         yield "pending replies tell the time left"
     elif service.retry_after != "none":

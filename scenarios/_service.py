@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from scenarios._faults import ErrorReply, ErrorStatus, Fault, whole_seconds
 from scenarios.documents import (
     Count,
     Fraction,
@@ -23,9 +24,6 @@ from scenarios.documents import (
 )
 from scenarios.draws import Distribution, uniform
 
-ErrorStatus = Annotated[int, Field(strict=True, ge=400, le=599)]
-"""An HTTP status code that says no: 400 to 599."""
-
 
 class Job(Model):
     """What the service does with a job."""
@@ -36,34 +34,6 @@ class Job(Model):
     """Share of the jobs that end in ``error``."""
     slots: Count | None = None
     """Jobs processed at once, the others queue first come, first served; null: no limit."""
-
-
-class Fault(Model):
-    """A share of the status requests fails: with a status code, or by a reset connection."""
-
-    status: ErrorStatus | None = None
-    """The status code of the reply."""
-    fault: Literal["CONNECTION_RESET_BY_PEER"] | None = None
-    """Instead of a status: no reply at all."""
-    rate: Fraction
-    """Share of the status requests that fail in this way."""
-    retry_after: Seconds | None = None
-    """Seconds in the reply's Retry-After header; null: no such header."""
-
-    @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
-        given = [key for key in ("status", "fault") if data.get(key) is not None]
-        if len(given) == 2:
-            yield (
-                ("fault",),
-                "a fault is either a reply with a status or a reset connection; keep one of them",
-            )
-        elif not given:
-            yield (), "needs a status (400 to 599) or fault: CONNECTION_RESET_BY_PEER"
-
-    def contradictions(self) -> Iterable[Mistake]:
-        if self.fault is not None and self.retry_after is not None:
-            yield ("retry_after",), "a reset connection carries no Retry-After header; remove it"
 
 
 class RateLimit(Model):
@@ -98,6 +68,11 @@ class Outage(Model):
     retry_after: Seconds | None = None
     """Seconds in the replies' Retry-After header; null: no such header."""
 
+    @property
+    def failure(self) -> ErrorReply:
+        """What every status request gets while it lasts."""
+        return ErrorReply(status=self.status, retry_after=self.retry_after)
+
 
 def _retry_after(value: object) -> object:
     if value in ("none", "eta"):
@@ -131,6 +106,11 @@ class Service(Model):
     """Times of failure."""
     retry_after: RetryAfter = "none"
     """The Retry-After header on ``pending`` replies."""
+
+    @property
+    def hint(self) -> int | None:
+        """The whole seconds that every ``pending`` reply carries; None: they vary, or there are none."""
+        return None if isinstance(self.retry_after, str) else whole_seconds(self.retry_after)
 
     def contradictions(self) -> Iterable[Mistake]:
         total = math.fsum(fault.rate for fault in self.faults)

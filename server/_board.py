@@ -26,16 +26,13 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import accumulate
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from scenarios import RateLimit, Simulation
+from scenarios import ConnectionReset, Failure, RateLimit, Simulation
 from scenarios.draws import Distribution, Fixed, uniform
 
 # A request due within a nanosecond is let in: repeated sums of 1/rate round.
-_TOLERANCE = 1e-9
-
-# The status code of a reply that is a reset connection.
-_RESET = 0
+_TOLERANCE: Final = 1e-9
 
 
 class Ticket(NamedTuple):
@@ -64,7 +61,6 @@ class Reply(NamedTuple):
     """An answer that leaves at the time ``at`` (seconds on the board's clock).
 
     ``retry_after`` is in whole seconds, rounded up. ``job`` is None unless the request succeeded.
-    ``status_code`` is 0 where the connection is reset and nothing is sent.
     """
 
     at: float
@@ -74,16 +70,47 @@ class Reply(NamedTuple):
 
     @property
     def reset(self) -> bool:
-        """Whether the connection is reset instead of answered."""
-        return self.status_code == _RESET
+        """Whether the connection is reset instead of answered: never."""
+        return False
+
+
+class NoReply(NamedTuple):
+    """No answer to a status request: at the time ``at`` the host does what ``fault`` (a name) asks for.
+
+    It has what a `Reply` has, all of it None.
+    """
+
+    at: float
+    fault: str
+
+    @property
+    def status_code(self) -> None:
+        """Return None: there is no reply that could have one."""
+        return None
+
+    @property
+    def retry_after(self) -> None:
+        """Return None: there is no reply that could carry a hint."""
+        return None
+
+    @property
+    def job(self) -> None:
+        """Return None: nothing is said about the job."""
+        return None
+
+    @property
+    def reset(self) -> bool:
+        """Whether the connection is reset."""
+        return self.fault == ConnectionReset.name
 
 
 class Counters(NamedTuple):
     """What a board has done since it was made or last reset.
 
-    ``replies`` counts the answers to status requests by status code, and under ``"reset"`` the connections
-    reset; they sum to ``polls``. Requests count when they arrive, so ``busy_seconds``, the workers' time,
-    includes that of requests still in the queue. It stays 0 without a capacity.
+    ``replies`` counts the answers to status requests by status code, and those without one by what happened
+    instead (``"reset"``: the connection was reset); they sum to ``polls``. Requests count when they arrive,
+    so ``busy_seconds``, the workers' time, includes that of requests still in the queue. It stays 0 without a
+    capacity.
     """
 
     submissions: int
@@ -107,21 +134,17 @@ class Board:
         self._slot_limit = job.slots
         self._delay = _draws(service.delay, seed, "delay")
         limits = accumulate(fault.rate for fault in service.faults)
-        self._faults = tuple(
-            (limit, fault.status or _RESET, _whole(fault.retry_after))
-            for limit, fault in zip(limits, service.faults, strict=True)
-        )
+        self._faults = tuple(zip(limits, (fault.failure for fault in service.faults), strict=True))
         self._fault_rate = self._faults[-1][0] if self._faults else 0.0
         self._outages = tuple(
-            (outage.start, outage.start + outage.length, outage.status, _whole(outage.retry_after))
-            for outage in service.outages
+            (outage.start, outage.start + outage.length, outage.failure) for outage in service.outages
         )
         self._rate_limit = service.rate_limit
         capacity = service.capacity
         self._workers = capacity.workers if capacity else None
         self._service_time = _draws(capacity.service_time if capacity else None, seed, "service")
         self._eta = service.retry_after == "eta"
-        self._hint = None if isinstance(service.retry_after, str) else _whole(service.retry_after)
+        self._hint = service.hint
         self.reset(epoch)
 
     def reset(self, now: float, epoch: float | None = None) -> None:
@@ -136,7 +159,7 @@ class Board:
         self._queue: list[float] = []
         self._anonymous_jobs = self._anonymous_polls = 0
         self._submissions = self._polls = 0
-        self._replies: defaultdict[int, int] = defaultdict(int)
+        self._replies: defaultdict[int | str, int] = defaultdict(int)
         self._busy_seconds = 0.0
 
     def start(self, now: float, key: int) -> Ticket:
@@ -156,7 +179,7 @@ class Board:
         self._submissions += 1
         return ticket, Reply(now + self._delay(key, 0), 202, None, JobView("pending", 0.0, None))
 
-    def poll(self, now: float, ticket: Ticket, attempt: int | None = None) -> Reply:
+    def poll(self, now: float, ticket: Ticket, attempt: int | None = None) -> Reply | NoReply:
         """Answer a status request for a job.
 
         ``attempt`` is the client's number of this poll of this job, from 1; with it, the draws for the reply
@@ -171,20 +194,20 @@ class Board:
         delay = self._delay(key, attempt)
         if self._outages:
             since = now - self._epoch
-            for start, end, status, hint in self._outages:
+            for start, end, failure in self._outages:
                 if start <= since < end:
-                    return self._failure(now + delay, status, hint)
+                    return self._fail(now + delay, failure)
         if self._bucket is not None:
             wait = self._bucket.take(now)
             if wait > 0.0:
-                return self._failure(now + delay, 429, ceil(wait))
+                return self._refuse(now + delay, 429, ceil(wait))
         at = (now if self._workers is None else self._serve(now, self._workers, key, attempt)) + delay
         if self._faults:
             u = uniform(self._seed, "fault", key, attempt)
             if u < self._fault_rate:
-                for limit, status, hint in self._faults:
+                for limit, fault in self._faults:
                     if u < limit:
-                        return self._failure(at, status, hint)
+                        return self._fail(at, fault)
         self._replies[200] += 1
         if ticket.finished_at <= at:
             return Reply(at, 200, None, JobView(ticket.outcome, 1.0, at - ticket.finished_at))
@@ -195,11 +218,11 @@ class Board:
         """Answer, at once, a status request for a job that nobody submitted: 404."""
         self._advance(now)
         self._polls += 1
-        return self._failure(now, 404, None)
+        return self._refuse(now, 404, None)
 
     def counters(self) -> Counters:
         """Return a copy of the counters."""
-        replies = {"reset" if code == _RESET else str(code): n for code, n in sorted(self._replies.items())}
+        replies = dict(sorted((str(response), number) for response, number in self._replies.items()))
         return Counters(self._submissions, self._polls, replies, self._busy_seconds)
 
     def _advance(self, now: float) -> None:
@@ -219,9 +242,15 @@ class Board:
         self._busy_seconds += service_time
         return done
 
-    def _failure(self, at: float, status: int, hint: int | None) -> Reply:
-        self._replies[status] += 1
-        return Reply(at, status, hint, None)
+    def _fail(self, at: float, failure: Failure) -> Reply | NoReply:
+        if failure.status_code is not None:
+            return self._refuse(at, failure.status_code, failure.hint)
+        self._replies[failure.counted_as] += 1
+        return NoReply(at, failure.name)
+
+    def _refuse(self, at: float, status_code: int, hint: int | None) -> Reply:
+        self._replies[status_code] += 1
+        return Reply(at, status_code, hint, None)
 
 
 class _TokenBucket:
@@ -275,7 +304,3 @@ def _progress(ticket: Ticket, at: float) -> float:
         return 0.0
     share = (at - ticket.started_at) / (ticket.finished_at - ticket.started_at)
     return min(int(share * 1000), 999) / 1000
-
-
-def _whole(seconds: float | None) -> int | None:
-    return None if seconds is None else ceil(seconds)

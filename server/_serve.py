@@ -20,7 +20,7 @@ import gevent
 from flask import Flask
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from server._reset import ABORT
+from server._no_reply import ABORT
 
 _BACKLOG = 4096
 _FILES_WANTED = 65536

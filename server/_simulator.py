@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from scenarios import Simulation
-from server._board import Board, Counters, Reply, Ticket
+from server._board import Board, Counters, NoReply, Reply, Ticket
 from server._tickets import UnknownTicket, seal, unseal
 
 # The job behind GET /status, which starts with the server.
-_IMPLICIT_KEY = 0
+_IMPLICIT_KEY: Final = 0
 
 
 class Activity(NamedTuple):
@@ -79,7 +79,7 @@ class Simulator:
             ticket, reply = self._board.submit(self._clock(), key)
         return seal(ticket, self._secret), reply
 
-    def poll(self, job_id: str | None, attempt: int | None) -> tuple[str, Reply]:
+    def poll(self, job_id: str | None, attempt: int | None) -> tuple[str, Reply | NoReply]:
         """Return a job's id (None: the implicit job) with the reply to a status request for it."""
         try:
             ticket = self._implicit if job_id is None else unseal(job_id, self._secret)
@@ -90,7 +90,7 @@ class Simulator:
             reply = self._board.poll(self._clock(), ticket, attempt)
         return job_id or seal(ticket, self._secret), reply
 
-    def wait(self, reply: Reply) -> Reply:
+    def wait(self, reply: Reply | NoReply) -> Reply | NoReply:
         """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late."""
         with self._lock:
             self._in_flight += 1
@@ -102,8 +102,7 @@ class Simulator:
             with self._lock:
                 self._in_flight -= 1
         late = self._clock() - reply.at
-        job = reply.job
-        if job is None or job.finished_ago is None or late <= 0:
+        if isinstance(reply, NoReply) or (job := reply.job) is None or job.finished_ago is None or late <= 0:
             return reply
         return reply._replace(at=reply.at + late, job=job._replace(finished_ago=job.finished_ago + late))
 

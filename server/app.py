@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
 from flask.json.provider import DefaultJSONProvider
@@ -15,21 +15,22 @@ from flask.json.provider import DefaultJSONProvider
 from scenarios import Job, Simulation
 from server import _metrics, _problems
 from server._admin import admin
+from server._board import NoReply
+from server._no_reply import NO_REPLIES
 from server._parsing import poll_attempt, submitted_key
-from server._reset import ConnectionReset
 from server._simulator import Simulator
 
-DEMO = Simulation(job=Job.model_validate({"duration": "10s"}))
+DEMO: Final = Simulation(job=Job.model_validate({"duration": "10s"}))
 """What is served when nothing else is asked for: jobs of ten seconds that always succeed."""
 
-_DISTRIBUTION = "backoff-harness"
-_LARGEST_BODY = 1 << 16
-_FAILURES = {
+_DISTRIBUTION: Final = "backoff-harness"
+_LARGEST_BODY: Final = 1 << 16
+_FAILURES: Final = {
     404: "there is no such job; the id of a job comes from POST /jobs",
     429: "too many status requests; the Retry-After header says when to come back",
 }
 
-views = Blueprint("simulator", __name__)
+views: Final = Blueprint("simulator", __name__)
 
 
 def create_app(
@@ -42,7 +43,7 @@ def create_app(
 ) -> Flask:
     """Return the application that serves ``simulation`` (default: a job takes ten seconds).
 
-    It may be given as a mapping: ``{"job": {"duration": "4s"}}``. Raises `pydantic.ValidationError` for one
+    It may be given as a mapping: ``{"job": {"duration": "4s"}}``. Raises ``pydantic.ValidationError`` for one
     that is wrong, and TypeError for anything else.
 
     A reply that is due later holds its worker in ``sleep``: give a host's own (``gevent.sleep``) to have
@@ -142,8 +143,8 @@ def _simulator() -> Simulator:
 def _status(asked: str | None) -> Response:
     job_id, reply = _simulator().poll(asked, poll_attempt(request))
     reply = _simulator().wait(reply)
-    if reply.reset:
-        return ConnectionReset()
+    if isinstance(reply, NoReply):
+        return NO_REPLIES[reply.fault]()
     if reply.job is None:
         detail = _FAILURES.get(reply.status_code, "a failure that the scenario asks for")
         response = _problems.problem(reply.status_code, detail)

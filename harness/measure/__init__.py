@@ -25,6 +25,7 @@ from harness.measure._rows import (
     aggregate_polls,
     job_frame,
     poll_aggregates,
+    response_name,
     sliding_peak,
 )
 from harness.measure._table import render_table
@@ -62,6 +63,7 @@ __all__ = [
     "quantity",
     "render_report",
     "render_table",
+    "response_name",
     "results_schema",
     "sliding_peak",
     "write_report",

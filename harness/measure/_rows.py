@@ -7,7 +7,7 @@ setting's visit, by a monotonic clock; an unknown value is ``None`` (an empty fi
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ OUTCOMES = ("completed", "error", "timeout", "gave_up", "censored")
 """How a job can end for its client; the last three are *lost*: their end was not learnt."""
 
 LEARNT = ("completed", "error")
+
+TRANSPORT_ERROR: Final = "transport_error"
+"""What records call the response to a poll that got none, or one that came too late."""
 
 
 class JobRow(NamedTuple):
@@ -188,6 +191,11 @@ class Run:
     visits: tuple[Visit, ...]
     jobs: pd.DataFrame
     polls: tuple[PollAggregate, ...]
+
+
+def response_name(status_code: int | None) -> str:
+    """Return what records call a poll's response: the status code, or ``transport_error`` where none came."""
+    return TRANSPORT_ERROR if status_code is None else str(status_code)
 
 
 def sliding_peak(times_s: ArrayLike, window_s: float = 1.0) -> int:

@@ -13,6 +13,7 @@ at that moment, though the service has counted the poll.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush, heapreplace
@@ -22,7 +23,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from client import Done, Failure, Poller, PollingPolicy, Wait
-from harness.measure import PollRow
+from harness.measure import PollRow, response_name
 from harness.virtual._overhead import Overhead
 from harness.virtual._plan import plan_blocks
 from harness.virtual._records import FinishedJobs, Part
@@ -35,12 +36,10 @@ OnPoll = Callable[[PollRow], None]
 OnProgress = Callable[[int, int], None]
 
 _SUBMISSION, _POLL = 0, 1  # priorities
-_TRANSPORT: Final = 0  # stands for a status code where no reply came, or came too late
-_HIGHEST_STATUS: Final = 600
 _PLANNED_AHEAD: Final = 256  # submissions
 _DRAWN_AHEAD: Final = 16  # waits of each; further draws are made one by one
 _TIMED_OUT: Final = Failure("transport", detail="no reply in time")
-_RESET: Final = Failure("transport", detail="connection reset")
+_UNANSWERED: Final = Failure("transport", detail="no reply")
 _BATCH: Final = 8192
 
 _http_failure = lru_cache(maxsize=None)(Failure.http)  # 200 codes at most; they are frozen
@@ -102,7 +101,7 @@ class EventVisit:
         self._arrivals = _open_arrivals(scenario, repeat) if self._open else iter(())
         self._iterations = [0] * scenario.workload.lanes
         self._counter = PollCounter()
-        self._responses = [0] * _HIGHEST_STATUS
+        self._responses: defaultdict[int | None, int] = defaultdict(int)
         self._sent: list[float] = []
         self._latencies: list[float] = []
         self._finished = FinishedJobs()
@@ -185,12 +184,12 @@ class EventVisit:
         view, code = reply.job, reply.status_code
         command: Wait | Done
         if heard_at > sent_at + send.timeout:
-            heard_at, code, view = sent_at + send.timeout, _TRANSPORT, None
+            heard_at, code, view = sent_at + send.timeout, None, None
             command = poller.fail(heard_at, _TIMED_OUT)
         elif view is not None:
             command = poller.reply(heard_at, view.status, reply.retry_after)
-        elif reply.reset:
-            command = poller.fail(heard_at, _RESET)
+        elif code is None:
+            command = poller.fail(heard_at, _UNANSWERED)
         else:
             command = poller.fail(heard_at, _http_failure(code), reply.retry_after)
         self._responses[code] += 1
@@ -203,7 +202,7 @@ class EventVisit:
             self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, ago)
         return command
 
-    def _row(self, key: int, attempt: int, sent_at: float, latency: float, code: int) -> PollRow:
+    def _row(self, key: int, attempt: int, sent_at: float, latency: float, code: int | None) -> PollRow:
         planned_at = sent_at - self._wake_s
         return PollRow(
             self._setting, self._repeat, key, attempt, planned_at, sent_at, latency, response_name(code)
@@ -219,9 +218,8 @@ class EventVisit:
 
     def _part(self) -> Part:
         counters = self._board.counters()
-        for code, number in enumerate(self._responses):
-            if number:
-                self._counter.answered(response_name(code), number)
+        for code, number in self._responses.items():
+            self._counter.answered(response_name(code), number)
         return Part(
             jobs=self._finished.columns(self._scenario.simulation),
             polls=self._counter.take(),
@@ -254,8 +252,3 @@ def _open_arrivals(scenario: Scenario, repeat: int) -> Iterator[_Planned]:
         jitter = uniforms(scenario.seed, "jitter", block.keys[:, np.newaxis], numbers).tolist()
         columns = zip(block.keys.tolist(), block.lanes.tolist(), block.times.tolist(), jitter, strict=True)
         yield from map(_Planned._make, columns)
-
-
-def response_name(code: int) -> str:
-    """A status code as the rows spell it."""
-    return "transport_error" if code == _TRANSPORT else str(code)

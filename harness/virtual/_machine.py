@@ -8,24 +8,31 @@ do, operation by operation, so that times agree to the last bit; tests hold the 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client import EDGE_S, PollingPolicy, is_retryable
+from harness.measure import response_name
 from harness.virtual._draws import Floats, Integers, Words, draws, subjects
 from harness.virtual._law import ArrayLaw
 from harness.virtual._overhead import Overhead
 from harness.virtual._records import OUTCOME_CODES, JobColumns
 from harness.virtual._tally import PollCounter
-from scenarios import Simulation
+from scenarios import FAULTS, Failure, Simulation
 from scenarios.draws import Distribution, Fixed
 
 Flags = NDArray[np.bool_]
 
-TRANSPORT: Final = 0  # stands for a status code where no reply came, or came too late
-_HIGHEST_STATUS: Final = 600
+NO_REPLY: Final = 600
+"""In arrays alone: codes from here on are no status codes, but stand for the named faults, in their order.
+
+For a client it is all the same: a reply that did not come, or came too late, has this very code.
+"""
+
+_UNANSWERED: Final = tuple(FAULTS.values())
+_CODES: Final = NO_REPLY + len(_UNANSWERED)
 
 
 @dataclass
@@ -75,14 +82,15 @@ class Service:
         self.fixed_delay = _constant(service.delay)
         self._delay = service.delay
         self._limits = np.cumsum([fault.rate for fault in service.faults])
-        self._fault_codes = np.array([fault.status or TRANSPORT for fault in service.faults], dtype=np.int64)
-        self._fault_hints = _whole(fault.retry_after for fault in service.faults)
+        failures = [fault.failure for fault in service.faults]
+        self._fault_codes = np.array([_code(failure) for failure in failures], dtype=np.int64)
+        self._fault_hints = np.array([failure.hint or 0 for failure in failures], dtype=np.float64)
         self._outages = [
-            (each.start, each.start + each.length, each.status, _whole([each.retry_after])[0])
+            (each.start, each.start + each.length, _code(each.failure), each.failure.hint or 0)
             for each in service.outages
         ]
         self._eta = service.retry_after == "eta"
-        self._hint = 0.0 if isinstance(service.retry_after, str) else _whole([service.retry_after])[0]
+        self._hint = float(service.hint or 0)
         self.hints_pending = self._eta or self._hint > 0
         self.fails = bool(service.faults or service.outages)
 
@@ -103,7 +111,7 @@ class Service:
         return self._delay.ppf(draws(subject, attempt))
 
     def failures(self, jobs: Active, arrived: Floats) -> tuple[Integers, Floats]:
-        """The status code of each reply (200 where the status is told), and its hint if it is a failure."""
+        """Return each reply's code (200 where the job's status is told), and its hint if it is a failure."""
         codes = np.full(jobs.size, 200, dtype=np.int64)
         hints = np.zeros(jobs.size)
         if self._limits.size:
@@ -140,13 +148,13 @@ class Machine:
         self.jobs = jobs
         self._failing = failing  # which jobs end in "error"
         self.counter = counter
-        self.replies = np.zeros(_HIGHEST_STATUS, dtype=np.int64)
-        self._responses = np.zeros(_HIGHEST_STATUS, dtype=np.int64)
+        self.replies = np.zeros(_CODES, dtype=np.int64)
+        self._responses = np.zeros(_CODES, dtype=np.int64)
         self._even_latency: dict[float, int] = {}
         self.cadence = ArrayLaw(policy.cadence)
         self._errors = ArrayLaw(policy.errors.backoff)
         self._first_wait = int(policy.first_poll == "after_delay")
-        self._retryable = np.array([is_retryable(code) for code in range(_HIGHEST_STATUS)])
+        self._retryable = np.array([is_retryable(_status_code(code)) for code in range(_CODES)])
 
     def begin(
         self, index: Integers, keys: Integers, started: Floats, finish: Floats, *, planned: bool = True
@@ -193,8 +201,7 @@ class Machine:
         for latency_s, polls in self._even_latency.items():
             self.counter.same_latency(latency_s, polls)
         for code in np.flatnonzero(self._responses):
-            response = "transport_error" if code == TRANSPORT else str(code)
-            self.counter.answered(response, int(self._responses[code]))
+            self.counter.answered(response_name(_status_code(code)), int(self._responses[code]))
 
     def _poll(self, jobs: Active) -> None:
         policy, over = self.policy, self.overhead
@@ -212,12 +219,12 @@ class Machine:
             at_edge = sent >= edge
             left = np.minimum(policy.request_timeout, edge - sent)
             give_up_at = sent + np.where(at_edge, policy.last_poll_timeout, left)
-        self.replies += np.bincount(codes, minlength=_HIGHEST_STATUS)
+        self.replies += np.bincount(codes, minlength=_CODES)
         late = heard > give_up_at
-        codes[late] = TRANSPORT
+        codes[late | (codes >= NO_REPLY)] = NO_REPLY
         hints[late] = 0.0
         jobs.now = np.where(late, give_up_at, heard)
-        self._responses += np.bincount(codes, minlength=_HIGHEST_STATUS)
+        self._responses += np.bincount(codes, minlength=_CODES)
         self.counter.sent(sent)
         self.counter.latencies(jobs.now - sent)
 
@@ -311,6 +318,21 @@ def _constant(delay: Distribution | None) -> float | None:
     return float(delay.value) if isinstance(delay, Fixed) else None
 
 
-def _whole(hints: object) -> Floats:
-    """Hints as they are sent: whole seconds, rounded up; 0 for none."""
-    return np.array([np.ceil(hint or 0.0) for hint in hints], dtype=np.float64)  # type: ignore[attr-defined]
+def count_replies(replies: Integers) -> dict[str, int]:
+    """Return how often the service gave each answer, named as the board names it, from counts by code."""
+    return {
+        str(code) if code < NO_REPLY else _UNANSWERED[code - NO_REPLY].counted_as: int(replies[code])
+        for code in np.flatnonzero(replies)
+    }
+
+
+def _code(failure: Failure) -> int:
+    """Return what stands for such a failure in arrays."""
+    if failure.status_code is not None:
+        return failure.status_code
+    return NO_REPLY + _UNANSWERED.index(type(failure))
+
+
+def _status_code(code: int | np.integer[Any]) -> int | None:
+    """Return the status code that a code stands for in arrays; None: no reply."""
+    return int(code) if code < NO_REPLY else None

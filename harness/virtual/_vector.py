@@ -12,7 +12,7 @@ import numpy as np
 
 from client import PollingPolicy
 from harness.virtual._draws import Floats
-from harness.virtual._machine import Active, Machine, Service
+from harness.virtual._machine import Active, Machine, Service, count_replies
 from harness.virtual._overhead import Overhead
 from harness.virtual._plan import Block
 from harness.virtual._records import JobColumns, Part, durations
@@ -58,12 +58,11 @@ def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead,
             machine.run(Active.joined(leavers))
     machine.close()
     lost_until = (sent + policy.request_timeout)[~answered]
-    replies = {("reset" if code == 0 else str(code)): int(n) for code, n in enumerate(machine.replies) if n}
     return Part(
         jobs=jobs if answered.all() else jobs.only(answered),
         polls=counter.take(),
         submissions=int(block.keys.size),
-        replies=replies,
+        replies=count_replies(machine.replies),
         busy_seconds=0.0,
         lost_submissions=int(lost_until.size),
         ended_at=float(max(jobs.ended_at.max(initial=0.0), lost_until.max(initial=0.0))),

@@ -1,16 +1,19 @@
-"""A reply that is none: the client sees its connection reset."""
+"""Replies that are none: what the host does on the connection, for each named fault."""
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from flask import Response
+
+import scenarios
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-ABORT = "backoff.abort_connection"
+ABORT: Final = "backoff.abort_connection"
 """Where in the WSGI environment a host puts a callable that makes closing the connection reset it."""
 
 
@@ -25,3 +28,7 @@ class ConnectionReset(Response):
         if abort := environ.get(ABORT):
             abort()
         raise ConnectionResetError(errno.ECONNRESET, "simulated connection reset")
+
+
+NO_REPLIES: Final[Mapping[str, type[Response]]] = {scenarios.ConnectionReset.name: ConnectionReset}
+"""The response that does what a fault asks for, by its name: a row for each of ``scenarios.FAULTS``."""
