@@ -1,4 +1,4 @@
-"""The load-generating side: lanes that submit jobs and poll them with the client's own ``Poller``.
+"""The load-generating side: lanes that submit jobs and poll each by a conversation of the client's.
 
 A lane is one Locust user. Locust decides *where* lanes live (this process, forked or remote workers); the
 conductor decides *which* jobs each lane runs, so that a visit consists of the same jobs however many
@@ -14,11 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import gevent
 import psutil
-from gevent import GreenletExit
 from gevent.pool import Group
 
-from client import PollingPolicy, SubmitFailed
-from client.blocking import Attempt, VideoTranslationClient
+from client import Attempt, Conversation, PollingPolicy, SubmitFailed
+from client.blocking import VideoTranslationClient
 from harness.live._messages import Message, Rows, ShareDone, StartVisit
 from harness.measure import JobRow, PollRow
 from scenarios import Scenario, closed_key, planned, think_time
@@ -96,7 +95,7 @@ class VisitShare:
         gevent.sleep(max(0.0, at - self.now()))
 
     def _run_job(self, client: VideoTranslationClient, key: int, lane: int, planned_at: float) -> None:
-        record = JobRecord(self, key, lane, planned_at, sent_at=self.now())
+        sent_at = self.now()
         try:
             submission = client.submit(key)
         except SubmitFailed:
@@ -104,23 +103,18 @@ class VisitShare:
             gevent.sleep(_SUBMIT_PAUSE_S)
             return
         self.submitted += 1
-        record.submitted_at = submission.replied_at - self.origin
-        self._tell_locust("POST", record.submitted_at - record.sent_at)
+        job = SubmittedJob(key, lane, planned_at, sent_at, submission.replied_at - self.origin)
+        self._tell_locust("POST", job.submitted_at - sent_at)
+        talk = client.conversation(
+            submission.id,
+            started_at=submission.replied_at,
+            uniform=lambda n: uniform(self.scenario.seed, "jitter", key, n),
+            on_attempt=lambda attempt: self._add_poll(key, attempt),
+        )
         try:
-            result = client.poll(
-                submission.id,
-                started_at=submission.replied_at,
-                uniform=lambda n: uniform(self.scenario.seed, "jitter", key, n),
-                on_attempt=record.on_attempt,
-            )
-        except GreenletExit:  # the run was stopped: the job is accounted for, as censored
-            self.jobs.append(record.row("censored"))
-            raise
-        if result.finished_ago is None:
-            self.jobs.append(record.row(result.outcome))
-        else:
-            end = End(result.detected_at - self.origin, result.finished_ago)
-            self.jobs.append(record.row(result.outcome, end))
+            client.pump(talk)
+        finally:  # also when the run was stopped: the conversation was cancelled then, the job is censored
+            self.jobs.append(self._job_row(job, talk))
 
     def _tell_locust(self, method: str, seconds: float) -> None:
         # Replies such as 429 or 503 are part of the experiment and handled by the client: they are no
@@ -134,24 +128,50 @@ class VisitShare:
             context={},
         )
 
-    def add_poll(self, key: int, attempt: Attempt) -> None:
+    def _add_poll(self, key: int, attempt: Attempt) -> None:
         """Record one status request."""
         latency = attempt.replied_at - attempt.sent_at
-        response = "transport_error" if attempt.status_code is None else str(attempt.status_code)
-        planned_at, sent_at = attempt.planned_at - self.origin, attempt.sent_at - self.origin
         self.polls.append(
             PollRow(
-                self.start.setting,
-                self.start.repeat,
-                key,
-                attempt.number,
-                planned_at,
-                sent_at,
-                latency,
-                response,
+                setting=self.start.setting,
+                repeat=self.start.repeat,
+                key=key,
+                attempt=attempt.number,
+                planned_at_s=attempt.planned_at - self.origin,
+                sent_at_s=attempt.sent_at - self.origin,
+                latency_s=latency,
+                response="transport_error" if attempt.status_code is None else str(attempt.status_code),
             )
         )
         self._tell_locust("GET", latency)
+
+    def _job_row(self, job: SubmittedJob, talk: Conversation) -> JobRow:
+        """Return the row of a job whose polling has ended; an end that was not seen stays unknown.
+
+        A poll that was in flight when the job was censored has no row of its own, and is not counted here.
+        """
+        result = talk.result
+        if result is None:
+            raise AssertionError("a pump gives its conversation a result, however it stops")
+        lag = None if result.outcome == "censored" else result.finished_ago
+        detected_at = None if lag is None else result.detected_at - self.origin
+        return JobRow(
+            setting=self.start.setting,
+            repeat=self.start.repeat,
+            key=job.key,
+            lane=job.lane,
+            planned_at_s=job.planned_at,
+            submitted_at_s=job.submitted_at,
+            finished_at_s=None if detected_at is None or lag is None else detected_at - lag,
+            detected_at_s=detected_at,
+            duration_s=self.scenario.simulation.duration(job.key),
+            outcome=result.outcome,
+            polls=talk.answered,
+            wasted_polls=talk.wasted,
+            detection_lag_s=lag,
+            completion_latency_s=None if detected_at is None else detected_at - job.planned_at,
+            sent_at_s=job.sent_at,
+        )
 
     def take_rows(self) -> Rows | None:
         """Return what was measured since the last call, None if that is nothing."""
@@ -172,50 +192,14 @@ class VisitShare:
         )
 
 
-class End(NamedTuple):
-    """A job's end as its client saw it: when (on the visit's clock) and how long after the finish."""
+class SubmittedJob(NamedTuple):
+    """A job that the service has taken; times are seconds of the visit."""
 
-    detected_at: float
-    lag: float
-
-
-@dataclass
-class JobRecord:
-    """What is known of one job while it is under way."""
-
-    share: VisitShare
     key: int
     lane: int
     planned_at: float
     sent_at: float
-    submitted_at: float = 0.0
-    polls: int = 0
-    wasted: int = 0
-
-    def on_attempt(self, attempt: Attempt) -> None:
-        self.polls += 1
-        self.wasted += attempt.status == "pending"
-        self.share.add_poll(self.key, attempt)
-
-    def row(self, outcome: str, end: End | None = None) -> JobRow:
-        """The job's row; without a seen ``end`` its finish, lag and latency stay unknown."""
-        return JobRow(
-            setting=self.share.start.setting,
-            repeat=self.share.start.repeat,
-            key=self.key,
-            lane=self.lane,
-            planned_at_s=self.planned_at,
-            submitted_at_s=self.submitted_at,
-            finished_at_s=end.detected_at - end.lag if end else None,
-            detected_at_s=end.detected_at if end else None,
-            duration_s=self.share.scenario.simulation.duration(self.key),
-            outcome=outcome,
-            polls=self.polls,
-            wasted_polls=self.wasted,
-            detection_lag_s=end.lag if end else None,
-            completion_latency_s=end.detected_at - self.planned_at if end else None,
-            sent_at_s=self.sent_at,
-        )
+    submitted_at: float
 
 
 class CpuMeter:
