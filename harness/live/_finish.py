@@ -14,44 +14,71 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
-from locust.env import Environment
 
-from harness._options import Options
-from harness._refusal import FAILED
-from harness.live._conductor import Conductor
+from harness._refusal import FAILED, Refusal
 from harness.live._progress import Progress
 from harness.live._record import Record
 from harness.measure import RunFolder, RunInfo, ScenarioInfo
+from scenarios import Scenario
+
+if TYPE_CHECKING:  # importing Locust patches the process
+    from locust.env import Environment
+
+    from harness._options import Options
+    from harness.live._conductor import Conductor
 
 logger = logging.getLogger("backoff")
 
-REPORTED_PACKAGES = ("flask", "gevent", "locust", "numpy", "requests", "scipy")
+_REPORTED_PACKAGES: Final = ("flask", "gevent", "locust", "numpy", "requests", "scipy")
 
 
 def check_reports_folder(folder: Path) -> None:
-    """Make sure that a report can be written into ``folder``; raises ``OSError`` saying what to change."""
+    """Make sure that a report can be written into ``folder``; raise ``Refusal`` saying what to change."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(
+        raise Refusal(
             f"cannot write reports to {folder}: {error.strerror}; choose another folder with --reports or "
-            "`reports` in config.yaml"
+            "`reports` in config.yaml",
+            FAILED,
         ) from error
 
 
 def describe_environment() -> dict[str, Any]:
-    """What a reader needs to judge the figures: interpreter, packages, cores, platform."""
+    """Return what a reader needs to judge the figures: interpreter, packages, cores, platform."""
     return {
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in REPORTED_PACKAGES},
+        "packages": {name: version(name) for name in _REPORTED_PACKAGES},
         "host_cores": os.cpu_count(),
         "platform": platform.platform(),
     }
+
+
+def run_info(scenario: Scenario, record: Record) -> RunInfo:
+    """Return what was run, when and where; of the scenario's settings those that the run planned to visit."""
+    chosen = {plan.setting for plan in record.plans}
+    return RunInfo(
+        engine="live",
+        seed=scenario.seed,
+        started_at=record.started_at.isoformat(timespec="seconds"),
+        environment=describe_environment(),
+        scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
+        settings={name: policy.describe() for name, policy in scenario.settings.items() if name in chosen},
+        baseline=scenario.baseline,
+        objectives=dict(scenario.objectives),
+        incomplete=record.incomplete,
+    )
+
+
+def report_command(folder: Path, scenario: Path, *, as_json: bool) -> list[str]:
+    """Return the command that makes the report of a run folder and prints it."""
+    command = [sys.executable, "-m", "harness", "report", str(folder), "--scenario", str(scenario)]
+    return [*command, "--json"] if as_json else command
 
 
 class Finisher:
@@ -95,24 +122,9 @@ class Finisher:
 
     def _write(self, record: Record) -> Path | None:
         scenario = self._options.scenario
-        info = RunInfo(
-            engine="live",
-            seed=scenario.seed,
-            started_at=record.started_at.isoformat(timespec="seconds"),
-            environment=describe_environment(),
-            scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
-            settings={
-                name: policy.describe()
-                for name, policy in scenario.settings.items()
-                if name in {plan.setting for plan in record.plans}
-            },
-            baseline=scenario.baseline,
-            objectives=dict(scenario.objectives),
-            incomplete=record.incomplete,
-        )
         try:
             folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
-            folder.write(info, record.visits, record.jobs, record.polls)
+            folder.write(run_info(scenario, record), record.visits, record.jobs, record.polls)
         except OSError as error:
             logger.error("the run could not be written: %s", error)
             self._environment.process_exit_code = FAILED
@@ -123,10 +135,8 @@ class Finisher:
         folder, self._unreported = self._unreported, None
         if folder is None:
             return
-        command = [sys.executable, "-m", "harness", "report", str(folder)]
-        command += ["--scenario", str(self._options.scenario.path)]
-        if self._environment.parsed_options.report_format == "json":
-            command.append("--json")
+        as_json = self._environment.parsed_options.report_format == "json"
+        command = report_command(folder, self._options.scenario.path, as_json=as_json)
         with contextlib.suppress(KeyboardInterrupt):
             status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own module, no shell
             if self._environment.process_exit_code is None and status:

@@ -8,7 +8,7 @@ import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import gevent
 from locust.env import Environment
@@ -16,7 +16,7 @@ from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from harness._options import Options, port_number
-from harness._refusal import FAILED, INTERRUPTED, UNUSABLE
+from harness._refusal import FAILED, INTERRUPTED, UNUSABLE, Refusal
 from harness.live._conductor import Conductor
 from harness.live._finish import Finisher, check_reports_folder
 from harness.live._lanes import LoadGenerator
@@ -32,15 +32,15 @@ from harness.live._messages import (
 )
 from harness.live._process import SimulatorError
 from harness.live._progress import Progress
-from harness.live._target import SimulatorTarget
+from harness.live._target import SimulatorTarget, Target
 
 logger = logging.getLogger("backoff")
 
-LOOPBACK = "127.0.0.1"
+_LOOPBACK: Final = "127.0.0.1"
 
 
 def conductor_of(environment: Environment) -> Conductor:
-    """The conductor of this process (standalone or master)."""
+    """Return the conductor of this process (standalone or master)."""
     conductor: Conductor = environment.backoff_conductor
     return conductor
 
@@ -57,7 +57,14 @@ def install(events: Events, options: Options) -> None:
         conductor = _set_up_conductor(environment, runner, options)
         if isinstance(runner, LocalRunner):
             _set_up_generator(environment, runner, options)
-        _find_target(environment, conductor, options)
+        try:
+            conductor.target = _find_target(environment, options)
+        except Refusal as refusal:
+            print(refusal, file=sys.stderr)
+            sys.exit(refusal.status)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        environment.host = conductor.target.url
         _stop_on_signals(environment)
 
     events.init_command_line_parser.add_listener(_add_arguments)
@@ -91,7 +98,7 @@ def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
         **hidden,
     )
     # Locust listens on every interface unless told otherwise; here nothing does unless asked.
-    parser.set_defaults(web_host=LOOPBACK, master_bind_host=LOOPBACK)
+    parser.set_defaults(web_host=_LOOPBACK, master_bind_host=_LOOPBACK)
 
 
 def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:
@@ -151,21 +158,19 @@ def _leave(environment: Environment, reason: str) -> None:
     gevent.spawn(environment.runner.quit)  # it kills the greenlet that hears messages, perhaps this one
 
 
-def _find_target(environment: Environment, conductor: Conductor, options: Options) -> None:
+def _find_target(environment: Environment, options: Options) -> Target:
+    """Return what will be polled: what runs at ``--host``, else a simulator of our own.
+
+    Raises ``Refusal`` when there is none, or when its figures would have nowhere to go.
+    """
+    check_reports_folder(options.config.reports)
+    place = options.config.simulator
     try:
-        check_reports_folder(options.config.reports)
         if environment.host:
-            fingerprint = options.scenario.simulation.fingerprint
-            conductor.target = SimulatorTarget.attach(environment.host, fingerprint)
-            return
-        place = options.config.simulator
-        conductor.target = SimulatorTarget.start(options.scenario.path, place.host, place.port)
+            return SimulatorTarget.attach(environment.host, options.scenario.simulation.fingerprint)
+        return SimulatorTarget.start(options.scenario.path, place.host, place.port)
     except (SimulatorError, OSError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    environment.host = conductor.target.url
+        raise Refusal(str(error), FAILED) from error
 
 
 def _stop_on_signals(environment: Environment) -> None:

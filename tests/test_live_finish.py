@@ -1,0 +1,185 @@
+"""The end of a live run: what is written when, which report is asked for, and what is refused beforehand."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from live_parts import STARTED_AT, job_row, poll_row, record_of
+from virtual_scenarios import every, scenario
+
+from harness._refusal import FAILED, Refusal
+from harness.live import _finish
+from harness.live._finish import (
+    Finisher,
+    check_reports_folder,
+    describe_environment,
+    report_command,
+    run_info,
+)
+from harness.live._record import Record
+from harness.measure import Visit, load_run
+from scenarios import Scenario
+
+
+def two_settings() -> Scenario:
+    """Two settings that one job is polled by."""
+    return scenario({"quick": every(1), "slow": every(5)})
+
+
+def measured(experiment: Scenario) -> Record:
+    """A record of one visit with one job."""
+    record = record_of(experiment)
+    record.visits.append(Visit("quick", 0, 0, duration_s=2.0, submit_window_s=1.0, lanes=3))
+    record.jobs.append(job_row())
+    record.polls.append(poll_row())
+    return record
+
+
+def test_run_info_tells_of_the_settings_that_were_planned() -> None:
+    """Locust's command line may have chosen some of them only."""
+    experiment = two_settings()
+    record = Record(STARTED_AT, experiment.visits(["slow"]), incomplete="stopped before the end")
+    info = run_info(experiment, record)
+    assert list(info.settings) == ["slow"]
+    assert (info.engine, info.seed, info.started_at) == ("live", 42, "2026-01-02T03:04:05+00:00")
+    assert info.scenario.name == "made-up"
+    assert info.incomplete == "stopped before the end"
+    assert info.environment == describe_environment()
+
+
+def test_the_environment_names_what_figures_depend_on() -> None:
+    """The interpreter, the cores, and the packages that serve, send and compute."""
+    environment = describe_environment()
+    assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"gevent", "locust", "requests"} <= set(environment["packages"])
+    assert environment["host_cores"] >= 1
+
+
+def test_the_report_is_made_by_a_process_of_its_own() -> None:
+    """With this interpreter, and as JSON only when that was asked for."""
+    command = report_command(Path("reports/x"), Path("short.yaml"), as_json=False)
+    assert command == [
+        sys.executable, "-m", "harness", "report", "reports/x", "--scenario", "short.yaml"
+    ]  # fmt: skip
+    assert report_command(Path("reports/x"), Path("short.yaml"), as_json=True) == [*command, "--json"]
+
+
+def test_a_reports_folder_is_made_and_tried(tmp_path: Path) -> None:
+    """Nothing is left in it."""
+    check_reports_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_reports_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    """Before anything is measured, with what to change."""
+    (tmp_path / "file").touch()
+    with pytest.raises(Refusal, match=r"cannot write reports to .*; choose another folder") as refused:
+        check_reports_folder(tmp_path / "file" / "reports")
+    assert refused.value.status == FAILED
+
+
+class Stage:
+    """A finisher among stand-ins, and what it does to them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reports: Path, *, headless: bool = True) -> None:
+        self.records: list[Record | None] = []
+        self.commands: list[list[str]] = []
+        self.status = 0
+        self.done: list[str] = []
+        note = self.done.append
+        self.environment = SimpleNamespace(
+            parsed_options=SimpleNamespace(headless=headless, report_format="table"),
+            process_exit_code=None,
+            runner=SimpleNamespace(stop=lambda: note("runner stopped")),
+        )
+        options: Any = SimpleNamespace(scenario=two_settings(), config=SimpleNamespace(reports=reports))
+        conductor: Any = SimpleNamespace(
+            take_record=lambda: self.records.pop(0) if self.records else None,
+            target=SimpleNamespace(close=lambda: note("target closed")),
+        )
+        progress: Any = SimpleNamespace(close=lambda: None)
+        monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(run=self.run))
+        environment: Any = self.environment
+        self.finisher = Finisher(environment, options, conductor, progress)
+
+    def run(self, command: list[str], *, check: bool) -> Any:
+        assert not check
+        self.commands.append(command)
+        return SimpleNamespace(returncode=self.status)
+
+
+def test_a_headless_run_is_written_at_once_and_reported_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows first; the report's status is the run's, and the target is let go of last."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.records.append(measured(two_settings()))
+    stage.finisher.stopped()
+    (folder,) = tmp_path.iterdir()
+    assert len(load_run(folder).jobs) == 1
+    assert stage.commands == []
+    stage.status = 1
+    stage.finisher.quitting()
+    assert stage.commands == [report_command(folder, Path("made-up.yaml"), as_json=False)]
+    assert stage.environment.process_exit_code == 1
+    assert stage.done == ["runner stopped", "target closed"]
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert len(stage.commands) == 1
+
+
+def test_a_run_that_failed_keeps_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that can be trusted does not make an interrupted run a success, nor any other."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.records.append(measured(two_settings()))
+    stage.environment.process_exit_code = 130
+    stage.status = 1
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert stage.environment.process_exit_code == 130
+
+
+def test_each_run_of_the_web_page_is_reported_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as it has stopped; Locust itself goes on."""
+    stage = Stage(monkeypatch, tmp_path, headless=False)
+    first = measured(two_settings())
+    stage.records += [first, replace(first, started_at=STARTED_AT.replace(minute=5))]
+    stage.finisher.stopped()
+    stage.finisher._reporting.join()
+    stage.finisher.stopped()
+    stage.finisher._reporting.join()
+    reported = [Path(command[4]) for command in stage.commands]
+    assert reported == sorted(tmp_path.iterdir())
+    assert len(reported) == 2
+    assert stage.done == []
+
+
+def test_nothing_measured_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ended before its first visit leaves no folder and no report."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.records.append(record_of(two_settings()))
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert list(tmp_path.iterdir()) == []
+    assert stage.commands == []
+
+
+def test_rows_that_cannot_be_written_are_said_and_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk is full, say: one line, status 1, no report of nothing."""
+    (tmp_path / "file").touch()
+    stage = Stage(monkeypatch, tmp_path / "file")
+    stage.records.append(measured(two_settings()))
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert stage.environment.process_exit_code == FAILED
+    assert "the run could not be written" in caplog.text
+    assert stage.commands == []
