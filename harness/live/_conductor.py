@@ -10,11 +10,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import gevent
-from locust.env import Environment
-from locust.runners import STATE_MISSING, MasterRunner
 
 from harness._refusal import FAILED, INTERRUPTED
 from harness.live._commands import (
@@ -36,22 +34,26 @@ from harness.live._messages import (
     CheckScenario,
     Message,
     Rows,
+    Runner,
     ScenarioChecked,
     ShareDone,
     StartVisit,
     receive,
     send,
 )
+from harness.live._processes import Processes
 from harness.live._record import Record, Snapshot
 from harness.live._schedule import Schedule
 from harness.live._states import State
 from harness.live._target import Target
 from scenarios import Scenario
 
+if TYPE_CHECKING:  # importing Locust patches the process
+    from locust.env import Environment
+
 logger = logging.getLogger("backoff")
 
 _POLL_S: Final = 0.05
-_LOCAL: Final = "local"  # what Locust calls a standalone process
 
 Tick = tuple[int, float, list[type[Any]]]
 Observer = Callable[[Snapshot], None]
@@ -64,18 +66,20 @@ class Conductor:
     """
 
     def __init__(
-        self, environment: Environment, runner: Any, scenario: Scenario, observers: Sequence[Observer] = ()
+        self,
+        environment: Environment,
+        runner: Runner,
+        scenario: Scenario,
+        processes: Processes,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._environment = environment
         self._runner = runner
         self._scenario = scenario
+        self._processes = processes
         self._observers = observers
         self.target: Target | None = None
-        if isinstance(runner, MasterRunner):
-            workers = max(1, environment.parsed_options.expect_workers or 1)
-            self._schedule = Schedule(scenario, workers=workers)
-        else:
-            self._schedule = Schedule(scenario, accepted=[_LOCAL])
+        self._schedule = Schedule(scenario, accepted=processes.accepted, workers=processes.wanted)
         schedule, bad = self._schedule, self._on_bad
         receive(runner, ScenarioChecked, lambda node, told: self._obey(schedule.checked(node, told)), bad)
         receive(runner, Rows, lambda _node, told: self._obey(schedule.rows(told)), bad)
@@ -105,7 +109,7 @@ class Conductor:
         """
         self._obey(self._schedule.stop(time.monotonic()))
         while self._schedule.state is State.COLLECTING:
-            self._obey(self._schedule.tick(time.monotonic(), self._lanes()))
+            self._obey(self._schedule.tick(time.monotonic(), self._processes.lanes()))
             if self._schedule.state is State.COLLECTING:
                 gevent.sleep(_POLL_S)
 
@@ -122,13 +126,6 @@ class Conductor:
 
     # -- what the schedule is told, and says ---------------------------------------------------------
 
-    def _lanes(self) -> dict[str, int]:
-        """Return the lanes now on each process that generates load: {node id: count}."""
-        if isinstance(self._runner, MasterRunner):
-            nodes = self._runner.clients.all
-            return {node.id: node.user_count for node in nodes if node.state != STATE_MISSING}
-        return {_LOCAL: self._runner.user_count}
-
     def _look(self) -> Command:
         now = time.monotonic()
         if self._schedule.state is State.RUNNING:
@@ -137,7 +134,7 @@ class Conductor:
             if snapshot := self._schedule.snapshot(now):
                 for observe in self._observers:
                     observe(snapshot)
-        return self._schedule.tick(now, self._lanes())
+        return self._schedule.tick(now, self._processes.lanes())
 
     def _death(self) -> str | None:
         return self.target.death() if self.target else None
@@ -153,7 +150,7 @@ class Conductor:
                     self.target.reset(lead_s)
                 if death := self._death():
                     return self._obey(self._schedule.error(death))
-                return self._obey(self._schedule.reset(time.monotonic(), self._lanes()))
+                return self._obey(self._schedule.reset(time.monotonic(), self._processes.lanes()))
             case CloseVisit():
                 counts = self.target.counters() if self.target else None
                 return self._obey(self._schedule.closed(time.monotonic(), counts))
@@ -165,7 +162,7 @@ class Conductor:
             case Refuse(node, reason, forget):
                 logger.error("worker %s refused: %s", node, reason)
                 if forget:
-                    self._runner.clients.pop(node, None)
+                    self._processes.forget(node)
             case StartShares():
                 self._start(command)
             case Abort(nodes, cut_short):

@@ -31,6 +31,7 @@ from harness.live._messages import (
     send,
 )
 from harness.live._process import SimulatorError
+from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
 from harness.live._target import SimulatorTarget, Target
 
@@ -105,7 +106,10 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
     parsed = environment.parsed_options
     # With Locust's logging on, its lines and a progress line would overwrite each other.
     progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
-    conductor = Conductor(environment, runner, options.scenario, [progress.update])
+    processes = (
+        Workers(runner, parsed.expect_workers) if isinstance(runner, MasterRunner) else ThisProcess(runner)
+    )
+    conductor = Conductor(environment, runner, options.scenario, processes, [progress.update])
     environment.backoff_conductor = conductor
     finisher = Finisher(environment, options, conductor, progress)
     events = environment.events

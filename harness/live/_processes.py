@@ -1,0 +1,58 @@
+"""The processes that generate load, as Locust's runner knows them: this one, or a master's workers."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+_LOCAL: Final = "local"  # what Locust calls a standalone process
+
+
+class Processes(Protocol):
+    """Who there is to run lanes."""
+
+    accepted: tuple[str, ...]
+    """Those that need not be asked for their scenario."""
+    wanted: int
+    """How many a run needs to start."""
+
+    def lanes(self) -> dict[str, int]:
+        """Return the lanes that each runs now: {node: count}."""
+
+    def forget(self, node: str) -> None:
+        """Treat a process as if it had never come."""
+
+
+class ThisProcess:
+    """A standalone Locust: it generates its load itself."""
+
+    accepted: tuple[str, ...] = (_LOCAL,)
+    wanted: int = 1
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+
+    def lanes(self) -> dict[str, int]:
+        """Return the lanes of this process."""
+        return {_LOCAL: self._runner.user_count}
+
+    def forget(self, node: str) -> None:
+        """Do nothing: this process cannot be forgotten."""
+
+
+class Workers:
+    """The workers of a master; ``expected`` is how many Locust was told to wait for."""
+
+    accepted: tuple[str, ...] = ()
+
+    def __init__(self, runner: Any, expected: int | None) -> None:
+        self._runner = runner
+        self.wanted = max(1, expected or 1)
+
+    def lanes(self) -> dict[str, int]:
+        """Return the lanes of every worker that is heard of."""
+        nodes = self._runner.clients.all
+        return {node.id: node.user_count for node in nodes if node.state != "missing"}
+
+    def forget(self, node: str) -> None:
+        """Drop a worker from Locust's list, which ends a test when its last worker quits."""
+        self._runner.clients.pop(node, None)

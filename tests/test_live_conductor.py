@@ -1,0 +1,265 @@
+"""The conductor between Locust and the schedule, with stand-ins for Locust, the lanes and the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from live_parts import job_row, rows, share_done
+from virtual_scenarios import every, scenario
+
+from harness._refusal import FAILED, INTERRUPTED
+from harness.live import _conductor
+from harness.live._conductor import Conductor
+from harness.live._messages import AbortVisit, CheckScenario, Rows, ScenarioChecked, ShareDone, StartVisit
+from harness.live._record import Snapshot
+from harness.measure import ServerCounts
+
+QUICK, SLOW = type("quick", (), {}), type("slow", (), {})
+COUNTS = ServerCounts(submissions=1, polls=1)
+
+
+class FakeTarget:
+    """A target that counts, until it dies."""
+
+    url = "http://target"
+
+    def __init__(self) -> None:
+        self.resets: list[float] = []
+        self.died: str | None = None
+        self.dies_on_reset = False
+
+    def reset(self, lead_s: float) -> None:
+        self.resets.append(lead_s)
+        if self.dies_on_reset:
+            self.died = "the simulator stopped"
+
+    def counters(self) -> ServerCounts | None:
+        return COUNTS
+
+    def death(self) -> str | None:
+        return self.died
+
+    def close(self) -> None:
+        pass
+
+
+class Stage:
+    """Locust's runner, its processes and the passing of time, in one stand-in.
+
+    Each time the conductor sleeps, ``meanwhile`` happens; without one, every share is done at once.
+    """
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, headless: bool = True, workers: bool = False
+    ) -> None:
+        self.accepted = () if workers else ("local",)
+        self.wanted = 1
+        self.present = {"worker" if workers else "local": 0}
+        self.listeners: dict[str, Callable[..., None]] = {}
+        self.sent: list[tuple[str | None, Any]] = []
+        self.snapshots: list[Snapshot] = []
+        self.also: list[Snapshot] = []
+        self.now = 0.0
+        self.meanwhile: Callable[[], None] = self.finish_shares
+        self.target = FakeTarget()
+        self.environment = SimpleNamespace(
+            parsed_options=SimpleNamespace(headless=headless),
+            process_exit_code=None,
+            user_classes=[QUICK, SLOW],
+            user_classes_by_name={"quick": QUICK, "slow": SLOW},
+        )
+        monkeypatch.setattr(_conductor, "gevent", SimpleNamespace(sleep=self.sleep))
+        monkeypatch.setattr(_conductor, "time", SimpleNamespace(monotonic=lambda: self.now))
+        environment: Any = self.environment
+        processes: Any = self
+        self.scenario = scenario({"quick": every(1), "slow": every(5)})
+        self.conductor = Conductor(
+            environment, self, self.scenario, processes, [self.snapshots.append, self.also.append]
+        )
+        self.conductor.target = self.target
+
+    # What the conductor needs of Locust
+
+    def register_message(self, msg_type: str, listener: Any, concurrent: bool = False) -> None:
+        assert not concurrent
+        self.listeners[msg_type] = listener
+
+    def send_message(self, msg_type: str, data: Any = None, client_id: str | None = None) -> None:
+        kinds = {kind.name: kind for kind in (CheckScenario, StartVisit, AbortVisit)}
+        self.sent.append((client_id, kinds[msg_type].from_wire(data)))
+
+    def lanes(self) -> dict[str, int]:
+        return dict(self.present)
+
+    def forget(self, node: str) -> None:
+        del self.present[node]
+
+    # What a test does
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile()
+
+    def hear(self, name: str, data: Any, node: str = "local") -> None:
+        self.listeners[name](environment=None, msg=SimpleNamespace(data=data, node_id=node))
+
+    def finish_shares(self) -> None:
+        for node, message in self.sent:
+            if isinstance(message, StartVisit):
+                self.hear(ShareDone.name, share_done(message.visit).to_wire(), node or "")
+
+    def tick(self) -> Any:
+        """What Locust does in its loop: ask for the next users, and have them."""
+        answer = self.conductor.tick()
+        if answer is not None:
+            (node, *_) = self.present
+            self.present[node] = answer[0]
+        return answer
+
+    def kinds(self) -> list[type]:
+        return [type(message) for _, message in self.sent]
+
+
+def test_locust_is_told_of_every_setting_through_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The users of each setting, nobody, and None at last; the record is handed out once."""
+    stage = Stage(monkeypatch)
+    ticks = [stage.tick() for _ in range(5)]
+    assert ticks == [(3, 3.0, [QUICK]), (0, 3.0, [QUICK]), (3, 3.0, [SLOW]), (0, 3.0, [SLOW]), None]
+    common: dict[str, Any] = {"host": "http://target", "starts_in": 0.3}
+    assert stage.sent == [
+        ("local", StartVisit(visit=number, setting=setting, repeat=0, lanes=[0, 1, 2], **common))
+        for number, setting in enumerate(["quick", "slow"], start=1)
+    ]
+    assert stage.target.resets == [0.3, 0.3]
+    stage.conductor.stopping()
+    record = stage.conductor.take_record()
+    assert record is not None
+    assert [visit.server for visit in record.visits] == [COUNTS, COUNTS]
+    assert (record.incomplete, stage.environment.process_exit_code) == (None, None)
+    assert stage.conductor.take_record() is None
+
+
+def test_only_the_chosen_settings_are_visited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locust's command line, or the picker of its web page, may have left out some."""
+    stage = Stage(monkeypatch)
+    stage.environment.user_classes = [SLOW]
+    assert [stage.tick() for _ in range(3)] == [(3, 3.0, [SLOW]), (0, 3.0, [SLOW]), None]
+
+
+def test_every_observer_sees_every_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a visit is under way, and at no other time."""
+    stage = Stage(monkeypatch)
+    stage.tick()
+    stage.tick()
+    assert stage.snapshots
+    assert stage.snapshots == stage.also
+    assert {(at.visit, at.visits, at.setting) for at in stage.snapshots} == {(1, 2, "quick")}
+
+
+def test_a_message_that_cannot_be_used_ends_the_visit_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who sent what and what is wrong with it; the rows so far are kept, status 1."""
+    stage = Stage(monkeypatch)
+
+    def meanwhile() -> None:
+        if StartVisit in stage.kinds():
+            stage.hear(Rows.name, rows(1, job_row(), submitted=1).to_wire())
+            stage.hear(Rows.name, {"visit": 1, "jobs": []})
+
+    stage.meanwhile = meanwhile
+    stage.tick()
+    assert stage.tick() is None
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "process local sent a message that cannot be used: backoff_rows: submitted: Field required"
+    )
+    assert stage.environment.process_exit_code == FAILED
+    stage.meanwhile = stage.finish_shares
+    stage.conductor.stopping()
+    assert stage.kinds()[-1] is AbortVisit
+    record = stage.conductor.take_record()
+    assert record is not None
+    assert (len(record.jobs), record.incomplete) == (1, line)
+    assert [visit.complete for visit in record.visits] == [False]
+
+
+@pytest.mark.parametrize("on_reset", [False, True])
+def test_a_target_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch, on_reset: bool) -> None:
+    """In the middle of a visit, which is then incomplete, or before it has begun."""
+    stage = Stage(monkeypatch)
+    stage.target.dies_on_reset = on_reset
+    stage.tick()
+    if not on_reset:
+        stage.meanwhile = lambda: setattr(stage.target, "died", "the simulator stopped")
+    assert stage.tick() is None
+    stage.meanwhile = stage.finish_shares
+    stage.conductor.stopping()
+    record = stage.conductor.take_record()
+    assert record is not None
+    assert (record.incomplete, stage.environment.process_exit_code) == ("the simulator stopped", FAILED)
+    assert len(record.visits) == (0 if on_reset else 1)
+
+
+@pytest.mark.parametrize(("headless", "status"), [(True, INTERRUPTED), (False, None)])
+def test_stopping_a_visit_calls_its_processes_in(
+    monkeypatch: pytest.MonkeyPatch, headless: bool, status: int | None
+) -> None:
+    """The status is that of an interrupt; the web page's Locust goes on and has none."""
+    stage = Stage(monkeypatch, headless=headless)
+    stopped: list[bool] = []
+
+    class ShapeKilled(BaseException):
+        pass
+
+    def meanwhile() -> None:
+        if not stopped and StartVisit in stage.kinds():
+            stopped.append(True)
+            stage.meanwhile = stage.finish_shares
+            stage.conductor.stopping()  # from a greenlet of its own
+            raise ShapeKilled
+
+    stage.meanwhile = meanwhile
+    stage.tick()
+    with pytest.raises(ShapeKilled):
+        stage.tick()
+    assert stage.kinds() == [StartVisit, AbortVisit]
+    record = stage.conductor.take_record()
+    assert record is not None
+    assert record.incomplete == "stopped before the end"
+    assert [visit.complete for visit in record.visits] == [False]
+    assert stage.environment.process_exit_code == status
+
+
+def test_a_worker_of_another_scenario_is_forgotten_and_one_of_ours_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked by name and fingerprint; a run waits for those that agree."""
+    stage = Stage(monkeypatch, workers=True)
+
+    def meanwhile() -> None:
+        if "worker" in stage.present and CheckScenario in stage.kinds():
+            stage.hear(ScenarioChecked.name, {"accepted": False, "reason": "it is another"}, "worker")
+            stage.present["friend"] = 0
+            stage.hear(ScenarioChecked.name, {"accepted": True, "reason": ""}, "friend")
+
+    stage.meanwhile = meanwhile
+    assert stage.tick() == (3, 3.0, [QUICK])
+    assert stage.present == {"friend": 3}
+    question = CheckScenario(scenario="made-up", sha256=stage.scenario.sha256)
+    assert stage.sent == [("worker", question)]
+    assert caplog.messages == ["worker worker refused: it is another"]
+
+
+def test_a_run_without_workers_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locust tells nobody of the end of a run that never had users: the next one starts afresh."""
+    stage = Stage(monkeypatch, workers=True)
+    stage.meanwhile = lambda: None
+    stage.present = {}
+    assert stage.tick() is None
+    assert stage.now >= 30.0
+    assert stage.environment.process_exit_code == FAILED
+    assert stage.conductor.take_record() is None
