@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCUST = [sys.executable, "-m", "locust", "-f", "harness", "--headless", "--skip-log-setup"]
@@ -321,6 +322,46 @@ def test_interrupting_a_run_keeps_what_was_measured(
     assert results["settings"]["quick"]["jobs"]["censored"] > 0
     assert results["complete"] is False
     assert results["recommendation"]["setting"] is None
+    assert left_behind(scenario) == []
+
+
+def test_the_web_page_stops_a_run_and_starts_another(scenario: Path) -> None:
+    """One report for each run: the first incomplete, with its jobs censored, the second whole."""
+    port = free_port()
+    reports = scenario.parent / "reports"
+    command = [sys.executable, "-m", "locust", "-f", "harness", "--skip-log-setup", "--web-port", str(port)]
+
+    def answers() -> bool:
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"http://127.0.0.1:{port}/", timeout=10).ok
+        return False
+
+    def press(button: str) -> None:
+        form = {"user_count": 1, "spawn_rate": 1}
+        requests.post(f"http://127.0.0.1:{port}/{button}", data=form, timeout=30).raise_for_status()
+
+    def reported() -> list[dict[str, Any]]:
+        folders = sorted(reports.glob("*/results.json"))
+        return [json.loads(path.read_text()) for path in folders]
+
+    with started([*command, *arguments(scenario)]) as locust:
+        simulator = wait_for(lambda: simulator_of(locust), "the simulator")
+        wait_for(answers, "the web page")
+        press("swarm")
+        wait_for(lambda: has_jobs(simulator), "the first jobs")
+        press("stop")
+        wait_for(lambda: len(reported()) == 1, "the first report")
+        press("swarm")
+        wait_for(lambda: len(reported()) == 2, "the second report")
+        locust.send_signal(signal.SIGINT)
+        _, errors = locust.communicate(timeout=60)
+    assert "Traceback" not in errors, errors
+    first, second = reported()
+    assert (first["complete"], second["complete"]) == (False, True)
+    assert first["settings"]["quick"]["jobs"]["censored"] > 0
+    assert first["settings"]["slow"]["jobs"]["submitted"] == 0
+    assert_trustworthy_but_for_timing(second)
+    assert second["settings"]["slow"]["jobs"]["submitted"] > 0
     assert left_behind(scenario) == []
 
 
