@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
+from client import NATIVE, Dialect
 from harness.live._process import Simulator, SimulatorError
 from harness.measure import ServerCounts
 
@@ -16,6 +17,10 @@ class Target(Protocol):
     @property
     def url(self) -> str:
         """Return the address that lanes submit to and poll."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return the wire that it speaks; lanes in other processes know it from the scenario."""
 
     def reset(self, lead_s: float) -> None:
         """Start afresh, counts and scenario clock, ``lead_s`` seconds from now; if it can."""
@@ -32,6 +37,8 @@ class Target(Protocol):
 
 class SimulatorTarget:
     """Our simulator, started for this run or found running: its counts reconcile with the clients'."""
+
+    dialect: Dialect = NATIVE
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
