@@ -124,8 +124,8 @@ SEND: dict[Event, Callable[[Run], Any]] = {
 
 
 def memory(schedule: Schedule) -> dict[str, Any]:
-    """Everything a schedule remembers."""
-    return copy.deepcopy(vars(schedule))
+    """Everything a schedule remembers, of the visit under way too."""
+    return copy.deepcopy({**vars(schedule), "_current": schedule._current and vars(schedule._current)})
 
 
 # The table

@@ -6,7 +6,6 @@ It does no input or output: events go in, each returns the command that the driv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from harness.live._commands import (
@@ -25,8 +24,9 @@ from harness.live._commands import (
 from harness.live._messages import Rows, ScenarioChecked, ShareDone
 from harness.live._record import Record, Snapshot
 from harness.live._states import TRANSITIONS, Answer, Event, State
+from harness.live._visit import VisitUnderWay
 from harness.measure import ServerCounts, Visit
-from scenarios import Scenario, planned
+from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
 
 _LEAD_S: Final = 0.3  # what starts a visit must have reached every process before its time zero
@@ -44,23 +44,6 @@ _A = TypeVar("_A", bound=Answer)
 
 class IllegalEvent(RuntimeError):
     """The schedule was told what cannot happen in its state: a fault of the driver."""
-
-
-@dataclass
-class _Current:
-    """The visit under way: who works on it, who still does, and what they have told."""
-
-    plan: PlannedVisit
-    number: int
-    started_at: float
-    nodes: frozenset[str]
-    waiting_for: set[str]
-    first_job: int  # where its rows begin in the record
-    lost: set[str] = field(default_factory=set)
-    done: list[ShareDone] = field(default_factory=list)
-    submitted: int = 0
-    ended: int = 0
-    polls: int = 0
 
 
 class Schedule:
@@ -87,7 +70,7 @@ class Schedule:
         self._ask_at = 0.0  # when workers may be asked for their scenario (again)
         self._numbers = 0  # how many visits any run has started
         self._first_number = 0  # the number of this run's first visit
-        self._current: _Current | None = None
+        self._current: VisitUnderWay | None = None
 
     @property
     def state(self) -> State:
@@ -96,19 +79,9 @@ class Schedule:
 
     def snapshot(self, now: float) -> Snapshot | None:
         """Return where the visit under way is, None between visits."""
-        current, record = self._current, self._record
-        if current is None or record is None:
+        if self._current is None or self._record is None:
             return None
-        return Snapshot(
-            visit=current.plan.index + 1,
-            visits=len(record.plans),
-            setting=current.plan.setting,
-            repeat=current.plan.repeat,
-            elapsed_s=max(0.0, now - current.started_at),
-            jobs_submitted=current.submitted,
-            jobs_ended=current.ended,
-            polls=current.polls,
-        )
+        return self._current.snapshot(now, len(self._record.plans))
 
     # -- the run's own course ------------------------------------------------------------------------
 
@@ -151,14 +124,7 @@ class Schedule:
                 shares[node] = range(first, first + count)
                 first += count
         self._numbers += 1
-        self._current = _Current(
-            plan,
-            self._numbers,
-            now + _LEAD_S,
-            nodes=frozenset(shares),
-            waiting_for=set(shares),
-            first_job=len(self._run.jobs),
-        )
+        self._current = VisitUnderWay(plan, self._numbers, shares, now + _LEAD_S, len(self._run.jobs))
         start = StartShares(self._numbers, plan.setting, plan.repeat, shares, _LEAD_S)
         return self._issue(Event.RESET, start, State.RUNNING)
 
@@ -190,22 +156,15 @@ class Schedule:
         if self._record is not None and rows.visit >= self._first_number:
             self._record.jobs.extend(rows.jobs)
             self._record.polls.extend(rows.polls)
-        if self._current is not None and rows.visit == self._current.number:
-            self._current.submitted += rows.submitted
-            self._current.ended += len(rows.jobs)
-            self._current.polls += len(rows.polls)
+        if self._current is not None:
+            self._current.rows(rows)
         return self._issue(Event.ROWS, Wait(), self._state)
 
     def done(self, node: str, done: ShareDone) -> Wait:
         """A process has ended all of its jobs of a visit."""
         self._admit(Event.DONE)
-        if (
-            self._current is not None
-            and done.visit == self._current.number
-            and node in self._current.waiting_for
-        ):
-            self._current.done.append(done)
-            self._current.waiting_for.discard(node)
+        if self._current is not None:
+            self._current.done(node, done)
         return self._issue(Event.DONE, Wait(), self._state)
 
     # -- ends ----------------------------------------------------------------------------------------
@@ -277,11 +236,8 @@ class Schedule:
 
     def _look_done(self, now: float, lanes: Mapping[str, int]) -> Command:
         current = self._visit
-        gone = current.waiting_for - set(lanes)
-        if gone:
-            current.lost |= gone
-            current.waiting_for -= gone
-            reason = f"{len(gone)} of {len(current.nodes)} workers lost during {current.plan.setting}"
+        if lost := current.lose(lanes.keys()):
+            reason = f"{lost} of {len(current.nodes)} workers lost during {current.plan.setting}"
             return self._fail(Event.TICK, reason, self._state)
         if self._state is State.RUNNING:
             if current.waiting_for:
@@ -301,7 +257,7 @@ class Schedule:
         return self._record
 
     @property
-    def _visit(self) -> _Current:
+    def _visit(self) -> VisitUnderWay:
         if self._current is None:
             raise AssertionError("a visit is under way in these states")
         return self._current
@@ -335,29 +291,9 @@ class Schedule:
 
     def _close(self, now: float, counts: ServerCounts | None, *, complete: bool) -> Visit:
         """Enter the visit under way in the record."""
-        current, run, workload = self._visit, self._run, self._scenario.workload
+        current, run = self._visit, self._run
         self._current = None
         jobs = run.jobs[current.first_job :]
-        visit = Visit(
-            setting=current.plan.setting,
-            repeat=current.plan.repeat,
-            index=current.plan.index,
-            duration_s=max((each.ended_at_s for each in current.done), default=now - current.started_at),
-            submit_window_s=workload.duration or max((job.planned_at_s for job in jobs), default=0.0),
-            lanes=workload.lanes,
-            planned_jobs=self._planned_jobs(current, len(jobs)),
-            workers_expected=len(current.nodes),
-            workers_lost=len(current.lost),
-            generator_cpu=[each.cpu_mean for each in current.done],
-            generator_cpu_peak=max((each.cpu_peak for each in current.done), default=0.0),
-            server=counts,
-            complete=complete and not current.lost,
-        )
+        visit = current.record(now, self._scenario, jobs, counts, complete=complete)
         run.visits.append(visit)
         return visit
-
-    def _planned_jobs(self, current: _Current, submitted: int) -> int:
-        """Return how many jobs should have been submitted; in a closed loop, as many as lanes tried to."""
-        if self._scenario.workload.arrivals.is_open:
-            return sum(1 for _ in planned(self._scenario, current.plan.repeat))
-        return submitted + sum(each.failed_submissions for each in current.done)

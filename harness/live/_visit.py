@@ -1,0 +1,106 @@
+"""The books of the visit under way: who works on it, what they have told, and the record that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+
+from harness.live._messages import Rows, ShareDone
+from harness.live._record import Snapshot
+from harness.measure import JobRow, ServerCounts, Visit
+from scenarios import Scenario, planned
+from scenarios import Visit as PlannedVisit
+
+
+class VisitUnderWay:
+    """One visit from the start of its shares to its record. Times are the driver's, in seconds.
+
+    number: its own, in all runs. lanes: which of its lanes each process has. started_at: its time zero.
+    first_job: where its rows begin among the jobs of the run.
+    """
+
+    def __init__(
+        self,
+        plan: PlannedVisit,
+        number: int,
+        lanes: Mapping[str, Sequence[int]],
+        started_at: float,
+        first_job: int,
+    ) -> None:
+        self.plan = plan
+        self.number = number
+        self.first_job = first_job
+        self.nodes = frozenset(lanes)
+        self.waiting_for = set(lanes)
+        """The processes that still work on it."""
+        self._started_at = started_at
+        self._lost = 0
+        self._done: list[ShareDone] = []
+        self._submitted = 0
+        self._ended = 0
+        self._polls = 0
+
+    def rows(self, rows: Rows) -> None:
+        """Count what a process has measured, if it is of this visit."""
+        if rows.visit == self.number:
+            self._submitted += rows.submitted
+            self._ended += len(rows.jobs)
+            self._polls += len(rows.polls)
+
+    def done(self, node: str, done: ShareDone) -> None:
+        """Note that a process has ended its share, if it is of this visit and was waited for."""
+        if done.visit == self.number and node in self.waiting_for:
+            self._done.append(done)
+            self.waiting_for.discard(node)
+
+    def lose(self, present: Set[str]) -> int:
+        """Wait no more for processes that are gone; return how many these are."""
+        gone = self.waiting_for - present
+        self._lost += len(gone)
+        self.waiting_for -= gone
+        return len(gone)
+
+    def snapshot(self, now: float, visits: int) -> Snapshot:
+        """Return where the visit is, one of ``visits``."""
+        return Snapshot(
+            visit=self.plan.index + 1,
+            visits=visits,
+            setting=self.plan.setting,
+            repeat=self.plan.repeat,
+            elapsed_s=max(0.0, now - self._started_at),
+            jobs_submitted=self._submitted,
+            jobs_ended=self._ended,
+            polls=self._polls,
+        )
+
+    def record(
+        self,
+        now: float,
+        scenario: Scenario,
+        jobs: Sequence[JobRow],
+        counts: ServerCounts | None,
+        *,
+        complete: bool,
+    ) -> Visit:
+        """Return the record of the visit, which ends now; ``jobs`` are its rows."""
+        workload = scenario.workload
+        return Visit(
+            setting=self.plan.setting,
+            repeat=self.plan.repeat,
+            index=self.plan.index,
+            duration_s=max((each.ended_at_s for each in self._done), default=now - self._started_at),
+            submit_window_s=workload.duration or max((job.planned_at_s for job in jobs), default=0.0),
+            lanes=workload.lanes,
+            planned_jobs=self._planned_jobs(scenario, len(jobs)),
+            workers_expected=len(self.nodes),
+            workers_lost=self._lost,
+            generator_cpu=[each.cpu_mean for each in self._done],
+            generator_cpu_peak=max((each.cpu_peak for each in self._done), default=0.0),
+            server=counts,
+            complete=complete and not self._lost,
+        )
+
+    def _planned_jobs(self, scenario: Scenario, submitted: int) -> int:
+        """Return how many jobs should have been submitted; in a closed loop, as many as lanes tried to."""
+        if scenario.workload.arrivals.is_open:
+            return sum(1 for _ in planned(scenario, self.plan.repeat))
+        return submitted + sum(each.failed_submissions for each in self._done)
