@@ -7,6 +7,7 @@ See ``docs/the-limit.md`` and ``docs/planning.md``.
 """
 
 from harness.plan._answer import RECOMMENDED, Load, Plan, Recommendation, SettingPlan, Sizing, Variation
+from harness.plan._effort import Effort
 from harness.plan._make import make_plan
 from harness.plan._measured import limits
 from harness.plan._render import render_plan
@@ -23,6 +24,7 @@ from harness.plan.limit import (
 
 __all__ = [
     "DurationGrid",
+    "Effort",
     "Load",
     "Optimum",
     "Plan",

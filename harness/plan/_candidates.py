@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from client import Backoff
+from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import DurationGrid, Durations, Floats, fitted, quantiles, threshold_schedules
 from scenarios import OBJECTIVES
 
@@ -48,11 +49,6 @@ KINDS: Final = (
 )
 """The kinds of settings that are compared, from plain to elaborate."""
 
-_MULTIPLIERS: Final = (1.1, 1.25, 1.5, 2.0)
-_CAPS: Final = (3.0, 8.0, 64.0)  # times the first delay
-_INCREMENTS: Final = (0.1, 0.3, 1.0)  # times the first delay
-_FIRST: Final = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75)  # quantiles at which waiting may end
-_LENGTHS: Final = (3, 5, 8)
 _REACHED_BY: Final = 0.01  # of the jobs; rarer polls are left to the last delay
 _JITTERS: Final = ("equal", "full")
 
@@ -110,28 +106,32 @@ def _schedule(delays: tuple[float, ...]) -> Backoff:
 
 
 def families(
-    durations: Durations, grid: DurationGrid, round_trip_s: float, objectives: Mapping[str, float]
+    durations: Durations,
+    grid: DurationGrid,
+    round_trip_s: float,
+    objectives: Mapping[str, float],
+    effort: Effort = DEFAULT,
 ) -> Iterator[Family]:
     """Yield what to try for jobs of these durations, at a service that takes ``round_trip_s`` to answer."""
     values = quantiles(durations, 2**12)
-    scales = _scales(values, grid.mean)
+    scales = _scales(values, grid.mean, effort.scales)
     # Where durations hardly vary, what counts is to poll just after the end.
     ends = [_after(float(values[int(q * (values.size - 1))]), round_trip_s) for q in (0.5, 0.95, 1.0)]
     yield Family(CONSTANT, 1, tuple(sorted({*scales, *ends})), _constant)
     for jitter in _JITTERS:
         yield Family(CONSTANT_JITTERED, 2, scales, partial(_constant, jitter=jitter))
-    for first in _first_waits(values, objectives, round_trip_s):
+    for first in _first_waits(values, objectives, round_trip_s, effort.waits):
         yield Family(_WAIT_THEN_CONSTANT, 2, scales, partial(_wait_then_constant, first=first))
-    for ratio in _INCREMENTS:
+    for ratio in effort.increments:
         yield Family(_LINEAR, 2, scales, partial(_linear, ratio=ratio))
-    for multiplier, cap in product(_MULTIPLIERS, _CAPS):
+    for multiplier, cap in product(effort.multipliers, effort.caps):
         grown = partial(_exponential, multiplier=multiplier, cap=cap)
         yield Family(_EXPONENTIAL, 3, scales, grown)
         for jitter in _JITTERS:
             yield Family(_EXPONENTIAL_JITTERED, 4, scales, partial(grown, jitter=jitter))
     seen = set()
-    for times in _schedules(durations, grid, objectives):
-        for length in _LENGTHS:
+    for times in _schedules(durations, grid, objectives, effort):
+        for length in effort.lengths:
             delays = _delays(times, length, round_trip_s)
             # A tail of polls without a pause only adds load.
             if delays not in seen and delays[-1] >= 0.01 * grid.mean:
@@ -139,10 +139,10 @@ def families(
                 yield Family(_SCHEDULE, len(delays), (1.0,), partial(_stretched, delays=delays))
 
 
-def _scales(values: Floats, mean: float) -> tuple[float, ...]:
+def _scales(values: Floats, mean: float, count: int) -> tuple[float, ...]:
     """Return first delays from some 25 polls a job to one poll for nearly all."""
     top = max(float(values[-1]) * 1.2, mean, 0.002)
-    return tuple(np.geomspace(max(min(mean / 25.0, top / 4.0), 0.001), top, 8).tolist())
+    return tuple(np.geomspace(max(min(mean / 25.0, top / 4.0), 0.001), top, count).tolist())
 
 
 def _after(duration: float, round_trip_s: float) -> float:
@@ -152,28 +152,32 @@ def _after(duration: float, round_trip_s: float) -> float:
     return round(math.ceil(delay / step - 1e-9) * step, 9)
 
 
-def _first_waits(values: Floats, objectives: Mapping[str, float], round_trip_s: float) -> set[float]:
+def _first_waits(
+    values: Floats, objectives: Mapping[str, float], round_trip_s: float, levels: tuple[float, ...]
+) -> set[float]:
     """Return when waiting may end: at a quantile, a lag's bound after a low one, or a latency's bound."""
-    waits = {float(values[int(q * values.size)]) for q in _FIRST}
+    waits = {float(values[int(q * values.size)]) for q in levels}
     for name, bound in objectives.items():
         figure = OBJECTIVES[name].figure
         if figure == "lag":
-            waits |= {float(values[int(q * values.size)]) + bound for q in (0.0, *_FIRST[:6])}
+            waits |= {float(values[int(q * values.size)]) + bound for q in (0.0, *levels[:6])}
         elif figure == "latency":
             waits.add(bound)
     return {rounded(wait - round_trip_s, 3) for wait in waits if wait > round_trip_s}
 
 
 def _schedules(
-    durations: Durations, grid: DurationGrid, objectives: Mapping[str, float]
+    durations: Durations, grid: DurationGrid, objectives: Mapping[str, float], effort: Effort
 ) -> Iterator[tuple[float, ...]]:
     """Yield poll times that are best for some price of a poll, or for some price of a late job."""
-    for cost in np.geomspace(3e-3, 3.0, 10) * (grid.mean or 1.0):
+    for cost in np.geomspace(3e-3, 3.0, effort.prices) * (grid.mean or 1.0):
         yield fitted(grid, float(cost), reached_by=_REACHED_BY)
     for name, bound in objectives.items():
         objective = OBJECTIVES[name]
         if objective.p is not None and (objective.figure == "lag" or objective.figure == "latency"):
-            for times in threshold_schedules(durations, objective.figure, bound):
+            for times in threshold_schedules(
+                durations, objective.figure, bound, cells=effort.late_cells, prices=effort.late_prices
+            ):
                 reached = np.append(1.0, grid.survival(np.asarray(times[:-1])))
                 yield times[: max(2, int(np.count_nonzero(reached >= _REACHED_BY)))]
 

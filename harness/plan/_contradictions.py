@@ -8,19 +8,19 @@ from itertools import combinations, islice
 from typing import Final, assert_never
 
 from harness.measure import LOST_SHARE_ALLOWED, number
+from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import Capped, Durations, grid_of, least_polls, polls_at_lag, quantiles
 from scenarios import OBJECTIVES, Objective, Scenario, planned
 from scenarios.documents import DocumentError, Problem, read_document
 
-_NODES: Final = 2**17
 _SLACK: Final = 1.001  # for the rounding of numerical quantiles and means
 
 Finding = tuple[tuple[str, ...], str]
 
 
-def refuse_contradictions(scenario: Scenario) -> None:
+def refuse_contradictions(scenario: Scenario, effort: Effort = DEFAULT) -> None:
     """Raise `DocumentError` with every contradiction, at its line in the scenario file."""
-    findings = [*_duration_findings(scenario)] or [*_objective_findings(scenario)]
+    findings = [*_duration_findings(scenario)] or [*_objective_findings(scenario, effort)]
     if not findings:
         return
     try:
@@ -44,12 +44,12 @@ def _duration_findings(scenario: Scenario) -> Iterator[Finding]:
         )
 
 
-def _objective_findings(scenario: Scenario) -> Iterator[Finding]:
+def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[Finding]:
     wanted = dict(scenario.objectives)
     yield from _disordered(wanted)
     if scenario.service.retry_after != "eta":
-        yield from _below_the_limit(wanted, scenario.job.duration, scenario.job.slots is None)
-    yield from _shorter_than_the_jobs(wanted, scenario)
+        yield from _below_the_limit(wanted, scenario.job.duration, scenario.job.slots is None, effort)
+    yield from _shorter_than_the_jobs(wanted, scenario, effort.nodes)
 
 
 def _disordered(wanted: Mapping[str, float]) -> Iterator[Finding]:
@@ -71,9 +71,9 @@ def _objectives(wanted: Mapping[str, float]) -> list[Objective]:
     return [OBJECTIVES[name] for name in wanted]
 
 
-def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario) -> Iterator[Finding]:
+def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario, nodes: int) -> Iterator[Finding]:
     """A job is not known to be done before it is done."""
-    values = quantiles(scenario.job.duration, _NODES)
+    values = quantiles(scenario.job.duration, nodes)
     for objective in _objectives(wanted):
         if objective.figure != "latency":
             continue
@@ -83,7 +83,7 @@ def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario) -> I
             least, what = float(kept.mean()), "even without the longest 1 % the jobs take {} on average"
         elif objective.p == 1.0:
             # The longest of so many jobs is above this in 19 runs of 20.
-            jobs = _jobs_of_a_visit(scenario)
+            jobs = _jobs_of_a_visit(scenario, nodes)
             least = float(values[int(0.05 ** (1.0 / jobs) * (values.size - 1))])
             what = f"of the {jobs} jobs of a visit the longest nearly always takes more than {{}}"
         else:
@@ -98,7 +98,9 @@ def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario) -> I
             )
 
 
-def _below_the_limit(wanted: Mapping[str, float], durations: Durations, free: bool) -> Iterator[Finding]:
+def _below_the_limit(
+    wanted: Mapping[str, float], durations: Durations, free: bool, effort: Effort
+) -> Iterator[Finding]:
     """Fewer polls than any schedule needs for the lag that is wanted."""
     allowed = wanted.get("polls_per_job")
     if allowed is None:
@@ -112,9 +114,9 @@ def _below_the_limit(wanted: Mapping[str, float], durations: Durations, free: bo
     if not free:
         return  # jobs that queue for slots take longer than their durations say
     # Up to 1 % of the jobs may be lost. A client that gives up on the longest sees these durations:
-    longest = _quantile(durations, 1.0 - LOST_SHARE_ALLOWED)
+    longest = _quantile(durations, 1.0 - LOST_SHARE_ALLOWED, effort.nodes)
     cut = Capped(durations, longest) if longest > 0.0 else durations
-    for objective, least in _needs(wanted, cut):
+    for objective, least in _needs(wanted, cut, effort):
         if allowed * _SLACK < least:
             yield (
                 ("objectives", "polls_per_job"),
@@ -125,9 +127,11 @@ def _below_the_limit(wanted: Mapping[str, float], durations: Durations, free: bo
             )
 
 
-def _needs(wanted: Mapping[str, float], durations: Durations) -> Iterator[tuple[Objective, float]]:
+def _needs(
+    wanted: Mapping[str, float], durations: Durations, effort: Effort
+) -> Iterator[tuple[Objective, float]]:
     """Yield the least polls for each objective on lag or latency that can be met at all."""
-    grid = grid_of(durations)
+    grid = grid_of(durations, points=effort.points)
     for objective in _objectives(wanted):
         bound, p = wanted[objective.name], objective.p
         match objective.figure:
@@ -136,20 +140,25 @@ def _needs(wanted: Mapping[str, float], durations: Durations) -> Iterator[tuple[
                     lag = bound if figure == "lag" else bound - grid.mean
                     if lag >= 0.0:
                         yield objective, polls_at_lag(grid, lag)
-                elif figure == "lag" or bound >= _quantile(durations, p):
-                    yield objective, least_polls(durations, figure, bound, p)
+                elif figure == "lag" or bound >= _quantile(durations, p, effort.nodes):
+                    yield (
+                        objective,
+                        least_polls(
+                            durations, figure, bound, p, cells=effort.late_cells, prices=effort.late_prices
+                        ),
+                    )
             case "polls_per_job" | "requests_per_second_peak":
                 pass
             case other:
                 assert_never(other)
 
 
-def _quantile(durations: Durations, p: float) -> float:
-    return float(quantiles(durations, _NODES)[math.ceil(p * _NODES) - 1])
+def _quantile(durations: Durations, p: float, nodes: int) -> float:
+    return float(quantiles(durations, nodes)[math.ceil(p * nodes) - 1])
 
 
-def _jobs_of_a_visit(scenario: Scenario) -> int:
+def _jobs_of_a_visit(scenario: Scenario, most: int) -> int:
     """How many jobs there are at least; of a closed loop only its first ones are certain."""
     if not scenario.workload.arrivals.is_open:
         return scenario.workload.lanes
-    return max(1, sum(1 for _ in islice(planned(scenario, 0), _NODES)))
+    return max(1, sum(1 for _ in islice(planned(scenario, 0), most)))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
 
 import numpy as np
 
@@ -15,13 +14,13 @@ from client import PollingPolicy
 from harness.plan._answer import RECOMMENDED, Plan, Recommendation, SettingPlan
 from harness.plan._candidates import Kind
 from harness.plan._contradictions import refuse_contradictions
+from harness.plan._effort import DEFAULT, Effort
 from harness.plan._predict import Prediction, Sampling, predict, sampling_for, with_durations
 from harness.plan._robustness import BEST_EXPONENTIAL, robustness
 from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._sizing import size
 from harness.plan._why import notes, recommend, thin_sample
 from harness.plan.limit import (
-    COARSE,
     DurationGrid,
     Durations,
     LimitCurve,
@@ -36,12 +35,6 @@ from scenarios import Scenario
 from scenarios.documents import DocumentError, Problem, read_document
 from scenarios.draws import Trace, uniforms
 
-JOBS: Final = 20_000
-_JOBS_IN_VISITS: Final = 4_000  # where the scenario's own visits are simulated, which takes longer
-_JOBS_BY_EVENTS: Final = 1_500  # where jobs touch each other, which takes longest
-_QUEUEING_VISITS: Final = 20  # in which the times from submission to finish are measured
-_SHARP: Final = 5  # times as many jobs for what is reported of the scenario's settings
-
 
 def make_plan(
     scenario: Scenario,
@@ -49,7 +42,8 @@ def make_plan(
     cost_per_poll_s: float | None = None,
     jobs_per_day: float = 1e6,
     cpu_per_poll_s: float | None = None,
-    jobs: int = JOBS,
+    jobs: int | None = None,
+    effort: Effort = DEFAULT,
     executor: Executor | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> Plan:
@@ -57,8 +51,9 @@ def make_plan(
 
     cost_per_poll_s: the seconds of mean lag that one poll per job is worth; by default what the baseline
     implies. jobs_per_day and cpu_per_poll_s (seconds of a core, from a live run) size the server. jobs: how
-    many the twin simulates per candidate (fewer where that takes long, more for the scenario's settings).
-    executor: a pool of processes. on_progress: told in English what is being done.
+    many the twin simulates per candidate, instead of ``effort.jobs`` (fewer where that takes long, more for
+    the scenario's settings). effort: what a plan may spend. executor: a pool of processes. on_progress: told
+    in English what is being done.
 
     Raises ``DocumentError`` when the durations have no finite mean or the objectives contradict
     each other or it; ValueError for an argument that is not positive.
@@ -72,10 +67,8 @@ def make_plan(
         if value is not None and not 0.0 < value < math.inf:
             raise ValueError(f"{name}={value!r} cannot be used: give a positive number")
     say = on_progress or (lambda _: None)
-    refuse_contradictions(scenario)
-    return _Making(scenario, max(jobs, 100), executor, say).plan(
-        cost_per_poll_s, jobs_per_day, cpu_per_poll_s
-    )
+    refuse_contradictions(scenario, effort)
+    return _Making(scenario, jobs, effort, executor, say).plan(cost_per_poll_s, jobs_per_day, cpu_per_poll_s)
 
 
 @dataclass(frozen=True)
@@ -91,14 +84,20 @@ class _Making:
     """The steps of one plan."""
 
     def __init__(
-        self, scenario: Scenario, jobs: int, executor: Executor | None, say: Callable[[str], None]
+        self,
+        scenario: Scenario,
+        jobs: int | None,
+        effort: Effort,
+        executor: Executor | None,
+        say: Callable[[str], None],
     ) -> None:
         self._scenario = scenario
         self._sampling: Sampling = sampling_for(scenario, tuple(scenario.objectives))
-        self._by_events = choose_engine(scenario).engine == "event"
-        most = _JOBS_BY_EVENTS if self._by_events else _JOBS_IN_VISITS
-        self._jobs = min(jobs, most) if self._sampling == "visits" else jobs
-        self._sharp = self._jobs if self._by_events else _SHARP * self._jobs
+        self._effort = effort.affordable(
+            jobs,
+            in_visits=self._sampling == "visits",
+            by_events=choose_engine(scenario).engine == "event",
+        )
         self._executor = executor
         self._say = say
         names = list(scenario.settings)
@@ -108,8 +107,8 @@ class _Making:
         scenario = self._scenario
         self._say("predicting the settings")
         durations = self._durations()
-        limit = LimitCurve(durations)
-        predictions = {name: self._predict(name, self._sharp) for name in scenario.settings}
+        limit = LimitCurve(durations, self._effort.points)
+        predictions = {name: self._predict(name) for name in scenario.settings}
         describe = partial(self._setting_plan, limit)
         settings = {
             name: describe(scenario.settings[name], each, each.meets(scenario.objectives, surely=True))
@@ -132,13 +131,12 @@ class _Making:
                 scenario.settings[self._baseline],
                 criteria,
                 self._sampling,
-                self._jobs,
+                self._effort,
                 basis.rows,
                 self._executor,
-                thorough=not self._by_events,
             )
             if thin is None:
-                grid = grid_of(basis.fit, points=COARSE)
+                grid = grid_of(basis.fit, points=self._effort.coarse)
                 alternatives = search.by_kind(basis.fit, grid, self._round_trip(), self._say)
             self._say("choosing")
             existing = [
@@ -148,7 +146,7 @@ class _Making:
             ]
             winner = search.choose([*existing, *alternatives.values()])
             tried = search.tried
-        coarse = LimitCurve(durations, COARSE)
+        coarse = LimitCurve(durations, self._effort.coarse)
         others = {
             kind.name: self._setting_plan(
                 coarse, each.policy, each.prediction, criteria.key(each.prediction)[0] == 0
@@ -159,14 +157,17 @@ class _Making:
         recommendation = recommend(scenario, criteria, thin, candidates, winner, self._new_name())
         shown = dict(settings)
         if winner is not None and winner.name is None and recommendation.setting is not None:
-            full = predict(scenario, winner.policy, self._sharp, self._sampling)
+            full = self._sharp(winner.policy)
             shown[recommendation.setting] = describe(
                 winner.policy, full, full.meets(scenario.objectives, surely=True)
             )
         self._say("varying the durations")
         varied = tuple(
             robustness(
-                scenario, self._varied(recommendation, criteria, alternatives), self._jobs, self._sampling
+                scenario,
+                self._varied(recommendation, criteria, alternatives),
+                self._sampling,
+                self._effort,
             )
         )
         return Plan(
@@ -183,21 +184,25 @@ class _Making:
             notes=tuple(notes(scenario, criteria, alternatives, winner, varied, thin, tried)),
         )
 
-    def _predict(self, name: str, jobs: int) -> Prediction:
+    def _predict(self, name: str) -> Prediction:
         try:
-            return predict(self._scenario, self._scenario.settings[name], jobs, self._sampling)
+            return self._sharp(self._scenario.settings[name])
         except VisitTooLong as error:
             path = ("settings", name)
             document = read_document(self._scenario.path)
             problem = Problem(document.file, document.line_of(path), ".".join(path), str(error))
             raise DocumentError((problem,)) from None
 
+    def _sharp(self, policy: PollingPolicy) -> Prediction:
+        jobs = self._effort.sharpened * self._effort.jobs
+        return predict(self._scenario, policy, jobs, self._sampling, effort=self._effort)
+
     def _durations(self) -> Durations:
         """Return the times from submission to finish; measured in the twin where jobs queue for slots."""
         scenario = self._scenario
         if scenario.job.slots is None:
             return scenario.job.duration
-        workload = scenario.workload.model_copy(update={"repeats": _QUEUEING_VISITS})
+        workload = scenario.workload.model_copy(update={"repeats": self._effort.queueing_visits})
         jobs = simulate(replace(scenario, workload=workload), only=[self._baseline]).run.jobs
         spent = (jobs["finished_at_s"] - jobs["submitted_at_s"]).to_numpy(dtype=np.float64)
         spent = spent[np.isfinite(spent)]

@@ -13,16 +13,12 @@ import numpy as np
 
 from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
+from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import Durations, Floats
 from harness.virtual import Part, choose_engine, simulate, simulate_visit
 from scenarios import OBJECTIVES, Arrivals, Scenario, Workload, planned
 
-FEWEST_VISITS: Final = 2
-MOST_VISITS: Final = 400
-MOST_POLLS: Final = 4_000_000  # of one prediction: about two seconds
-PEAK_QUANTILE: Final = 0.95
-_PILOT: Final = 200
-_UNTESTED: Final = 2_000  # jobs that are simulated without asking first how many polls they take
+_PEAK_QUANTILE: Final = 0.95
 _CANDIDATE: Final = "candidate"
 _EVENLY: Final = Workload.model_validate({"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": 1})
 _Z: Final = 1.96
@@ -100,7 +96,7 @@ class Prediction:
                 return self._average(self.mean_polls)
             case "requests_per_second_peak":
                 peaks = np.array([math.inf]) if self.peaks is None else self.peaks
-                return float(np.mean(peaks)), float(np.quantile(peaks, PEAK_QUANTILE, method="higher"))
+                return float(np.mean(peaks)), float(np.quantile(peaks, _PEAK_QUANTILE, method="higher"))
             case "lag" | "latency" as figure:
                 if objective.p is None:
                     return self._average(self.mean_lag if figure == "lag" else self._mean(self.latency))
@@ -171,29 +167,31 @@ def predict(
     jobs: int,
     sampling: Sampling,
     *,
+    effort: Effort = DEFAULT,
     fresh: bool = False,
     rows: int | None = None,
 ) -> Prediction:
     """Simulate about this many jobs under a policy, fewer if each takes very many polls.
 
-    fresh: take jobs that no prediction without it has seen. rows: see ``Prediction``. Raises
-    ``virtual.VisitTooLong`` when polls go on for more than a year.
+    effort: how many polls and visits at most. fresh: take jobs that no prediction without it has seen. rows:
+    see ``Prediction``. Raises ``virtual.VisitTooLong`` when polls go on for more than a year.
     """
     alone = replace(scenario, settings={_CANDIDATE: policy}, baseline=None)
     if fresh:
         alone = replace(alone, seed=(scenario.seed + 1) % 2**64)
     if sampling != "visits":
         simulated = _long if sampling == "long" else _dense
-        first = jobs if jobs <= _UNTESTED else _PILOT
+        first = jobs if jobs <= effort.untested_jobs else effort.pilot_jobs
         columns = simulated(alone, first)
-        affordable = int(MOST_POLLS / max(1.0, float(np.mean(columns[0]))))
+        affordable = int(effort.most_polls / max(1.0, float(np.mean(columns[0]))))
         if (more := min(jobs, affordable)) > first:
             columns = simulated(alone, more)
         return Prediction(*columns, rows=rows)
-    columns, peaks = _visits(alone, FEWEST_VISITS)
+    few = effort.fewest_visits
+    columns, peaks = _visits(alone, few)
     size, polls = columns[0].size, float(np.sum(columns[0]))
-    wanted = min(math.ceil(FEWEST_VISITS * jobs / size), int(FEWEST_VISITS * MOST_POLLS / polls), MOST_VISITS)
-    if wanted > FEWEST_VISITS:
+    wanted = min(math.ceil(few * jobs / size), int(few * effort.most_polls / polls), effort.most_visits)
+    if wanted > few:
         columns, peaks = _visits(alone, wanted)
     return Prediction(*columns, peaks=peaks, rows=rows)
 

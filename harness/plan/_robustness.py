@@ -8,8 +8,9 @@ from typing import Final
 
 from client import PollingPolicy
 from harness.plan._answer import Variation
+from harness.plan._effort import Effort
 from harness.plan._predict import Prediction, Sampling, predict, with_durations
-from harness.plan.limit import COARSE, Durations, LimitCurve, Scaled, quantiles
+from harness.plan.limit import Durations, LimitCurve, Scaled, quantiles
 from harness.virtual import VisitTooLong
 from scenarios import Scenario
 from scenarios.draws import Exponential, Lognormal
@@ -34,15 +35,15 @@ def variations(durations: Durations) -> dict[str, Durations]:
 
 
 def robustness(
-    scenario: Scenario, policies: Mapping[str, PollingPolicy], jobs: int, sampling: Sampling
+    scenario: Scenario, policies: Mapping[str, PollingPolicy], sampling: Sampling, effort: Effort
 ) -> Iterator[Variation]:
     """Yield each setting under each of the durations to try."""
     for name, durations in variations(scenario.job.duration).items():
         varied = with_durations(scenario, durations)
-        limit = LimitCurve(durations, COARSE)
+        limit = LimitCurve(durations, effort.coarse)
         for setting, policy in policies.items():
             try:
-                seen = predict(varied, policy, jobs, sampling)
+                seen = predict(varied, policy, effort.jobs, sampling, effort=effort)
             except VisitTooLong:
                 continue
             yield vary(setting, name, seen, limit, policy, scenario.objectives)

@@ -14,6 +14,7 @@ from typing import Final
 
 from client import Backoff, PollingPolicy
 from harness.plan._candidates import KINDS, Family, Kind, families
+from harness.plan._effort import Effort
 from harness.plan._predict import Prediction, Sampling, predict, with_durations
 from harness.plan.limit import Capped, DurationGrid, Durations, quantiles
 from harness.virtual import VisitTooLong
@@ -21,10 +22,6 @@ from scenarios import OBJECTIVES, Scenario
 
 NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""
-
-_SCREENED: Final = 2_000  # jobs
-_REFINED_FAMILIES: Final = 2  # of each kind; 1 where simulating takes long
-_STEPS: Final = (1.3, 1.1, 1.04)
 
 _HIGH: Final = 0.9  # from this quantile on a bound holds for nearly all jobs
 
@@ -79,19 +76,15 @@ class Candidate:
 
 @dataclass(eq=False)
 class Search:
-    """One search: the scenario, what its candidates have in common, a criteria, and how much to simulate.
-
-    Not ``thorough``, for a scenario that takes long to simulate, it trusts more to screening.
-    """
+    """One search: the scenario, what its candidates have in common, what is wanted, and the effort."""
 
     scenario: Scenario
     template: PollingPolicy
     criteria: Criteria
     sampling: Sampling
-    jobs: int
+    effort: Effort
     rows: int | None = None
     executor: Executor | None = None
-    thorough: bool = True
     tried: int = 0
     _seen: dict[PollingPolicy, Prediction | None] = field(default_factory=dict)
 
@@ -107,14 +100,14 @@ class Search:
         on_progress: Callable[[str], None],
     ) -> dict[Kind, Candidate]:
         """Return the best setting of each kind."""
-        pool = list(families(durations, grid, round_trip_s, self.criteria.objectives))
+        pool = list(families(durations, grid, round_trip_s, self.criteria.objectives, self.effort))
         on_progress(f"screening {sum(len(family.scales) for family in pool)} settings")
         screened = self._screen(pool)
         best: dict[Kind, Candidate] = {}
         for kind in KINDS:
             mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
             on_progress(f"refining: {kind.name}")
-            for _, family, scale in mine[: _REFINED_FAMILIES if self.thorough else 1]:
+            for _, family, scale in mine[: self.effort.refined_families]:
                 found = self._refine(family, scale)
                 if found is None:
                     continue
@@ -132,7 +125,7 @@ class Search:
         screening = _Screening(
             _without_the_longest(scenario),
             "long" if self.sampling == "visits" else self.sampling,
-            min(_SCREENED, self.jobs),
+            self.effort,
             self.rows,
         )
         tasks = [(family, scale, self.policy(family.at(scale))) for family in pool for scale in family.scales]
@@ -160,12 +153,12 @@ class Search:
     def _refine(self, family: Family, scale: float) -> Candidate | None:
         """Follow the scale up or down while that helps, with smaller and smaller steps."""
         best = self._try(family, scale)
-        if self.sampling == "visits" and self.thorough:  # peaks may leave little of what screening saw
+        if self.sampling == "visits" and self.effort.rescan:  # peaks may leave little of what screening saw
             for each in family.scales[::2]:
                 other = self._try(family, each)
                 if other is not None and (best is None or self._key(other) < self._key(best)):
                     best, scale = other, each
-        for step in _STEPS:
+        for step in self.effort.steps:
             for factor in (step, 1.0 / step):
                 while (other := self._try(family, scale * factor)) is not None:
                     if best is not None and self._key(other) >= self._key(best):
@@ -182,7 +175,9 @@ class Search:
         """Return what the twin says of a policy; None if its polls go on for more than a year."""
         if policy not in self._seen:
             self.tried += 1
-            self._seen[policy] = _attempt(self.scenario, policy, self.jobs, self.sampling, self.rows)
+            self._seen[policy] = _attempt(
+                self.scenario, policy, self.effort.jobs, self.sampling, self.effort, self.rows
+            )
         return self._seen[policy]
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -194,7 +189,15 @@ class Search:
             limit = self._key(ranked[0])[1] * (1.0 + NEAR)
             near = [each for each in ranked if self._key(each)[1] <= limit]
             best = min(near, key=lambda each: (each.name is None, each.parameters, self._key(each)))
-            fresh = predict(self.scenario, best.policy, self.jobs, self.sampling, fresh=True, rows=self.rows)
+            fresh = predict(
+                self.scenario,
+                best.policy,
+                self.effort.jobs,
+                self.sampling,
+                effort=self.effort,
+                fresh=True,
+                rows=self.rows,
+            )
             if fresh.meets(self.criteria.objectives, surely=False):
                 return best
             ranked.remove(best)
@@ -207,18 +210,24 @@ class _Screening:
 
     scenario: Scenario
     sampling: Sampling
-    jobs: int
+    effort: Effort
     rows: int | None
 
     def __call__(self, policy: PollingPolicy) -> Prediction | None:
-        return _attempt(self.scenario, policy, self.jobs, self.sampling, self.rows)
+        jobs = min(self.effort.screened_jobs, self.effort.jobs)
+        return _attempt(self.scenario, policy, jobs, self.sampling, self.effort, self.rows)
 
 
 def _attempt(
-    scenario: Scenario, policy: PollingPolicy, jobs: int, sampling: Sampling, rows: int | None
+    scenario: Scenario,
+    policy: PollingPolicy,
+    jobs: int,
+    sampling: Sampling,
+    effort: Effort,
+    rows: int | None,
 ) -> Prediction | None:
     try:
-        return predict(scenario, policy, jobs, sampling, rows=rows)
+        return predict(scenario, policy, jobs, sampling, effort=effort, rows=rows)
     except VisitTooLong:
         return None
 

@@ -5,13 +5,12 @@ Mathematics of durations alone: it knows neither settings nor runs. See ``docs/t
 
 from harness.plan.limit._durations import Capped, Durations, Floats, Sample, Scaled, quantiles, sample_of
 from harness.plan.limit._frontier import frontier, lag_at_polls, polls_at_lag
-from harness.plan.limit._grid import COARSE, POINTS, DurationGrid, grid_of, split
+from harness.plan.limit._grid import POINTS, DurationGrid, grid_of, split
 from harness.plan.limit._lateness import least_polls, threshold_schedules
 from harness.plan.limit._reference import LimitCurve, fitted, held_out_frontier
 from harness.plan.limit._schedule import Optimum, evaluate, optimum
 
 __all__ = [
-    "COARSE",
     "Capped",
     "DurationGrid",
     "Durations",

@@ -29,9 +29,6 @@ from scenarios.draws import Fixed, Trace
 POINTS: Final = 2**14
 """Cells: the bound is then within 0.2 % of the optimum at 3 polls a job, less than the twin's noise."""
 
-COARSE: Final = 2**13
-"""Cells where many distributions or settings are looked at: within 0.4 %."""
-
 NEGLIGIBLE: Final = 1e-12
 """Below this survival a distribution counts as finished by the upper bound (the lower one charges nothing for
 what happens later, so it stays a bound)."""

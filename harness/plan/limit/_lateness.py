@@ -22,17 +22,23 @@ from harness.plan.limit._durations import Durations, Floats, quantiles
 
 Kind = Literal["lag", "latency"]
 
-_CELLS: Final = 400
-_PRICES: Final = np.geomspace(0.3, 3000.0, 21)
+_CHEAPEST: Final = 0.3  # polls that a late job is worth
+_DEAREST: Final = 3000.0
 _LAG_WEIGHT: Final = 0.02  # polls; breaks ties between schedules that have equally many late jobs
 
 
-def threshold_schedules(durations: Durations, kind: Kind, bound_s: float) -> Iterator[tuple[float, ...]]:
-    """Yield the best schedules (poll times) for lateness beyond the bound, from cheap to strict."""
-    ends = _grid(durations, bound_s)
+def threshold_schedules(
+    durations: Durations, kind: Kind, bound_s: float, *, cells: int = 400, prices: int = 21
+) -> Iterator[tuple[float, ...]]:
+    """Yield the best schedules (poll times) for lateness beyond the bound, from cheap to strict.
+
+    ``cells`` candidate polls and ``prices`` prices of a late job are tried; time grows with the square of the
+    former and in proportion to the latter.
+    """
+    ends = _grid(durations, bound_s, cells)
     cost, late = _steps(durations, ends, ends, kind, bound_s, _LAG_WEIGHT / max(bound_s, 1e-9))
     seen: set[tuple[float, ...]] = set()
-    for price in _PRICES:
+    for price in _prices(prices):
         path, _ = _shortest(cost + price * late)
         schedule = tuple(float(ends[cell - 1]) for cell in path)
         if schedule not in seen:
@@ -40,24 +46,31 @@ def threshold_schedules(durations: Durations, kind: Kind, bound_s: float) -> Ite
             yield schedule
 
 
-def least_polls(durations: Durations, kind: Kind, bound_s: float, share: float) -> float:
+def least_polls(
+    durations: Durations, kind: Kind, bound_s: float, share: float, *, cells: int = 400, prices: int = 21
+) -> float:
     """Return the least mean polls of any schedule with at least ``share`` of the jobs within the bound.
 
-    A lower bound, a few per cent below the least at most. At least 1.
+    A lower bound, a few per cent below the least at most. At least 1. For ``cells`` and ``prices`` see
+    ``threshold_schedules``; fewer loosen the bound.
     """
-    ends = _grid(durations, bound_s)
+    ends = _grid(durations, bound_s, cells)
     floors = np.append(0.0, ends[:-1])
     cost, late = _steps(durations, ends, floors, kind, bound_s, 0.0)
     least = 1.0
-    for price in _PRICES:
+    for price in _prices(prices):
         _, value = _shortest(cost + price * late)
         least = max(least, value - price * (1.0 - share))
     return least
 
 
-def _grid(durations: Durations, bound_s: float) -> Floats:
+def _prices(count: int) -> Floats:
+    return np.geomspace(_CHEAPEST, _DEAREST, count)
+
+
+def _grid(durations: Durations, bound_s: float, cells: int) -> Floats:
     """Return candidate poll times: quantiles, the tail, the jumps, and the bound itself."""
-    body = quantiles(durations, _CELLS)
+    body = quantiles(durations, cells)
     tail = quantiles(durations, 2**14)[-16::4]
     times = np.concatenate([body, tail, [bound_s]])
     longest = float(np.asarray(durations.ppf(np.array([1.0 - 1e-9]))).max())
