@@ -14,9 +14,30 @@ from hypothesis import strategies as st
 
 from client import Backoff, PollingPolicy
 from harness.measure import analyse, estimate_mean
-from harness.plan import Plan, limits, make_plan, render_plan
+from harness.plan import Effort, Plan, limits, make_plan, render_plan
 from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
+
+# Enough where a test asks what is found and not how finely: coarser cells, fewer candidates, fewer steps.
+LIGHT = Effort(
+    jobs=1_000,
+    sharpened=2,
+    most_polls=500_000,
+    screened_jobs=1_000,
+    refined_families=1,
+    steps=(1.2,),
+    scales=6,
+    multipliers=(1.25, 2.0),
+    caps=(8.0, 64.0),
+    increments=(0.3,),
+    waits=(0.01, 0.06, 0.1, 0.3, 0.5, 0.75),
+    lengths=(3, 8),
+    prices=5,
+    points=2**13,
+    coarse=2**11,
+    nodes=2**15,
+    late_cells=200,
+)
 
 SCENARIO = """\
 name: example
@@ -164,7 +185,7 @@ def test_the_text_fits_its_width(peaked: tuple[Scenario, Plan], width: int) -> N
 def test_a_fixed_duration_is_met_with_one_poll(tmp_path: Path) -> None:
     """When every job takes the same time, one poll right after it is all that is needed."""
     example = scenario(tmp_path, "12.34s", "objectives: {lag_mean: 1s}")
-    plan = make_plan(example, jobs=500)
+    plan = make_plan(example, jobs=500, effort=LIGHT)
     assert plan.robustness[0].polls == pytest.approx(1.0)
     assert plan.alternatives["exponential"].polls > 1.5
     policy = plan.recommendation.policy
@@ -178,14 +199,15 @@ def test_backoff_beats_a_constant_interval_when_the_scale_is_unknown(tmp_path: P
     example = scenario(
         tmp_path, f"{{type: mixture, of: [{parts}]}}", "objectives: {lag_p50: 1s, lag_mean: 20s}"
     )
-    plan = make_plan(example, jobs=1_500)
+    plan = make_plan(example, jobs=1_500, effort=LIGHT)
     assert plan.alternatives["exponential"].polls < 0.7 * plan.alternatives["constant"].polls
     assert any("earns its keep" in note for note in plan.notes)
 
 
 def test_without_objectives_polls_and_lag_are_weighed(tmp_path: Path) -> None:
     """For memoryless jobs the constant interval is the optimum; an existing one that good is kept."""
-    plan = make_plan(scenario(tmp_path, "{type: exponential, mean: 4s}"), jobs=2_000)
+    example = scenario(tmp_path, "{type: exponential, mean: 4s}")
+    plan = make_plan(example, jobs=2_000, effort=LIGHT)
     assert plan.recommendation.setting == "constant-1s"
     assert plan.recommendation.yaml == (
         "constant-1s: {curve: constant, initial: 1s, on_error: {max_consecutive: 4}}"
@@ -196,7 +218,9 @@ def test_without_objectives_polls_and_lag_are_weighed(tmp_path: Path) -> None:
 def test_it_says_when_no_setting_meets_the_objectives(tmp_path: Path) -> None:
     """Half of the reads fail, so no cadence finds all jobs that fast; the nearest setting is named."""
     faulty = "service: {faults: [{status: 503, rate: 0.5}]}\nobjectives: {lag_p95: 50ms}"
-    plan = make_plan(scenario(tmp_path, "{type: uniform, lower: 1s, upper: 3s}", faulty), jobs=500)
+    plan = make_plan(
+        scenario(tmp_path, "{type: uniform, lower: 1s, upper: 3s}", faulty), jobs=500, effort=LIGHT
+    )
     assert plan.recommendation.setting is None
     assert plan.recommendation.yaml is None
     assert "No setting was found" in plan.recommendation.why
@@ -209,7 +233,7 @@ def test_a_thin_trace_supports_no_more_than_it_can(tmp_path: Path, rows: int, se
     values = np.random.default_rng(4).lognormal(1.4, 0.5, rows)
     (tmp_path / "t.csv").write_text("s\n" + "\n".join(f"{value:.3f}" for value in values) + "\n")
     example = scenario(tmp_path, "{type: trace, file: t.csv, column: s}", "objectives: {lag_p95: 1050ms}")
-    plan = make_plan(example, jobs=2_000)
+    plan = make_plan(example, jobs=2_000, effort=LIGHT)
     assert plan.recommendation.setting == setting
     assert plan.alternatives == {}
     said = " ".join([plan.recommendation.why, *plan.notes])
@@ -221,7 +245,7 @@ def test_a_trace_is_fitted_to_one_half_and_judged_by_the_other(tmp_path: Path) -
     values = np.random.default_rng(4).lognormal(1.4, 0.5, 400)
     (tmp_path / "t.csv").write_text("s\n" + "\n".join(f"{value:.3f}" for value in values) + "\n")
     example = scenario(tmp_path, "{type: trace, file: t.csv, column: s}", "objectives: {lag_p90: 1500ms}")
-    plan = make_plan(example, jobs=1_000)
+    plan = make_plan(example, jobs=1_000, effort=LIGHT)
     assert plan.recommendation.setting is not None
     assert any("one half of the trace" in note for note in plan.notes)
     held_out = limits(example, simulate(example, jobs=2_000).run)
@@ -232,7 +256,7 @@ def test_a_trace_is_fitted_to_one_half_and_judged_by_the_other(tmp_path: Path) -
 def test_hints_that_tell_the_time_left_are_exempt_from_the_limit(tmp_path: Path) -> None:
     """A server's estimate is more than a schedule knows: no limit in reports, a note in plans."""
     example = scenario(tmp_path, "{type: exponential, mean: 4s}", "service: {retry_after: eta}")
-    held = limits(example, simulate(example, jobs=500).run)
+    held = limits(example, simulate(example, jobs=500).run, LIGHT)
     assert held.settings == {}
     assert len(held.curve) > 5
 
@@ -242,7 +266,10 @@ def test_settings_that_give_up_are_exempt_from_the_limit(tmp_path: Path) -> None
     example = scenario(tmp_path, "{type: exponential, mean: 4s}")
     quitter = PollingPolicy(Backoff("constant", 1.0), max_attempts=2)
     example = replace(example, settings={**example.settings, "quitter": quitter})
-    assert set(limits(example, simulate(example, jobs=500).run).settings) == {"constant-1s", "exponential"}
+    assert set(limits(example, simulate(example, jobs=500).run, LIGHT).settings) == {
+        "constant-1s",
+        "exponential",
+    }
 
 
 def test_jobs_whose_submission_was_never_answered_in_time_are_lost(tmp_path: Path) -> None:
@@ -250,7 +277,7 @@ def test_jobs_whose_submission_was_never_answered_in_time_are_lost(tmp_path: Pat
     example = scenario(tmp_path, "4s", "service: {delay: {type: exponential, mean: 200ms}}")
     hasty = PollingPolicy(Backoff("constant", 1.0), request_timeout=0.2)
     example = replace(example, settings={"hasty": hasty}, baseline=None)
-    assert make_plan(example, jobs=2_000).settings["hasty"].lost_share == pytest.approx(
+    assert make_plan(example, jobs=2_000, effort=LIGHT).settings["hasty"].lost_share == pytest.approx(
         math.exp(-1), abs=0.05
     )
 
@@ -286,7 +313,7 @@ def test_no_policy_whatever_beats_the_limit(folder: Path, cadence: Backoff, law:
     service = "service: {delay: 30ms, faults: [{status: 503, rate: 0.1}]}" if faulty else ""
     example = replace(scenario(folder, law, service), settings={"it": PollingPolicy(cadence)}, baseline=None)
     run = simulate(example, jobs=2_000).run
-    ratio = limits(example, run).settings["it"]["ratio"]
+    ratio = limits(example, run, LIGHT).settings["it"]["ratio"]
     estimate = estimate_mean(run.jobs["polls"].to_numpy(dtype=np.float64))
     assert estimate is not None
     noise = 4.0 * (estimate.standard_error or 0.0) / estimate.mean

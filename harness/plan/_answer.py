@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from client import PollingPolicy
+from harness.plan._findings import Finding
 from harness.plan.limit import Optimum
 
 RECOMMENDED: Final = "recommended"
@@ -92,7 +93,8 @@ class Plan:
 
     ``optimum`` is the best schedule when one poll is worth ``optimum.cost_per_poll_s`` seconds of lag, and
     ``frontier`` the best schedules of all prices. ``alternatives`` are the cheapest setting of each
-    kind that meets the objectives (or comes nearest), by a search. ``notes`` say what else one should know.
+    kind that meets the objectives (or comes nearest), by a search. ``findings`` are what else one should
+    know, as data, and ``notes`` the same in English.
     """
 
     scenario: str
@@ -105,7 +107,12 @@ class Plan:
     robustness: tuple[Variation, ...]
     sizing: Sizing
     objectives: Mapping[str, float]
-    notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The findings in English."""
+        return tuple(each.words() for each in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON-ready data, as the design's section 6 lists it."""

@@ -19,7 +19,7 @@ Finding = tuple[tuple[str, ...], str]
 
 
 def refuse_contradictions(scenario: Scenario, effort: Effort = DEFAULT) -> None:
-    """Raise `DocumentError` with every contradiction, at its line in the scenario file."""
+    """Raise ``DocumentError`` with every contradiction, at its line in the scenario file."""
     findings = [*_duration_findings(scenario)] or [*_objective_findings(scenario, effort)]
     if not findings:
         return
@@ -53,7 +53,7 @@ def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[Finding]
 
 
 def _disordered(wanted: Mapping[str, float]) -> Iterator[Finding]:
-    """A lower quantile is never above a higher one, so its bound should not be either."""
+    """Yield slips: a lower quantile is never above a higher one, so its bound should not be either."""
     for lower, higher in combinations(sorted(_objectives(wanted), key=lambda each: each.p or 0.0), 2):
         comparable = lower.p is not None or higher.p == 1.0  # a mean is not above the longest
         if lower.figure == higher.figure and lower.unit == "s" and comparable:
@@ -72,7 +72,7 @@ def _objectives(wanted: Mapping[str, float]) -> list[Objective]:
 
 
 def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario, nodes: int) -> Iterator[Finding]:
-    """A job is not known to be done before it is done."""
+    """Yield bounds on latency below the durations: a job is not known to be done before it is done."""
     values = quantiles(scenario.job.duration, nodes)
     for objective in _objectives(wanted):
         if objective.figure != "latency":
@@ -101,7 +101,7 @@ def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario, node
 def _below_the_limit(
     wanted: Mapping[str, float], durations: Durations, free: bool, effort: Effort
 ) -> Iterator[Finding]:
-    """Fewer polls than any schedule needs for the lag that is wanted."""
+    """Yield a bound of fewer polls than any schedule needs for the lag that is wanted."""
     allowed = wanted.get("polls_per_job")
     if allowed is None:
         return
@@ -158,7 +158,7 @@ def _quantile(durations: Durations, p: float, nodes: int) -> float:
 
 
 def _jobs_of_a_visit(scenario: Scenario, most: int) -> int:
-    """How many jobs there are at least; of a closed loop only its first ones are certain."""
+    """Return how many jobs there are at least; of a closed loop only its first ones are certain."""
     if not scenario.workload.arrivals.is_open:
         return scenario.workload.lanes
     return max(1, sum(1 for _ in islice(planned(scenario, 0), most)))

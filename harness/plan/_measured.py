@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from harness.measure import LOST_SHARE_ALLOWED, Limits, Run
+from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import Floats, LimitCurve, frontier, held_out_frontier
 from scenarios import Scenario
 from scenarios.draws import Trace
@@ -28,8 +29,8 @@ def gives_up(given_up_share: float) -> bool:
     return given_up_share > LOST_SHARE_ALLOWED
 
 
-def limits(scenario: Scenario, run: Run) -> Limits:
-    """Return the limit at each setting's own mean lag, and the limit's curve, as `write_report` takes them.
+def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
+    """Return the limit at each setting's own mean lag, and the limit's curve, as ``write_report`` takes them.
 
     For a distribution that is known, no schedule has fewer polls. For measured durations (and under
     ``job.slots``, where jobs take as long as the run says) that would flatter the limit, for the best
@@ -58,7 +59,7 @@ def limits(scenario: Scenario, run: Run) -> Limits:
     else:
         if not math.isfinite(durations.mean()):
             return Limits()
-        limit = LimitCurve(durations)
+        limit = LimitCurve(durations, effort.points)
         curve = [(best.polls, best.lag_s) for best in frontier(limit.grid)]
 
         def bound(each: _Figures) -> float:

@@ -21,6 +21,8 @@ from scenarios import OBJECTIVES, Arrivals, Scenario, Workload, planned
 _PEAK_QUANTILE: Final = 0.95
 _CANDIDATE: Final = "candidate"
 _EVENLY: Final = Workload.model_validate({"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": 1})
+# Intervals of means are Student's (``Estimate.interval``), for their spread is estimated. Ranks of a quantile
+# are binomial, with no spread to estimate, and nearly normal from ``needed(p)`` jobs on: hence 1.96.
 _Z: Final = 1.96
 
 Sampling = Literal["long", "dense", "visits"]
@@ -114,7 +116,7 @@ class Prediction:
         value = quantile(ordered, p)
         if value is None or size < needed(p):
             return math.inf, math.inf
-        # The order statistic that bounds the p-quantile of `size` values, read off the simulated ones.
+        # The order statistic that bounds the p-quantile of ``size`` values, read off the simulated ones.
         level = min(1.0, p + _Z * math.sqrt(p * (1.0 - p) / size) + 1.0 / size)
         return value, float(ordered[math.ceil(level * self.jobs) - 1])
 

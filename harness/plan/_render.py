@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from io import StringIO
+from typing import Final
 
 from rich import box
 from rich.console import Console
@@ -15,8 +16,8 @@ from rich.text import Text
 from harness.measure import in_seconds, number, percent
 from harness.plan._answer import Plan, SettingPlan, Sizing, Variation
 
-_MOST_POINTS = 8  # of the frontier's points that are shown
-_WORTH_A_COLUMN = 0.001  # lost jobs
+_MOST_POINTS: Final = 8  # of the frontier's points that are shown
+_WORTH_A_COLUMN: Final = 0.001  # lost jobs
 
 
 def render_plan(plan: Plan, width: int | None = None, *, colour: bool = False) -> str:
@@ -148,7 +149,7 @@ def _lag(seconds: float) -> str:
 
 
 def _item(note: str) -> Table:
-    """A list item whose lines hang."""
+    """Return a list item whose lines hang."""
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_row("-", Text(note))
     return table

@@ -10,7 +10,7 @@ from scipy.special import pdtrik
 
 from harness.plan._answer import Load, SettingPlan, Sizing
 
-DAY_S: Final = 86_400.0
+_DAY_S: Final = 86_400.0
 UTILISATION: Final = 0.7
 """Share of a core's time that may be planned for; a queue before a busier one grows fast (see docs)."""
 
@@ -21,10 +21,10 @@ def size(
     jobs_per_day: float,
     cpu_per_poll_s: float | None,
 ) -> Sizing:
-    """The load of ``jobs_per_day`` jobs under each setting; formulas in docs/planning.md."""
+    """Return the load of ``jobs_per_day`` jobs under each setting; formulas in docs/planning.md."""
     loads = {}
     for name, each in settings.items():
-        rate = jobs_per_day / DAY_S * each.polls
+        rate = jobs_per_day / _DAY_S * each.polls
         under_way = max(mean_duration_s + each.lag_s, 1e-9)
         peak = busiest_second(rate, max(1.0, each.polls / under_way))
         cores = None if cpu_per_poll_s is None else peak * cpu_per_poll_s / UTILISATION
@@ -41,11 +41,11 @@ def size(
 
 
 def busiest_second(rate: float, batch: float) -> float:
-    """The number of requests that a second exceeds about once a day, at this mean rate.
+    """Return the number of requests that a second exceeds about once a day, at this mean rate.
 
     The requests of many independent clients are close to a Poisson process (Palm 1943, Khintchine 1955); the
     level is its 1 - 1/86400 quantile. A client that polls ``batch`` > 1 times a second comes in batches.
     """
     if rate <= 0.0:
         return 0.0
-    return math.ceil(float(pdtrik(1.0 - 1.0 / DAY_S, rate / batch))) * batch
+    return math.ceil(float(pdtrik(1.0 - 1.0 / _DAY_S, rate / batch))) * batch
