@@ -14,7 +14,7 @@ import simpy
 
 from client import Failure, Poller, PollingPolicy, Wait
 from scenarios import Arrival, Scenario, planned
-from scenarios.draws import uniform
+from scenarios.draws import Stream, uniform
 from server import Board
 
 
@@ -45,7 +45,7 @@ class SimpyVisit:
         environment, seed, key = self.environment, self.scenario.seed, arrival.key
         ticket, accepted = self.board.submit(environment.now, key)
         yield environment.timeout(accepted.at - environment.now)
-        poller = Poller(self.policy, lambda n: uniform(seed, "jitter", key, n))
+        poller = Poller(self.policy, lambda n: uniform(seed, Stream.JITTER, key, n))
         command = poller.start(environment.now)
         while isinstance(command, Wait):
             yield environment.timeout(max(0.0, command.until - environment.now))

@@ -23,7 +23,6 @@ from benchmarks._simpy_visit import SimpyVisit
 from client import Poller, Wait
 from harness.virtual import simulate_visit
 from scenarios import Scenario, load_scenario, planned
-from scenarios.draws import uniform
 from server import Board
 
 FOLDER = Path(__file__).parent
@@ -94,7 +93,7 @@ def alone(scenario: Scenario) -> int:
     for arrival in planned(scenario, 0):
         board = Board(scenario.simulation, epoch=arrival.at)
         ticket, accepted = board.submit(arrival.at, arrival.key)
-        poller = Poller(policy, lambda n, key=arrival.key: uniform(scenario.seed, "jitter", key, n))  # type: ignore[misc]
+        poller = Poller(policy, lambda n, key=arrival.key: scenario.jitter(key, n))  # type: ignore[misc]
         command = poller.start(accepted.at)
         while isinstance(command, Wait):
             send = poller.wake(command.until)

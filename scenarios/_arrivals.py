@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 from pydantic import BeforeValidator, Field
 
 from scenarios.documents import Count, Model, Positive, PositiveSeconds, describe_seconds, require_type
-from scenarios.draws import Distribution, Fixed, MeasuredTimes, uniform
+from scenarios.draws import Distribution, Fixed, MeasuredTimes, Stream, uniform
 
 if TYPE_CHECKING:
     from scenarios._scenario import Scenario
@@ -154,7 +154,7 @@ def planned(scenario: Scenario, repeat: int) -> Iterator[Arrival]:
         raise ValueError("a closed loop has no plan; ask closed_key and think_time instead")
     first = repeat * KEYS_PER_REPEAT
     for index, at in enumerate(
-        arrivals.times(lambda index: uniform(scenario.seed, "arrival", first + index))
+        arrivals.times(lambda index: uniform(scenario.seed, Stream.ARRIVAL, first + index))
     ):
         if workload.is_over(at, index):
             return
@@ -174,4 +174,4 @@ def think_time(scenario: Scenario, key: int) -> float:
     arrivals = scenario.workload.arrivals
     if not isinstance(arrivals, Closed):
         raise ValueError("only a closed loop has think times; ask planned instead")
-    return arrivals.think.ppf(uniform(scenario.seed, "think", key))
+    return arrivals.think.ppf(uniform(scenario.seed, Stream.THINK, key))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from client import PollingPolicy
 from scenarios._arrivals import closed_key, planned, think_time
-from scenarios.draws import uniform
 
 if TYPE_CHECKING:
     from scenarios._scenario import Scenario
@@ -77,7 +76,7 @@ def _closed_loop(scenario: Scenario, policy: PollingPolicy, reply: float) -> Ite
 
 def _polls(scenario: Scenario, policy: PollingPolicy, key: int, reply: float) -> tuple[int, float]:
     """Return how many polls find the job done, and when that is, counted from the submit reply."""
-    duration = scenario.simulation.duration(key)
+    duration = scenario.duration(key)
     deadline = float("inf") if policy.deadline is None else policy.deadline
     budget = min(policy.max_attempts or _MOST_POLLS, _MOST_POLLS)
     at, previous, wait, polls = 0.0, None, 0, 0
@@ -85,7 +84,7 @@ def _polls(scenario: Scenario, policy: PollingPolicy, key: int, reply: float) ->
         at, polls = reply, 1
     while at < min(duration, deadline) and polls < budget:
         wait += 1
-        previous = policy.cadence.delay(wait, previous, uniform(scenario.seed, "jitter", key, wait))
+        previous = policy.cadence.delay(wait, previous, scenario.jitter(key, wait))
         at = min(at + previous, deadline) + reply
         polls += 1
     return polls, at

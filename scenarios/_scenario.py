@@ -15,6 +15,7 @@ from scenarios._describe import describe
 from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios.documents import read_document, suggest, validate
+from scenarios.draws import Stream, uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Scenario:
     def simulation(self) -> Simulation:
         """What the simulated service needs to know."""
         return Simulation(seed=self.seed, job=self.job, service=self.service)
+
+    def duration(self, key: int) -> float:
+        """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
+        return self.simulation.duration(key)
+
+    def jitter(self, key: int, n: int) -> float:
+        """Return the draw in [0, 1) for the n-th wait (from 1) of the client that polls job ``key``."""
+        return uniform(self.seed, Stream.JITTER, key, n)
 
     def visits(self, only: Sequence[str] | None = None) -> list[Visit]:
         """Return the order in which a run visits the settings, or ``only`` some of them.

@@ -22,7 +22,7 @@ from scenarios.documents import (
     name_value,
     parse_seconds,
 )
-from scenarios.draws import Distribution, uniform
+from scenarios.draws import Distribution, Stream, uniform
 
 
 class Job(Model):
@@ -130,7 +130,7 @@ class Simulation(Model):
 
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
-        return self.job.duration.ppf(uniform(self.seed, "duration", key))
+        return self.job.duration.ppf(uniform(self.seed, Stream.DURATION, key))
 
     @property
     def fingerprint(self) -> str:

@@ -29,7 +29,7 @@ from math import ceil
 from typing import Final, Literal, NamedTuple
 
 from scenarios import ConnectionReset, Failure, RateLimit, Simulation
-from scenarios.draws import Distribution, Fixed, uniform
+from scenarios.draws import Distribution, Fixed, Stream, uniform
 
 # A request due within a nanosecond is let in: repeated sums of 1/rate round.
 _TOLERANCE: Final = 1e-9
@@ -129,10 +129,10 @@ class Board:
     def __init__(self, simulation: Simulation, epoch: float = 0.0) -> None:
         seed, job, service = simulation.seed, simulation.job, simulation.service
         self._seed = seed
-        self._duration = _draws(job.duration, seed, "duration")
+        self._duration = _draws(job.duration, seed, Stream.DURATION)
         self._error_rate = job.error_rate
         self._slot_limit = job.slots
-        self._delay = _draws(service.delay, seed, "delay")
+        self._delay = _draws(service.delay, seed, Stream.DELAY)
         limits = accumulate(fault.rate for fault in service.faults)
         self._faults = tuple(zip(limits, (fault.failure for fault in service.faults), strict=True))
         self._fault_rate = self._faults[-1][0] if self._faults else 0.0
@@ -142,7 +142,7 @@ class Board:
         self._rate_limit = service.rate_limit
         capacity = service.capacity
         self._workers = capacity.workers if capacity else None
-        self._service_time = _draws(capacity.service_time if capacity else None, seed, "service")
+        self._service_time = _draws(capacity.service_time if capacity else None, seed, Stream.SERVICE)
         self._eta = service.retry_after == "eta"
         self._hint = service.hint
         self.reset(epoch)
@@ -203,7 +203,7 @@ class Board:
                 return self._refuse(now + delay, 429, ceil(wait))
         at = (now if self._workers is None else self._serve(now, self._workers, key, attempt)) + delay
         if self._faults:
-            u = uniform(self._seed, "fault", key, attempt)
+            u = uniform(self._seed, Stream.FAULT, key, attempt)
             if u < self._fault_rate:
                 for limit, fault in self._faults:
                     if u < limit:
@@ -231,7 +231,7 @@ class Board:
         self._latest = now
 
     def _ticket(self, submitted: float, started: float, key: int) -> Ticket:
-        failed = uniform(self._seed, "outcome", key) < self._error_rate
+        failed = uniform(self._seed, Stream.OUTCOME, key) < self._error_rate
         finished = started + self._duration(key, 0)
         return Ticket(key, submitted, started, finished, "error" if failed else "completed")
 
@@ -276,7 +276,7 @@ class _TokenBucket:
         return 0.0
 
 
-def _draws(distribution: Distribution | None, seed: int, stream: str) -> Callable[[int, int], float]:
+def _draws(distribution: Distribution | None, seed: int, stream: Stream) -> Callable[[int, int], float]:
     """Return the function from (key, n) to this stream's draw; constants need none, so polls stay cheap."""
     if distribution is None:
         return lambda _key, _n: 0.0

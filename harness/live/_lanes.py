@@ -21,7 +21,6 @@ from client.blocking import VideoTranslationClient
 from harness.live._messages import Message, Rows, ShareDone, StartVisit
 from harness.measure import JobRow, PollRow
 from scenarios import Scenario, closed_key, planned, think_time
-from scenarios.draws import uniform
 
 _FLUSH_INTERVAL_S: Final = 0.5
 _SUBMIT_PAUSE_S: Final = 1.0  # keeps a closed loop from hammering a server that accepts nothing
@@ -108,7 +107,7 @@ class VisitShare:
         talk = client.conversation(
             submission.id,
             started_at=submission.replied_at,
-            uniform=lambda n: uniform(self.scenario.seed, "jitter", key, n),
+            uniform=lambda n: self.scenario.jitter(key, n),
             on_attempt=lambda attempt: self._add_poll(key, attempt),
         )
         try:
@@ -164,7 +163,7 @@ class VisitShare:
             submitted_at_s=job.submitted_at,
             finished_at_s=None if detected_at is None or lag is None else detected_at - lag,
             detected_at_s=detected_at,
-            duration_s=self.scenario.simulation.duration(job.key),
+            duration_s=self.scenario.duration(job.key),
             outcome=result.outcome,
             polls=talk.answered,
             wasted_polls=talk.wasted,

@@ -12,6 +12,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from scenarios.draws import Stream
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -35,7 +37,7 @@ def mix(words: Words, scratch: Words) -> None:
     np.bitwise_xor(words, scratch, out=words)
 
 
-def subjects(seed: int, stream: str, keys: Integers) -> Words:
+def subjects(seed: int, stream: Stream, keys: Integers) -> Words:
     """Return what a stream's draws for these keys have in common, whatever the poll's number."""
     name = int.from_bytes(blake2b(stream.encode(), digest_size=8).digest(), "little")
     root = _mix_one((_mix_one((seed + _GOLDEN) & _MASK) + name) & _MASK)

@@ -29,7 +29,7 @@ from harness.virtual._plan import plan_blocks
 from harness.virtual._records import FinishedJobs, Part
 from harness.virtual._tally import PollCounter
 from scenarios import Scenario, closed_key, think_time
-from scenarios.draws import uniform, uniforms
+from scenarios.draws import Stream, uniforms
 from server import Board, Ticket
 
 OnPoll = Callable[[PollRow], None]
@@ -168,10 +168,8 @@ class EventVisit:
             self._lost += 1
             self._leave(key, planned.lane, sent_at + self._policy.request_timeout)
             return
-        seed, ready = self._scenario.seed, len(drawn)
-        job.poller = Poller(
-            self._policy, lambda n: drawn[n - 1] if n <= ready else uniform(seed, "jitter", key, n)
-        )
+        jitter, ready = self._scenario.jitter, len(drawn)
+        job.poller = Poller(self._policy, lambda n: drawn[n - 1] if n <= ready else jitter(key, n))
         job.submitted_at = heard_at
         self._push(job.poller.start(heard_at).until, _POLL, job)
 
@@ -249,6 +247,6 @@ def _open_arrivals(scenario: Scenario, repeat: int) -> Iterator[_Planned]:
     """The planned submissions, with draws made by the batch, which costs a tenth of making them singly."""
     for block in plan_blocks(scenario, repeat, _PLANNED_AHEAD):
         numbers = np.arange(1, _DRAWN_AHEAD + 1)
-        jitter = uniforms(scenario.seed, "jitter", block.keys[:, np.newaxis], numbers).tolist()
+        jitter = uniforms(scenario.seed, Stream.JITTER, block.keys[:, np.newaxis], numbers).tolist()
         columns = zip(block.keys.tolist(), block.lanes.tolist(), block.times.tolist(), jitter, strict=True)
         yield from map(_Planned._make, columns)

@@ -21,7 +21,7 @@ from harness.virtual._overhead import Overhead
 from harness.virtual._records import OUTCOME_CODES, JobColumns
 from harness.virtual._tally import PollCounter
 from scenarios import FAULTS, Failure, Simulation
-from scenarios.draws import Distribution, Fixed
+from scenarios.draws import Distribution, Fixed, Stream
 
 Flags = NDArray[np.bool_]
 
@@ -94,15 +94,15 @@ class Service:
         self.hints_pending = self._eta or self._hint > 0
         self.fails = bool(service.faults or service.outages)
 
-    def subjects(self, stream: str, keys: Integers, needed: bool) -> Words:
+    def subjects(self, stream: Stream, keys: Integers, needed: bool) -> Words:
         """The draws' subjects, or (cheaply) zeros where nothing is drawn."""
         return subjects(self.seed, stream, keys) if needed else np.zeros(keys.size, dtype=np.uint64)
 
     def delay_subjects(self, keys: Integers) -> Words:
-        return self.subjects("delay", keys, self.fixed_delay is None)
+        return self.subjects(Stream.DELAY, keys, self.fixed_delay is None)
 
     def fault_subjects(self, keys: Integers) -> Words:
-        return self.subjects("fault", keys, self._limits.size > 0)
+        return self.subjects(Stream.FAULT, keys, self._limits.size > 0)
 
     def delays(self, subject: Words, attempt: int | Integers) -> float | Floats:
         """Seconds until the reply to this poll leaves."""
@@ -175,7 +175,7 @@ class Machine:
             errors=none,
             cadence_wait=np.full(index.size, self.cadence.first_previous),
             error_wait=np.full(index.size, self._errors.first_previous),
-            jitter=subjects(self.service.seed, "jitter", keys),
+            jitter=subjects(self.service.seed, Stream.JITTER, keys),
             delay=self.service.delay_subjects(keys),
             fault=self.service.fault_subjects(keys),
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.virtual._draws import Floats, Integers
 from scenarios import Scenario, closed_key
-from scenarios.draws import uniforms
+from scenarios.draws import Stream, uniforms
 
 BLOCK = 2**17
 """Jobs per block: enough work for one task of a pool of processes, and a bounded amount of memory."""
@@ -65,5 +65,5 @@ class _Draws:
         keys = np.arange(self._next_key, self._next_key + self._size, dtype=np.int64)
         self._next_key += self._size
         self._size = min(2 * self._size, BLOCK)
-        self._ready = iter(uniforms(self._seed, "arrival", keys).tolist())
+        self._ready = iter(uniforms(self._seed, Stream.ARRIVAL, keys).tolist())
         return next(self._ready)

@@ -15,7 +15,7 @@ from harness.measure import OUTCOMES
 from harness.virtual._draws import Floats, Integers
 from harness.virtual._tally import PollCounts
 from scenarios import Simulation
-from scenarios.draws import uniforms
+from scenarios.draws import Stream, uniforms
 
 OUTCOME_CODES: Final[Mapping[str, int]] = {name: code for code, name in enumerate(OUTCOMES)}
 
@@ -137,4 +137,4 @@ class FinishedJobs:
 
 def durations(simulation: Simulation, keys: Integers) -> Floats:
     """The work in each of these jobs, in seconds."""
-    return simulation.job.duration.ppf(uniforms(simulation.seed, "duration", keys))
+    return simulation.job.duration.ppf(uniforms(simulation.seed, Stream.DURATION, keys))

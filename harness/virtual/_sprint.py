@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from harness.virtual._draws import UNIT, Floats, Integers, draw_words, subjects
 from harness.virtual._machine import Active, Machine
+from scenarios.draws import Stream
 
 CHUNK: Final = 2**15
 """Jobs per chunk. The buffers in use, about seven of 256 kB, stay in the second-level cache."""
@@ -74,7 +75,7 @@ class Sprint:
         ``index`` are their places in the machine's columns.
         """
         size = index.size
-        self._words.array[:size] = subjects(self._machine.service.seed, "jitter", keys)
+        self._words.array[:size] = subjects(self._machine.service.seed, Stream.JITTER, keys)
         self._places.array[:size] = np.arange(size)
         self._now.array[:size], self._ends.array[:size] = started, finish
         leavers: list[Active] = []

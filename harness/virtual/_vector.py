@@ -19,7 +19,7 @@ from harness.virtual._records import JobColumns, Part, durations
 from harness.virtual._sprint import CHUNK, Sprint
 from harness.virtual._tally import PollCounter
 from scenarios import Scenario, Simulation
-from scenarios.draws import uniforms
+from scenarios.draws import Stream, uniforms
 
 
 def obstacle(scenario: Scenario) -> str | None:
@@ -44,7 +44,7 @@ def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead,
     answered = started <= sent + policy.request_timeout
     work = durations(simulation, block.keys)
     jobs = _columns(block, sent, started, work)
-    failing = uniforms(simulation.seed, "outcome", block.keys) < simulation.job.error_rate
+    failing = uniforms(simulation.seed, Stream.OUTCOME, block.keys) < simulation.job.error_rate
     counter = PollCounter()
     machine = Machine(policy, simulation, overhead, jobs, failing, counter)
     sprint = Sprint(machine) if Sprint.fits(machine) else None

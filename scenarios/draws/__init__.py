@@ -2,7 +2,7 @@
 
 from scenarios.draws._composed import Distribution, Mixture, Trace
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
-from scenarios.draws._keyed import uniform, uniforms
+from scenarios.draws._keyed import Stream, uniform, uniforms
 from scenarios.draws._traces import MeasuredTimes
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "MeasuredTimes",
     "Mixture",
     "Normal",
+    "Stream",
     "Trace",
     "Uniform",
     "Weibull",

@@ -17,6 +17,7 @@ so over ``key`` and over ``n`` the inputs of ``mix`` walk exactly as splitmix64'
 
 from __future__ import annotations
 
+from enum import StrEnum, unique
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -30,6 +31,33 @@ _MIX_2 = 0x94D049BB133111EB
 _UNIT = 2.0**-53
 
 
+@unique
+class Stream(StrEnum):
+    """What a draw is for; draws of different streams are independent of each other.
+
+    The value is mixed into every draw: a changed spelling is another experiment.
+    """
+
+    ARRIVAL = "arrival"
+    """The gap before a job's planned submission."""
+    DURATION = "duration"
+    """The work in a job."""
+    OUTCOME = "outcome"
+    """Whether a job fails."""
+    DELAY = "delay"
+    """How long the reply to the n-th poll of a job takes (0: to its submission)."""
+    FAULT = "fault"
+    """Whether the n-th poll of a job fails, and how."""
+    SERVICE = "service"
+    """How long the n-th poll of a job occupies a worker."""
+    JITTER = "jitter"
+    """Where the n-th wait of a job's client lies under its ceiling."""
+    THINK = "think"
+    """How long a lane of a closed loop waits after a job."""
+    SPLIT = "split"
+    """Which half a measured duration falls in when one half tests what the other has taught."""
+
+
 def _mix(z: int) -> int:
     z = ((z ^ (z >> 30)) * _MIX_1) & _MASK
     z = ((z ^ (z >> 27)) * _MIX_2) & _MASK
@@ -37,16 +65,16 @@ def _mix(z: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _root(seed: int, stream: str) -> int:
+def _root(seed: int, stream: Stream) -> int:
     name = int.from_bytes(blake2b(stream.encode(), digest_size=8).digest(), "little")
     return _mix((_mix((seed + _GOLDEN) & _MASK) + name) & _MASK)
 
 
-def uniform(seed: int, stream: str, key: int, n: int = 0) -> float:
+def uniform(seed: int, stream: Stream, key: int, n: int = 0) -> float:
     """Return the draw that belongs to these coordinates: a float in [0, 1) with 53 random bits.
 
-    ``seed`` is the scenario's, ``stream`` names the use ("arrival", "duration", "jitter"...), ``key`` is the
-    job's index and ``n`` the poll or attempt. Integers count modulo 2**64.
+    ``seed`` is the scenario's, ``stream`` is the use of the draw, ``key`` the job's index
+    and ``n`` the poll or attempt. Integers count modulo 2**64.
     """
     subject = _mix((_root(seed, stream) + (key + 1) * _GOLDEN) & _MASK)
     return (_mix((subject + (n + 1) * _GOLDEN) & _MASK) >> 11) * _UNIT
@@ -66,7 +94,7 @@ def _as_words(values: int | NDArray[np.int64] | NDArray[np.uint64]) -> NDArray[n
 
 def uniforms(
     seed: int,
-    stream: str,
+    stream: Stream,
     keys: NDArray[np.int64] | NDArray[np.uint64],
     n: int | NDArray[np.int64] | NDArray[np.uint64] = 0,
 ) -> NDArray[np.float64]:

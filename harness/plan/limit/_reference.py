@@ -13,7 +13,7 @@ from harness.plan.limit._durations import Capped, Durations, Floats, sample_of
 from harness.plan.limit._frontier import polls_at_lag
 from harness.plan.limit._grid import POINTS, DurationGrid, grid_of, split
 from harness.plan.limit._schedule import evaluate, optimum
-from scenarios.draws import uniforms
+from scenarios.draws import Stream, uniforms
 
 _REACHED_BY: Final = 5  # rows: polls that fewer reach follow accidents of the sample
 _COSTS: Final = np.geomspace(1e-3, 10.0, 25)  # per second of mean duration
@@ -49,7 +49,7 @@ def held_out_frontier(values: Floats, seed: int) -> list[tuple[float, float]]:
 
     The curve is convex, by rising lag. Each half is fitted and tried in turn, so every duration counts.
     """
-    draws = uniforms(seed, "split", np.arange(values.size, dtype=np.int64))
+    draws = uniforms(seed, Stream.SPLIT, np.arange(values.size, dtype=np.int64))
     halves = [sample_of(half) for half in split(values, draws)]
     grids = [grid_of(half) for half in halves]
     points = []
