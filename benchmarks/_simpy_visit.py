@@ -13,7 +13,7 @@ from typing import Any
 import simpy
 
 from client import Failure, Poller, PollingPolicy, Wait
-from scenarios import Arrival, Scenario, planned
+from scenarios import Arrival, Scenario
 from scenarios.draws import Stream, uniform
 from server import Board
 
@@ -37,7 +37,7 @@ class SimpyVisit:
 
     def _arrivals(self) -> Iterator[Any]:
         environment = self.environment
-        for arrival in planned(self.scenario, 0):
+        for arrival in self.scenario.planned(0):
             yield environment.timeout(arrival.at - environment.now)
             environment.process(self._job(arrival))
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from benchmarks._simpy_visit import SimpyVisit
 from client import Poller, Wait
 from harness.virtual import simulate_visit
-from scenarios import Scenario, load_scenario, planned
+from scenarios import Scenario, load_scenario
 from server import Board
 
 FOLDER = Path(__file__).parent
@@ -90,7 +90,7 @@ def vector(scenario: Scenario) -> int:
 def alone(scenario: Scenario) -> int:
     """The shipped client and service without any engine: one job after another, nothing recorded."""
     policy, polls = scenario.settings[SETTING], 0
-    for arrival in planned(scenario, 0):
+    for arrival in scenario.planned(0):
         board = Board(scenario.simulation, epoch=arrival.at)
         ticket, accepted = board.submit(arrival.at, arrival.key)
         poller = Poller(policy, lambda n, key=arrival.key: scenario.jitter(key, n))  # type: ignore[misc]

@@ -19,7 +19,7 @@ from harness._reports import is_trustworthy, make_report, simulate_to_folder
 from harness.measure import render_table
 from harness.plan import Plan, render_plan
 from harness.virtual import choose_engine
-from scenarios import Scenario
+from scenarios import Scenario, describe
 from scenarios.documents import DocumentError
 
 _MOST_PROCESSES_PER_CORE: Final = 4
@@ -242,7 +242,7 @@ def check(scenarios: tuple[str, ...]) -> None:
         except DocumentError as error:
             faults.append(str(error))
         else:
-            click.echo("\n".join(options.scenario.describe()))
+            click.echo("\n".join(describe(options.scenario)))
     if faults:
         raise Refusal("\n".join(faults), UNUSABLE)
 

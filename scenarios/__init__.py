@@ -2,27 +2,31 @@
 
     scenario = load_scenario("scenarios/video-translation.yaml")
     for visit in scenario.visits():
-        for arrival in planned(scenario, visit.repeat):
+        for arrival in scenario.planned(visit.repeat):
             ...
 
 Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or draws hidden random numbers.
 """
 
-from scenarios._arrivals import Arrival, Arrivals, closed_key, planned, think_time
+from scenarios._arrivals import ARRIVALS, Arrival, Arrivals, Block, Closed, OpenArrivals
 from scenarios._deployment import Address, Config, choose_scenario, load_config
+from scenarios._describe import describe
 from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
 from scenarios._json_schema import json_schema
 from scenarios._objective import OBJECTIVES, Objective
-from scenarios._scenario import Scenario, Visit, load_scenario
+from scenarios._scenario import Scenario, Visit, closed_key, load_scenario, planned, think_time
 from scenarios._schema import Workload
 from scenarios._service import Capacity, Job, Outage, RateLimit, Service, Simulation
 from scenarios._settings import original_yaml, setting_yaml
 
 __all__ = [
+    "ARRIVALS",
     "Address",
     "Arrival",
     "Arrivals",
+    "Block",
     "Capacity",
+    "Closed",
     "Config",
     "ConnectionReset",
     "ErrorReply",
@@ -32,6 +36,7 @@ __all__ = [
     "Job",
     "OBJECTIVES",
     "Objective",
+    "OpenArrivals",
     "Outage",
     "RateLimit",
     "Scenario",
@@ -42,6 +47,7 @@ __all__ = [
     "Workload",
     "choose_scenario",
     "closed_key",
+    "describe",
     "json_schema",
     "load_config",
     "load_scenario",

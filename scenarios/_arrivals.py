@@ -1,23 +1,23 @@
-"""When jobs arrive: the shapes of load, and the plan of one visit."""
+"""When jobs arrive: the shapes of load, each as single times and as arrays."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from itertools import count
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from itertools import count, islice, takewhile
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field
+import numpy as np
 
-from scenarios.documents import Count, Model, Positive, PositiveSeconds, describe_seconds, require_type
-from scenarios.draws import Distribution, Fixed, MeasuredTimes, Stream, uniform
+from scenarios.documents import Count, Model, OneOf, Positive, PositiveSeconds, describe_seconds
+from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes
 
-if TYPE_CHECKING:
-    from scenarios._scenario import Scenario
+KEYS_PER_REPEAT: Final = 10**9
+"""Each repeat has jobs of its own: its keys start at this many times its number.
 
-KEYS_PER_REPEAT = 10**9
-"""Each repeat has jobs of its own: its keys start at this many times its number."""
+No visit has more jobs than this, and 64-bit keys leave room for 9.2 * 10**9 repeats: nobody runs as many.
+"""
 
 
 class Arrival(NamedTuple):
@@ -28,9 +28,25 @@ class Arrival(NamedTuple):
     at: float
 
 
-class _Arrivals(Model, ABC):
-    is_open: ClassVar[bool] = True
-    """Jobs arrive whether or not earlier ones are done; the plan is known beforehand."""
+class Block(NamedTuple):
+    """Consecutive planned submissions, column by column: one `Arrival` in each row."""
+
+    keys: Integers
+    lanes: Integers
+    times: Floats
+
+
+Draws = Callable[[Integers], Floats]
+"""The uniform numbers in [0, 1) that belong to the jobs of these indices (from 0)."""
+
+
+class Shape(Model, ABC):
+    """A shape of load; its ``type`` is its name in YAML."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether jobs arrive whatever becomes of earlier ones: `OpenArrivals`, which have a plan."""
+        return isinstance(self, OpenArrivals)
 
     @property
     def most(self) -> int | None:
@@ -42,13 +58,46 @@ class _Arrivals(Model, ABC):
         """Return the arrivals in a few English words."""
 
 
-class _Open(_Arrivals):
+class OpenArrivals(Shape):
+    """Jobs arrive whether or not earlier ones are done, so that their times are known beforehand."""
+
     @abstractmethod
     def times(self, draw: Callable[[int], float]) -> Iterator[float]:
         """Yield the planned times in order, with ``draw(index)`` the uniform number that belongs to a job."""
 
+    def blocks(self, draws: Draws, size: int, jobs: int | None, until: float) -> Iterator[Floats]:
+        """Yield the `times` before ``until`` seconds of the first ``jobs`` jobs (None: all) by ``size``.
 
-class Constant(_Open):
+        ``draws(indices)`` gives the uniform numbers that belong to these jobs. No array is empty.
+        """
+        times = islice(takewhile(lambda at: at < until, self.times(_InTurn(draws, size))), jobs)
+        while (block := np.fromiter(islice(times, size), dtype=np.float64)).size:
+            yield block
+
+
+class _InTurn:
+    """The draw of each job in turn, made by the block: one at a time they would cost most."""
+
+    def __init__(self, draws: Draws, most: int) -> None:
+        self._draws = draws
+        self._next = 0
+        self._most = most
+        self._size = min(256, most)  # doubled time and again: a plan may be short
+        self._ready: Iterator[float] = iter(())
+
+    def __call__(self, index: int) -> float:
+        """Return the draw of job ``index``; jobs must be asked for one after another."""
+        del index
+        for u in self._ready:
+            return u
+        indices = np.arange(self._next, self._next + self._size, dtype=np.int64)
+        self._next += self._size
+        self._size = min(2 * self._size, self._most)
+        self._ready = iter(self._draws(indices).tolist())
+        return next(self._ready)
+
+
+class Constant(OpenArrivals):
     """One job every 1/rate seconds, the first at 0."""
 
     type: Literal["constant"] = "constant"
@@ -59,11 +108,23 @@ class Constant(_Open):
         del draw
         return (index / self.rate for index in count())
 
+    def blocks(self, draws: Draws, size: int, jobs: int | None, until: float) -> Iterator[Floats]:
+        """Yield the times as every shape does; no draws, so no need to go through Python's numbers."""
+        del draws
+        for start in count(0, size):
+            end = start + size if jobs is None else min(start + size, jobs)
+            at = np.arange(start, end, dtype=np.int64) / self.rate
+            at = at[: np.searchsorted(at, until)]
+            if at.size:
+                yield at
+            if at.size < size:
+                return
+
     def describe(self) -> str:
         return f"{self.rate:g} jobs/s, evenly spaced"
 
 
-class Poisson(_Open):
+class Poisson(OpenArrivals):
     """Independent customers: the gaps between jobs are exponentially distributed."""
 
     type: Literal["poisson"] = "poisson"
@@ -80,7 +141,7 @@ class Poisson(_Open):
         return f"{self.rate:g} jobs/s on average, at random (Poisson)"
 
 
-class Burst(_Open):
+class Burst(OpenArrivals):
     """Many jobs at once: at 0, and again every so often."""
 
     type: Literal["burst"] = "burst"
@@ -104,7 +165,7 @@ class Burst(_Open):
         return f"{self.size} jobs at once{again}"
 
 
-class Recorded(MeasuredTimes, _Open):
+class Recorded(MeasuredTimes, OpenArrivals):
     """Arrivals as they were measured: a ``column`` of seconds since the start in a CSV ``file``."""
 
     type: Literal["trace"] = "trace"
@@ -121,10 +182,9 @@ class Recorded(MeasuredTimes, _Open):
         return f"{len(self.seconds)} recorded arrivals"
 
 
-class Closed(_Arrivals):
+class Closed(Shape):
     """Each lane submits its next job when the last one has ended and it has thought for a while."""
 
-    is_open: ClassVar[bool] = False
     type: Literal["closed"] = "closed"
     think: Distribution = Fixed(value=0.0)
     """Seconds from the end of a job to the lane's next submission."""
@@ -133,45 +193,8 @@ class Closed(_Arrivals):
         return f"closed loop, one job per lane at a time, think time {self.think.describe()}"
 
 
-Arrivals = Annotated[
-    Constant | Poisson | Burst | Closed | Recorded,
-    Field(discriminator="type"),
-    BeforeValidator(lambda value: require_type(value, ("constant", "poisson", "burst", "closed", "trace"))),
-]
-"""Any shape of load, chosen by its ``type``."""
+ARRIVALS: Final[tuple[type[Shape], ...]] = (Constant, Poisson, Burst, Closed, Recorded)
+"""Every shape of load that a scenario may name; a new one is a class and its place in this table."""
 
-
-def planned(scenario: Scenario, repeat: int) -> Iterator[Arrival]:
-    """Yield the planned submissions of a repeat in order of time, the same under every setting.
-
-    Job ``index`` has the key ``repeat * 10**9 + index`` and belongs to lane ``index % lanes``. The plan ends
-    at the workload's ``duration`` (a job planned for that very moment is not in it) or after ``jobs``.
-    Raises ValueError for a closed loop, in which every job waits for the one before.
-    """
-    workload = scenario.workload
-    arrivals = workload.arrivals
-    if not isinstance(arrivals, _Open):
-        raise ValueError("a closed loop has no plan; ask closed_key and think_time instead")
-    first = repeat * KEYS_PER_REPEAT
-    for index, at in enumerate(
-        arrivals.times(lambda index: uniform(scenario.seed, Stream.ARRIVAL, first + index))
-    ):
-        if workload.is_over(at, index):
-            return
-        yield Arrival(first + index, index % workload.lanes, at)
-
-
-def closed_key(repeat: int, lane: int, iteration: int, lanes: int) -> int:
-    """Return the key of a lane's job number ``iteration`` (from 0) in a closed loop."""
-    return repeat * KEYS_PER_REPEAT + lane + iteration * lanes
-
-
-def think_time(scenario: Scenario, key: int) -> float:
-    """Return the seconds from the end of the closed loop's job ``key`` to its lane's next submission.
-
-    Raises ValueError for open arrivals, which wait for nobody.
-    """
-    arrivals = scenario.workload.arrivals
-    if not isinstance(arrivals, Closed):
-        raise ValueError("only a closed loop has think times; ask planned instead")
-    return arrivals.think.ppf(uniform(scenario.seed, Stream.THINK, key))
+Arrivals = Annotated[Shape, OneOf(*ARRIVALS)]
+"""Any of the `ARRIVALS`, chosen by its ``type``."""

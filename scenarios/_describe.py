@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from scenarios._estimate import Estimate, estimate
 from scenarios._objective import OBJECTIVES
+from scenarios._scenario import Scenario
 from scenarios.documents import describe_seconds
-
-if TYPE_CHECKING:
-    from scenarios._scenario import Scenario
 
 
 def describe(scenario: Scenario) -> list[str]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import heapify, heapreplace
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from client import PollingPolicy
-from scenarios._arrivals import closed_key, planned, think_time
-
-if TYPE_CHECKING:
-    from scenarios._scenario import Scenario
+from scenarios._scenario import Scenario
 
 _MOST_JOBS = 2_000
 _MOST_POLLS = 10_000
@@ -49,7 +46,7 @@ def estimate(scenario: Scenario, name: str) -> Estimate:
 
 
 def _open_loop(scenario: Scenario, policy: PollingPolicy, reply: float) -> Iterator[tuple[float, int]]:
-    for arrival in planned(scenario, 0):
+    for arrival in scenario.planned(0):
         polls, seconds = _polls(scenario, policy, arrival.key, reply)
         yield arrival.at + reply + seconds, polls
 
@@ -67,10 +64,10 @@ def _closed_loop(scenario: Scenario, policy: PollingPolicy, reply: float) -> Ite
             over += 1
             heapreplace(free, (float("inf"), lane, iteration))
             continue
-        key = closed_key(0, lane, iteration, lanes)
+        key = scenario.closed_key(0, lane, iteration)
         polls, seconds = _polls(scenario, policy, key, reply)
         end = at + reply + seconds
-        heapreplace(free, (end + think_time(scenario, key), lane, iteration + 1))
+        heapreplace(free, (end + scenario.think_time(key), lane, iteration + 1))
         yield end, polls
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from client import PollingPolicy
-from scenarios._describe import describe
+from scenarios._arrivals import KEYS_PER_REPEAT, Arrival, Block, Closed, OpenArrivals
 from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios.documents import read_document, suggest, validate
-from scenarios.draws import Stream, uniform
+from scenarios.draws import Stream, uniform, uniforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,66 @@ class Scenario:
         kept = [(repeat, name) for repeat, name in order if only is None or name in only]
         return [Visit(index, repeat, name) for index, (repeat, name) in enumerate(kept)]
 
-    def describe(self) -> list[str]:
-        """Return lines of English: what would run, and what it will cost."""
-        return describe(self)
+    def planned(self, repeat: int) -> Iterator[Arrival]:
+        """Yield the planned submissions of a repeat in order of time, the same under every setting.
+
+        Job ``index`` has the key ``repeat * 10**9 + index`` and belongs to lane ``index % lanes``. The plan
+        ends at the workload's ``duration`` (a job planned for that very moment is not in it) or after
+        ``jobs``. Raises ValueError for a closed loop, in which every job waits for the one before.
+        """
+        workload, first = self.workload, repeat * KEYS_PER_REPEAT
+        times = self._open_arrivals.times(lambda index: uniform(self.seed, Stream.ARRIVAL, first + index))
+        for index, at in enumerate(times):
+            if workload.is_over(at, index):
+                return
+            yield Arrival(first + index, index % workload.lanes, at)
+
+    def planned_blocks(self, repeat: int, size: int) -> Iterator[Block]:
+        """Yield what `planned` yields as arrays of at most ``size`` jobs, none of them empty."""
+        workload, first = self.workload, repeat * KEYS_PER_REPEAT
+        until = math.inf if workload.duration is None else workload.duration
+        start = 0
+        for times in self._open_arrivals.blocks(
+            lambda indices: uniforms(self.seed, Stream.ARRIVAL, first + indices), size, workload.jobs, until
+        ):
+            index = np.arange(start, start + times.size, dtype=np.int64)
+            yield Block(first + index, index % workload.lanes, times)
+            start += times.size
+
+    @property
+    def _open_arrivals(self) -> OpenArrivals:
+        if not isinstance(self.workload.arrivals, OpenArrivals):
+            raise ValueError("a closed loop has no plan; ask closed_key and think_time instead")
+        return self.workload.arrivals
+
+    def closed_key(self, repeat: int, lane: int, iteration: int) -> int:
+        """Return the key of a lane's job number ``iteration`` (from 0) in a closed loop."""
+        return closed_key(repeat, lane, iteration, self.workload.lanes)
+
+    def think_time(self, key: int) -> float:
+        """Return the seconds from the end of the closed loop's job ``key`` to its lane's next submission.
+
+        Raises ValueError for open arrivals, which wait for nobody.
+        """
+        arrivals = self.workload.arrivals
+        if not isinstance(arrivals, Closed):
+            raise ValueError("only a closed loop has think times; ask planned instead")
+        return arrivals.think.ppf(uniform(self.seed, Stream.THINK, key))
+
+
+def planned(scenario: Scenario, repeat: int) -> Iterator[Arrival]:
+    """Yield the planned submissions of a repeat; see `Scenario.planned`."""
+    return scenario.planned(repeat)
+
+
+def closed_key(repeat: int, lane: int, iteration: int, lanes: int) -> int:
+    """Return the key of a lane's job number ``iteration`` (from 0) in a closed loop of so many ``lanes``."""
+    return repeat * KEYS_PER_REPEAT + lane + iteration * lanes
+
+
+def think_time(scenario: Scenario, key: int) -> float:
+    """Return the seconds that a lane of a closed loop thinks after a job; see `Scenario.think_time`."""
+    return scenario.think_time(key)
 
 
 def load_scenario(path: str | os.PathLike[str]) -> Scenario:

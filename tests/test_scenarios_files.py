@@ -14,7 +14,16 @@ import pytest
 import yaml
 from test_scenarios_load import SKETCH
 
-from scenarios import Address, Config, choose_scenario, json_schema, load_config, load_scenario, planned
+from scenarios import (
+    Address,
+    Config,
+    choose_scenario,
+    describe,
+    json_schema,
+    load_config,
+    load_scenario,
+    planned,
+)
 from scenarios.documents import DocumentError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +62,7 @@ def test_a_shipped_scenario_is_small_enough_to_run_live(file: Path) -> None:
     """A hundred jobs or more, and a live run of about two minutes at most."""
     scenario = load_scenario(file)
     assert sum(1 for _ in planned(scenario, 0)) >= 100
-    (cost,) = (line for line in scenario.describe() if line.startswith("  cost: "))
+    (cost,) = (line for line in describe(scenario) if line.startswith("  cost: "))
     match = re.search(r"about (\d+) s", cost)
     assert match is not None
     assert int(match[1]) <= 110

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scenarios import Scenario, Visit, closed_key, load_scenario, planned, think_time
+from scenarios import Scenario, Visit, closed_key, describe, load_scenario, planned, think_time
 from scenarios.draws import uniform
 
 BASE: dict[str, Any] = {
@@ -160,7 +160,7 @@ def test_a_selection_keeps_the_order(tmp_path: Path) -> None:
 
 def test_the_price_is_exact_where_nothing_is_random(tmp_path: Path) -> None:
     """Five 4-second jobs a quarter of a second apart: four polls each at 1 s, the last one found at 5 s."""
-    lines = scenario_of(tmp_path).describe()
+    lines = describe(scenario_of(tmp_path))
     assert lines == [
         "plan: no question given",
         "  jobs: fixed, 4 s",
@@ -188,20 +188,20 @@ def test_the_price_follows_the_policy(
     tmp_path: Path, setting: dict[str, Any], polls: int, seconds: int
 ) -> None:
     """First poll, curve, deadline and budget all count."""
-    lines = scenario_of(tmp_path, settings={"one": setting}).describe()
+    lines = describe(scenario_of(tmp_path, settings={"one": setting}))
     assert f"(about {polls} polls per job, {5 * polls / seconds:.3g} polls/s over {seconds} s)" in lines[4]
 
 
 def test_a_slow_reply_slows_the_polls(tmp_path: Path) -> None:
     """The next delay starts when a reply arrives: with replies of 1 s, polls are 2 s apart."""
-    lines = scenario_of(tmp_path, service={"delay": "1s"}).describe()
+    lines = describe(scenario_of(tmp_path, service={"delay": "1s"}))
     assert "(about 2 polls per job, 1.67 polls/s over 6 s)" in lines[4]
 
 
 def test_a_closed_loop_is_priced_lane_by_lane(tmp_path: Path) -> None:
     """Two lanes with jobs of 4 s and 1 s of thought submit at 0, 5 and 10 s of 11."""
     closed = {"lanes": 2, "arrivals": {"type": "closed", "think": 1}, "duration": 11}
-    lines = scenario_of(tmp_path, workload=closed).describe()
+    lines = describe(scenario_of(tmp_path, workload=closed))
     assert lines[3].endswith(
         "closed loop, one job per lane at a time, think time fixed, 1 s, for 11 s: 6 jobs a visit"
     )
@@ -210,7 +210,7 @@ def test_a_closed_loop_is_priced_lane_by_lane(tmp_path: Path) -> None:
 
 def test_more_jobs_than_anyone_wants_to_count_are_not_counted(tmp_path: Path) -> None:
     """`describe` stays quick for a run of days."""
-    lines = scenario_of(tmp_path, workload=workload(jobs=10**9)).describe()
+    lines = describe(scenario_of(tmp_path, workload=workload(jobs=10**9)))
     assert "more than 2000 jobs a visit" in lines[3]
     assert lines[6] == "  cost: 1 visit; too many jobs to say how long"
 
@@ -218,22 +218,24 @@ def test_more_jobs_than_anyone_wants_to_count_are_not_counted(tmp_path: Path) ->
 def test_everything_that_is_set_is_said(tmp_path: Path) -> None:
     """Each part of the service and each objective has its phrase."""
     text = "\n".join(
-        scenario_of(
-            tmp_path,
-            question="Why?",
-            job={"duration": 4, "error_rate": 0.03, "slots": 2},
-            service={
-                "faults": [
-                    {"status": 503, "rate": 0.01},
-                    {"fault": "CONNECTION_RESET_BY_PEER", "rate": 0.002},
-                ],
-                "rate_limit": {"rate": 200, "burst": 50},
-                "capacity": {"workers": 1, "service_time": "2ms"},
-                "outages": [{"start": 1, "length": "5s"}],
-                "retry_after": "eta",
-            },
-            objectives={"lag_p95": "2s", "polls_per_job": 3},
-        ).describe()
+        describe(
+            scenario_of(
+                tmp_path,
+                question="Why?",
+                job={"duration": 4, "error_rate": 0.03, "slots": 2},
+                service={
+                    "faults": [
+                        {"status": 503, "rate": 0.01},
+                        {"fault": "CONNECTION_RESET_BY_PEER", "rate": 0.002},
+                    ],
+                    "rate_limit": {"rate": 200, "burst": 50},
+                    "capacity": {"workers": 1, "service_time": "2ms"},
+                    "outages": [{"start": 1, "length": "5s"}],
+                    "retry_after": "eta",
+                },
+                objectives={"lag_p95": "2s", "polls_per_job": 3},
+            )
+        )
     )
     for phrase in (
         "plan: Why?",
@@ -251,15 +253,17 @@ def test_everything_that_is_set_is_said(tmp_path: Path) -> None:
 
 def test_what_may_not_be_meant_is_noted(tmp_path: Path) -> None:
     """Twins, short deadlines, demand above the limit, late outages and a missing baseline are told."""
-    lines = scenario_of(
-        tmp_path,
-        settings={
-            "one": {"curve": "constant", "initial": "1s"},
-            "two": {"curve": "constant", "initial": 1},
-            "hasty": {"curve": "constant", "initial": 1, "deadline": 3},
-        },
-        service={"rate_limit": {"rate": 3.9, "burst": 1}, "outages": [{"start": "1h", "length": 1}]},
-    ).describe()
+    lines = describe(
+        scenario_of(
+            tmp_path,
+            settings={
+                "one": {"curve": "constant", "initial": "1s"},
+                "two": {"curve": "constant", "initial": 1},
+                "hasty": {"curve": "constant", "initial": 1, "deadline": 3},
+            },
+            service={"rate_limit": {"rate": 3.9, "burst": 1}, "outages": [{"start": "1h", "length": 1}]},
+        )
+    )
     assert [line for line in lines if line.startswith("  note: ")] == [
         "  note: two is the same as one",
         "  note: hasty: the deadline comes before the end of 100.0% of the jobs",

@@ -25,12 +25,9 @@ from harness.virtual import (
     simulate,
     simulate_visit,
 )
-from harness.virtual import _plan as plan_module
 from harness.virtual import _sprint as sprint_module
-from harness.virtual._draws import draws, subjects
-from harness.virtual._plan import plan_blocks
 from scenarios import Scenario, load_scenario, planned
-from scenarios.draws import uniforms
+from scenarios.draws import draw_bits, draws_of, subjects, uniforms
 
 SECONDS = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5.0)
 
@@ -261,13 +258,16 @@ def test_scenarios_from_files_travel_to_other_processes(name: str) -> None:
     st.sampled_from(["jitter", "delay"]),
     st.lists(st.integers(0, 10**13), min_size=1),
 )
-def test_draws_in_place_are_the_servers_draws(seed: int, stream: str, keys: list[int]) -> None:
-    """The unrolled generator gives the very numbers of ``server.uniforms``."""
+def test_draws_in_place_are_the_draws_of_arrays(seed: int, stream: str, keys: list[int]) -> None:
+    """The unrolled generator gives the very numbers of ``uniforms``."""
     index = np.array(keys, dtype=np.int64)
     subject = subjects(seed, stream, index)
-    assert (draws(subject, 3) == uniforms(seed, stream, index, 3)).all()
+    assert (draws_of(subject, 3) == uniforms(seed, stream, index, 3)).all()
     numbers = np.arange(index.size)
-    assert (draws(subject, numbers) == uniforms(seed, stream, index, numbers)).all()
+    assert (draws_of(subject, numbers) == uniforms(seed, stream, index, numbers)).all()
+    bits, scratch = np.empty_like(subject), np.empty_like(subject)
+    draw_bits(subject, 3, bits, scratch)
+    assert (bits * 2.0**-53 == uniforms(seed, stream, index, 3)).all()
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -288,7 +288,7 @@ def test_the_plan_in_blocks_is_the_plan(
     """Keys, lanes and times are those of ``scenarios.planned``, in repeats too."""
     made = scenario(every(1.0), arrivals=arrivals, jobs=jobs, until=until)
     for repeat in (0, 1):
-        blocks = list(plan_blocks(made, repeat, size))
+        blocks = list(made.planned_blocks(repeat, size))
         assert all(0 < block.keys.size <= size for block in blocks)
         columns = (np.concatenate(column).tolist() for column in zip(*blocks, strict=True))
         assert list(zip(*columns, strict=True)) == list(planned(made, repeat))
@@ -448,6 +448,6 @@ def test_a_plan_of_a_short_workload_draws_only_what_it_needs(monkeypatch: pytest
         asked.append(keys.size)
         return uniforms(seed, stream, keys, n)
 
-    monkeypatch.setattr(plan_module, "uniforms", counting)
-    list(plan_blocks(scenario(every(1.0), arrivals={"type": "poisson", "rate": 1.0}, jobs=10), 0))
+    monkeypatch.setattr("scenarios._scenario.uniforms", counting)
+    list(scenario(every(1.0), arrivals={"type": "poisson", "rate": 1.0}, jobs=10).planned_blocks(0, 2**17))
     assert sum(asked) < 1000

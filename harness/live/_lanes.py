@@ -20,7 +20,7 @@ from client import Attempt, Conversation, PollingPolicy, SubmitFailed
 from client.blocking import VideoTranslationClient
 from harness.live._messages import Message, Rows, ShareDone, StartVisit
 from harness.measure import JobRow, PollRow
-from scenarios import Scenario, closed_key, planned, think_time
+from scenarios import Scenario
 
 _FLUSH_INTERVAL_S: Final = 0.5
 _SUBMIT_PAUSE_S: Final = 1.0  # keeps a closed loop from hammering a server that accepts nothing
@@ -75,7 +75,7 @@ class VisitShare:
             client.close()
 
     def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
-        for key, lane, at in planned(self.scenario, self.start.repeat):
+        for key, lane, at in self.scenario.planned(self.start.repeat):
             if client := clients.get(lane):
                 self._sleep_until(at)
                 self.in_flight.spawn(self._run_job, client, key, lane, at)
@@ -84,10 +84,10 @@ class VisitShare:
         workload = self.scenario.workload
         at, iteration = 0.0, 0
         while not workload.is_over(at, lane + iteration * workload.lanes):
-            key = closed_key(self.start.repeat, lane, iteration, workload.lanes)
+            key = self.scenario.closed_key(self.start.repeat, lane, iteration)
             self._sleep_until(at)
             self.in_flight.spawn(self._run_job, client, key, lane, at).join()
-            at = self.now() + think_time(self.scenario, key)
+            at = self.now() + self.scenario.think_time(key)
             iteration += 1
 
     def _sleep_until(self, at: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from harness.live._messages import Rows, ShareDone
 from harness.live._record import Snapshot
 from harness.measure import JobRow, ServerCounts, Visit
-from scenarios import Scenario, planned
+from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
 
 
@@ -102,5 +102,5 @@ class VisitUnderWay:
     def _planned_jobs(self, scenario: Scenario, submitted: int) -> int:
         """Return how many jobs should have been submitted; in a closed loop, as many as lanes tried to."""
         if scenario.workload.arrivals.is_open:
-            return sum(1 for _ in planned(scenario, self.plan.repeat))
+            return sum(1 for _ in scenario.planned(self.plan.repeat))
         return submitted + sum(each.failed_submissions for each in self._done)

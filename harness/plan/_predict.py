@@ -16,7 +16,7 @@ from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed,
 from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import Durations, Floats
 from harness.virtual import Part, choose_engine, simulate, simulate_visit
-from scenarios import OBJECTIVES, Arrivals, Scenario, Workload, planned
+from scenarios import OBJECTIVES, Arrivals, Scenario, Workload
 
 _PEAK_QUANTILE: Final = 0.95
 _CANDIDATE: Final = "candidate"
@@ -206,7 +206,7 @@ def _long(scenario: Scenario, jobs: int) -> _Columns:
 def _dense(scenario: Scenario, jobs: int) -> _Columns:
     """Simulate one visit in which about so many jobs are submitted in the time of the scenario's own."""
     workload = scenario.workload
-    own = max(1, sum(1 for _ in islice(planned(scenario, 0), jobs)))
+    own = max(1, sum(1 for _ in islice(scenario.planned(0), jobs)))
     factor = math.ceil(jobs / own)
     name = _density(workload.arrivals) or ""
     arrivals = workload.arrivals.model_copy(update={name: getattr(workload.arrivals, name) * factor})

@@ -25,10 +25,9 @@ import numpy as np
 from client import Done, Failure, Poller, PollingPolicy, Wait
 from harness.measure import PollRow, response_name
 from harness.virtual._overhead import Overhead
-from harness.virtual._plan import plan_blocks
 from harness.virtual._records import FinishedJobs, Part
 from harness.virtual._tally import PollCounter
-from scenarios import Scenario, closed_key, think_time
+from scenarios import Scenario
 from scenarios.draws import Stream, uniforms
 from server import Board, Ticket
 
@@ -148,14 +147,14 @@ class EventVisit:
         workload, iteration = self._scenario.workload, self._iterations[lane]
         if not workload.is_over(at, lane + iteration * workload.lanes):
             self._iterations[lane] += 1
-            key = closed_key(self._repeat, lane, iteration, workload.lanes)
+            key = self._scenario.closed_key(self._repeat, lane, iteration)
             self._push(at, _SUBMISSION, _Planned(key, lane, at, ()))
 
     def _leave(self, key: int, lane: int, at: float) -> None:
         """A job's client is done with it; in a closed loop the lane goes on after its think time."""
         self._ended_at = max(self._ended_at, at)
         if not self._open:
-            self._plan_closed(lane, at + think_time(self._scenario, key))
+            self._plan_closed(lane, at + self._scenario.think_time(key))
 
     def _submit(self, planned: _Planned, sent_at: float) -> None:
         if self._open:
@@ -245,7 +244,7 @@ def run_events(
 
 def _open_arrivals(scenario: Scenario, repeat: int) -> Iterator[_Planned]:
     """The planned submissions, with draws made by the batch, which costs a tenth of making them singly."""
-    for block in plan_blocks(scenario, repeat, _PLANNED_AHEAD):
+    for block in scenario.planned_blocks(repeat, _PLANNED_AHEAD):
         numbers = np.arange(1, _DRAWN_AHEAD + 1)
         jitter = uniforms(scenario.seed, Stream.JITTER, block.keys[:, np.newaxis], numbers).tolist()
         columns = zip(block.keys.tolist(), block.lanes.tolist(), block.times.tolist(), jitter, strict=True)

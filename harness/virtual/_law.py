@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from client import FARTHEST, JITTERS, Backoff
-from harness.virtual._draws import Floats, Integers
+from scenarios.draws import Floats, Integers
 
 
 class ArrayLaw:

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from client import EDGE_S, PollingPolicy, is_retryable
 from harness.measure import response_name
-from harness.virtual._draws import Floats, Integers, Words, draws, subjects
 from harness.virtual._law import ArrayLaw
 from harness.virtual._overhead import Overhead
 from harness.virtual._records import OUTCOME_CODES, JobColumns
 from harness.virtual._tally import PollCounter
 from scenarios import FAULTS, Failure, Simulation
-from scenarios.draws import Distribution, Fixed, Stream
+from scenarios.draws import Distribution, Fixed, Floats, Integers, Stream, Words, draws_of, subjects
 
 Flags = NDArray[np.bool_]
 
@@ -40,7 +39,7 @@ class Active:
     """Jobs under way, each waiting for its next poll: parallel arrays.
 
     ``index`` is the job's place in the columns, ``now`` when its client last heard, ``until`` when its wait
-    ends, ``attempts`` the polls sent. The last three are the subjects of its draws (see `_draws`).
+    ends, ``attempts`` the polls sent. The last three are the subjects of its draws (see ``scenarios.draws``).
     """
 
     index: Integers
@@ -108,14 +107,14 @@ class Service:
         """Seconds until the reply to this poll leaves."""
         if self._delay is None or self.fixed_delay is not None:
             return self.fixed_delay or 0.0
-        return self._delay.ppf(draws(subject, attempt))
+        return self._delay.ppf(draws_of(subject, attempt))
 
     def failures(self, jobs: Active, arrived: Floats) -> tuple[Integers, Floats]:
         """Return each reply's code (200 where the job's status is told), and its hint if it is a failure."""
         codes = np.full(jobs.size, 200, dtype=np.int64)
         hints = np.zeros(jobs.size)
         if self._limits.size:
-            which = np.searchsorted(self._limits, draws(jobs.fault, jobs.attempts), side="right")
+            which = np.searchsorted(self._limits, draws_of(jobs.fault, jobs.attempts), side="right")
             failed = np.flatnonzero(which < self._limits.size)
             codes[failed] = self._fault_codes[which[failed]]
             hints[failed] = self._fault_hints[which[failed]]
@@ -180,7 +179,7 @@ class Machine:
             fault=self.service.fault_subjects(keys),
         )
         if planned and self._first_wait:
-            u = draws(jobs.jitter, 1)
+            u = draws_of(jobs.jitter, 1)
             jobs.cadence_wait = self.cadence.waits(none + 1, jobs.cadence_wait, u)
             jobs.until = self.clamp(jobs, jobs.now + jobs.cadence_wait)
         return jobs
@@ -282,7 +281,7 @@ class Machine:
         read, hints = read[places], hints[places]
         if places.size < staying.size:
             jobs.keep(staying)
-        u = draws(jobs.jitter, jobs.attempts + self._first_wait)
+        u = draws_of(jobs.jitter, jobs.attempts + self._first_wait)
         # Waits are computed for all and used where they apply: failed reads are rare.
         counts = np.maximum(jobs.wasted + self._first_wait, 1)
         waits = self.cadence.waits(counts, jobs.cadence_wait, u)

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from client import Done
 from harness.measure import OUTCOMES
-from harness.virtual._draws import Floats, Integers
 from harness.virtual._tally import PollCounts
 from scenarios import Simulation
-from scenarios.draws import Stream, uniforms
+from scenarios.draws import Floats, Integers, Stream, uniforms
 
 OUTCOME_CODES: Final[Mapping[str, int]] = {name: code for code, name in enumerate(OUTCOMES)}
 

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, RunInfo, ScenarioInfo, ServerCounts, Visit
 from harness.virtual._events import run_events
 from harness.virtual._overhead import Overhead
-from harness.virtual._plan import BLOCK, Block, plan_blocks
 from harness.virtual._records import JobColumns, Part
 from harness.virtual._tally import VisitCounter
 from harness.virtual._vector import obstacle, run_block
-from scenarios import Scenario
+from scenarios import Block, Scenario
 from scenarios import Visit as PlannedVisit
+
+BLOCK: Final = 2**17
+"""Jobs per block: enough work for one task of a pool of processes, and a bounded amount of memory."""
 
 MOST_ROWS: Final = 10**7
 """Most jobs, over all visits, whose rows ``simulate`` keeps: about 1.5 GB of memory."""
@@ -108,7 +110,7 @@ def simulate(
             plan = record.plan
             if choice.engine == "vector":
                 if plan.repeat not in blocks:  # the settings of a repeat follow each other and share its plan
-                    blocks = {plan.repeat: list(plan_blocks(scenario, plan.repeat, BLOCK))}
+                    blocks = {plan.repeat: list(scenario.planned_blocks(plan.repeat, BLOCK))}
                 policy = scenario.settings[plan.setting]
                 for block in blocks[plan.repeat]:
                     yield record, partial(run_block, scenario.simulation, policy, overhead, block)
@@ -160,7 +162,7 @@ def simulate_visit(
     overhead = overhead or Overhead()
     tasks: Iterable[_Task]
     if choice.engine == "vector":
-        blocks = plan_blocks(scenario, repeat, BLOCK)
+        blocks = scenario.planned_blocks(repeat, BLOCK)
         policy = scenario.settings[setting]
         tasks = (partial(run_block, scenario.simulation, policy, overhead, block) for block in blocks)
     else:

@@ -13,9 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.virtual._draws import UNIT, Floats, Integers, draw_words, subjects
 from harness.virtual._machine import Active, Machine
-from scenarios.draws import Stream
+from scenarios.draws import UNIT, Floats, Integers, Stream, draw_bits, subjects
 
 CHUNK: Final = 2**15
 """Jobs per chunk. The buffers in use, about seven of 256 kB, stay in the second-level cache."""
@@ -109,7 +108,7 @@ class Sprint:
             np.add(now, ceiling, out=until)
             return ceiling
         bits = self._bits[:size]
-        draw_words(self._words.array[:size], wait, bits, self._scratch[:size])
+        draw_bits(self._words.array[:size], wait, bits, self._scratch[:size])
         until[:] = bits.view(np.int64)
         np.multiply(until, UNIT, out=until)
         np.add(self._machine.cadence.draw(ceiling, None, until), now, out=until)

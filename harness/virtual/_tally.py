@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from harness.virtual._draws import Floats, Integers
+from scenarios.draws import Floats, Integers
 
 BINS_PER_SECOND: Final = 128
 _BIN_SHIFT: Final = 7

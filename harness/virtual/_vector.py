@@ -11,15 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from client import PollingPolicy
-from harness.virtual._draws import Floats
 from harness.virtual._machine import Active, Machine, Service, count_replies
 from harness.virtual._overhead import Overhead
-from harness.virtual._plan import Block
 from harness.virtual._records import JobColumns, Part, durations
 from harness.virtual._sprint import CHUNK, Sprint
 from harness.virtual._tally import PollCounter
-from scenarios import Scenario, Simulation
-from scenarios.draws import Stream, uniforms
+from scenarios import Block, Scenario, Simulation
+from scenarios.draws import Floats, Stream, uniforms
 
 
 def obstacle(scenario: Scenario) -> str | None:

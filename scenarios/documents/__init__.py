@@ -7,6 +7,7 @@ from scenarios.documents._types import (
     Mistake,
     Model,
     Number,
+    OneOf,
     Positive,
     PositiveSeconds,
     Seconds,
@@ -14,7 +15,6 @@ from scenarios.documents._types import (
     name_value,
     parse_number,
     parse_seconds,
-    require_type,
 )
 from scenarios.documents._validate import suggest, validate
 
@@ -26,6 +26,7 @@ __all__ = [
     "Mistake",
     "Model",
     "Number",
+    "OneOf",
     "Positive",
     "PositiveSeconds",
     "Problem",
@@ -36,7 +37,6 @@ __all__ = [
     "parse_number",
     "parse_seconds",
     "read_document",
-    "require_type",
     "suggest",
     "validate",
 ]

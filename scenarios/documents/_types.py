@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -15,12 +18,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 Mistake = tuple[tuple[str | int, ...], str]
 """Where, relative to a model, and what is wrong there together with what would be right."""
@@ -210,8 +214,26 @@ def _fault(
     return ValidationError.from_exception_data(cls.__name__, lines)
 
 
-def require_type(value: object, types: tuple[str, ...]) -> object:
-    """Refuse a mapping without the key ``type`` that says which of several models it is."""
-    if isinstance(value, Mapping) and "type" not in value:
-        raise ValueError(f"needs a type: one of {', '.join(types)}")
-    return value
+@dataclass(frozen=True, init=False)
+class OneOf:
+    """Marks a field as one of several models, which the value's ``type`` chooses.
+
+    ``Annotated[Base, OneOf(First, Second)]`` is what pydantic calls a discriminated union, read off a table.
+    """
+
+    models: tuple[type[Model], ...]
+
+    def __init__(self, *models: type[Model]) -> None:
+        object.__setattr__(self, "models", models)
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        del source
+        union: Any = reduce(or_, self.models)
+        chosen = Annotated[union, Field(discriminator="type"), BeforeValidator(self._name_types)]
+        return handler.generate_schema(chosen)
+
+    def _name_types(self, value: object) -> object:
+        if isinstance(value, Mapping) and "type" not in value:
+            types = (model.model_fields["type"].default for model in self.models)
+            raise ValueError(f"needs a type: one of {', '.join(types)}")
+        return value

@@ -1,23 +1,42 @@
 """Keyed randomness, distributions and traces: every draw is a pure function of its coordinates."""
 
-from scenarios.draws._composed import Distribution, Mixture, Trace
+from scenarios.draws._composed import DISTRIBUTIONS, Distribution, Mixture, Trace
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
-from scenarios.draws._keyed import Stream, uniform, uniforms
+from scenarios.draws._keyed import (
+    UNIT,
+    Floats,
+    Integers,
+    Stream,
+    Words,
+    draw_bits,
+    draws_of,
+    subjects,
+    uniform,
+    uniforms,
+)
 from scenarios.draws._traces import MeasuredTimes
 
 __all__ = [
+    "DISTRIBUTIONS",
     "Distribution",
     "Exponential",
     "Fixed",
+    "Floats",
     "Gamma",
+    "Integers",
     "Lognormal",
     "MeasuredTimes",
     "Mixture",
     "Normal",
     "Stream",
     "Trace",
+    "UNIT",
     "Uniform",
     "Weibull",
+    "Words",
+    "draw_bits",
+    "draws_of",
+    "subjects",
     "uniform",
     "uniforms",
 ]

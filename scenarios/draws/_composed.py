@@ -5,27 +5,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, create_model
 
-from scenarios.documents import Mistake, Model, Positive, Seconds, require_type
-from scenarios.draws._distributions import (
-    BELOW_ONE,
-    Exponential,
-    Fixed,
-    Floats,
-    Gamma,
-    Law,
-    Lognormal,
-    Normal,
-    Uniform,
-    Weibull,
-)
+from scenarios.documents import Mistake, OneOf, Positive, Seconds
+from scenarios.draws._distributions import BELOW_ONE, ELEMENTARY, Law
+from scenarios.draws._keyed import Floats
 from scenarios.draws._traces import MeasuredTimes
 
 
@@ -54,57 +44,28 @@ class Trace(MeasuredTimes, Law):
         return np.asarray(np.searchsorted(values, t, side="right") / values.size)
 
 
-class _Weighted(Model):
+class _Component(Law):
+    """A distribution as a part of a `Mixture`."""
+
     weight: Positive
     """Share of the jobs, relative to the other weights."""
 
 
-class WeightedFixed(_Weighted, Fixed):
-    """`Fixed` as a part of a `Mixture`."""
+_PARTS: Final[tuple[type[Law], ...]] = (*ELEMENTARY, Trace)
 
+_COMPONENTS: Final = {
+    f"Weighted{part.__name__}": create_model(
+        f"Weighted{part.__name__}",
+        __base__=(_Component, part),
+        __module__=__name__,
+        __doc__=f"`{part.__name__}` as a part of a `Mixture`.",
+    )
+    for part in _PARTS
+}
+globals().update(_COMPONENTS)  # pickle looks a class up by its module and name
 
-class WeightedUniform(_Weighted, Uniform):
-    """`Uniform` as a part of a `Mixture`."""
-
-
-class WeightedExponential(_Weighted, Exponential):
-    """`Exponential` as a part of a `Mixture`."""
-
-
-class WeightedNormal(_Weighted, Normal):
-    """`Normal` as a part of a `Mixture`."""
-
-
-class WeightedGamma(_Weighted, Gamma):
-    """`Gamma` as a part of a `Mixture`."""
-
-
-class WeightedWeibull(_Weighted, Weibull):
-    """`Weibull` as a part of a `Mixture`."""
-
-
-class WeightedLognormal(_Weighted, Lognormal):
-    """`Lognormal` as a part of a `Mixture`."""
-
-
-class WeightedTrace(_Weighted, Trace):
-    """`Trace` as a part of a `Mixture`."""
-
-
-_ELEMENTARY = ("fixed", "uniform", "exponential", "normal", "gamma", "weibull", "lognormal", "trace")
-
-Component = Annotated[
-    WeightedFixed
-    | WeightedUniform
-    | WeightedExponential
-    | WeightedNormal
-    | WeightedGamma
-    | WeightedWeibull
-    | WeightedLognormal
-    | WeightedTrace,
-    Field(discriminator="type"),
-    BeforeValidator(partial(require_type, types=_ELEMENTARY)),
-]
+Component = Annotated[_Component, OneOf(*_COMPONENTS.values())]
+"""Any distribution but a mixture, with its ``weight``."""
 
 
 class Mixture(Law):
@@ -158,18 +119,19 @@ class Mixture(Law):
         return np.asarray(sum((part.cdf(t) * share for part, share in shares), start=np.zeros_like(t)))
 
 
+DISTRIBUTIONS: Final[tuple[type[Law], ...]] = (*_PARTS, Mixture)
+"""Every distribution that a scenario may name; a new one is a class and its place in a table."""
+
+_ANY: Final = OneOf(*DISTRIBUTIONS)
+
+
 def _expand_shorthand(value: object) -> object:
-    if isinstance(value, Mapping | Law):
-        return require_type(value, (*_ELEMENTARY, "mixture"))
-    return {"type": "fixed", "value": value}
+    return value if isinstance(value, Mapping | Law) else {"type": "fixed", "value": value}
 
-
-_AnyLaw = Annotated[
-    Fixed | Uniform | Exponential | Normal | Gamma | Weibull | Lognormal | Trace | Mixture,
-    Field(discriminator="type"),
-]
 
 Distribution = Annotated[
-    _AnyLaw, BeforeValidator(_expand_shorthand, json_schema_input_type=Seconds | _AnyLaw)
+    Law,
+    _ANY,
+    BeforeValidator(_expand_shorthand, json_schema_input_type=Seconds | Annotated[Law, _ANY]),
 ]
-"""Any of the laws, chosen by its ``type``; a plain duration stands for `Fixed`."""
+"""Any of the `DISTRIBUTIONS`, chosen by its ``type``; a plain duration stands for `Fixed`."""

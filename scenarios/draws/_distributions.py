@@ -11,21 +11,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Literal, overload
+from typing import Any, Final, Literal, overload
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import gamma as gamma_function
 from scipy.special import gammainc, gammaincinv, ndtr, ndtri
 
 from scenarios.documents import Mistake, Model, Positive, PositiveSeconds, Seconds, describe_seconds
+from scenarios.draws._keyed import Floats
 
-Floats = NDArray[np.float64]
-BELOW_ONE = 1.0 - 2.0**-53
+BELOW_ONE: Final = 1.0 - 2.0**-53
 """The largest draw there is."""
 
-_Z99 = float(ndtri(0.99))
+_Z99: Final = float(ndtri(0.99))
 
 
 class Law(Model, ABC):
@@ -257,3 +256,7 @@ class Lognormal(Law):
     def _cumulative(self, t: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             return np.asarray(ndtr(np.log(t / self.median) / self._spread))
+
+
+ELEMENTARY: Final[tuple[type[Law], ...]] = (Fixed, Uniform, Exponential, Normal, Gamma, Weibull, Lognormal)
+"""The distributions that stand by themselves; YAML calls each by the value of its ``type``."""

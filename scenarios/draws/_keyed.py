@@ -12,7 +12,9 @@ Pseudorandom Number Generators", 2014, variant 13 of Stafford's mixers)::
     subject = mix(root + (key + 1) * G)
     uniform = mix(subject + (n + 1) * G) >> 11, times 2**-53         (all modulo 2**64)
 
-so over ``key`` and over ``n`` the inputs of ``mix`` walk exactly as splitmix64's own state does.
+so over ``key`` and over ``n`` the inputs of ``mix`` walk exactly as splitmix64's own state does. It stands
+here in plain Python for one draw and in NumPy for arrays, to the same bits; an inner loop may keep the
+``subject`` of each job and mix one number per poll, in place.
 """
 
 from __future__ import annotations
@@ -20,15 +22,31 @@ from __future__ import annotations
 from enum import StrEnum, unique
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MASK = 2**64 - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, made odd: splitmix64's step
-_MIX_1 = 0xBF58476D1CE4E5B9
-_MIX_2 = 0x94D049BB133111EB
-_UNIT = 2.0**-53
+Floats = NDArray[np.float64]
+"""An array of real numbers."""
+
+Integers = NDArray[np.int64]
+"""An array of whole numbers."""
+
+Words = NDArray[np.uint64]
+"""An array of 64 random bits each."""
+
+UNIT: Final = 2.0**-53
+"""The distance between neighbouring draws: every draw is a whole multiple of it."""
+
+_MASK: Final = 2**64 - 1
+_GOLDEN: Final = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, made odd: splitmix64's step
+_MIX_1: Final = 0xBF58476D1CE4E5B9
+_MIX_2: Final = 0x94D049BB133111EB
+_S11: Final = np.uint64(11)
+_S27: Final = np.uint64(27)
+_S30: Final = np.uint64(30)
+_S31: Final = np.uint64(31)
 
 
 @unique
@@ -77,29 +95,57 @@ def uniform(seed: int, stream: Stream, key: int, n: int = 0) -> float:
     and ``n`` the poll or attempt. Integers count modulo 2**64.
     """
     subject = _mix((_root(seed, stream) + (key + 1) * _GOLDEN) & _MASK)
-    return (_mix((subject + (n + 1) * _GOLDEN) & _MASK) >> 11) * _UNIT
+    return (_mix((subject + (n + 1) * _GOLDEN) & _MASK) >> 11) * UNIT
 
 
-def _mix_array(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_MIX_1)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_MIX_2)
-    return z ^ (z >> np.uint64(31))
+def subjects(seed: int, stream: Stream, keys: int | Integers | Words) -> Words:
+    """Return what all draws of each of these keys have in common, whatever their ``n``; at least 1-d."""
+    words = (_as_words(keys) + np.uint64(1)) * np.uint64(_GOLDEN)
+    words += np.uint64(_root(seed, stream))
+    _mix_in_place(words, np.empty_like(words))
+    return words
 
 
-def _as_words(values: int | NDArray[np.int64] | NDArray[np.uint64]) -> NDArray[np.uint64]:
-    if isinstance(values, int):
-        return np.array([values & _MASK], dtype=np.uint64)
-    return np.atleast_1d(np.asarray(values)).astype(np.uint64)
+def draws_of(subject: Words, n: int | Integers | Words) -> Floats:
+    """Return the draws number ``n`` of `subjects` (broadcast together): uniform in [0, 1)."""
+    if isinstance(n, int):
+        words = subject + np.uint64(((n + 1) * _GOLDEN) & _MASK)
+    else:
+        words = subject + (_as_words(n) + np.uint64(1)) * np.uint64(_GOLDEN)
+    _mix_in_place(words, np.empty_like(words))
+    np.right_shift(words, _S11, out=words)
+    return words.view(np.int64).astype(np.float64) * UNIT
+
+
+def draw_bits(subject: Words, n: int, out: Words, scratch: Words) -> None:
+    """Put the 53 random bits of draw ``n`` of each subject into ``out``: the draw is that times `UNIT`.
+
+    Nothing is allocated, so that an inner loop stays in the processor's cache; all three have one shape.
+    """
+    np.add(subject, np.uint64(((n + 1) * _GOLDEN) & _MASK), out=out)
+    _mix_in_place(out, scratch)
+    np.right_shift(out, _S11, out=out)
 
 
 def uniforms(
-    seed: int,
-    stream: Stream,
-    keys: NDArray[np.int64] | NDArray[np.uint64],
-    n: int | NDArray[np.int64] | NDArray[np.uint64] = 0,
-) -> NDArray[np.float64]:
+    seed: int, stream: Stream, keys: int | Integers | Words, n: int | Integers | Words = 0
+) -> Floats:
     """Return `uniform` for whole arrays of ``keys`` and ``n`` (broadcast together), bit for bit the same."""
-    root, golden, one = np.uint64(_root(seed, stream)), np.uint64(_GOLDEN), np.uint64(1)
-    subject = _mix_array(root + (_as_words(keys) + one) * golden)
-    words = _mix_array(subject + (_as_words(n) + one) * golden)
-    return (words >> np.uint64(11)).astype(np.float64) * _UNIT
+    return draws_of(subjects(seed, stream, keys), n)
+
+
+def _mix_in_place(words: Words, scratch: Words) -> None:
+    np.right_shift(words, _S30, out=scratch)
+    np.bitwise_xor(words, scratch, out=words)
+    np.multiply(words, np.uint64(_MIX_1), out=words)
+    np.right_shift(words, _S27, out=scratch)
+    np.bitwise_xor(words, scratch, out=words)
+    np.multiply(words, np.uint64(_MIX_2), out=words)
+    np.right_shift(words, _S31, out=scratch)
+    np.bitwise_xor(words, scratch, out=words)
+
+
+def _as_words(values: int | Integers | Words) -> Words:
+    if isinstance(values, int):
+        return np.array([values & _MASK], dtype=np.uint64)
+    return np.atleast_1d(np.asarray(values)).astype(np.uint64)
