@@ -7,6 +7,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -207,6 +208,31 @@ def documented_constants(path: Path) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Whatever the place of an import (at the top, for types only, inside a function), it counts as one."""
+    paths = {dotted(path): path for room in MAY_IMPORT for path in modules(room)}
+    graph = {name: neighbours(path, set(paths)) - {name} for name, path in paths.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def neighbours(path: Path, ours: set[str]) -> set[str]:
+    """The files of ours that a file imports; ``from room import name`` may mean the file of that name."""
+    package = list(path.relative_to(ROOT).parts[:-1])
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            names = {f"{module}.{alias.name}" for alias in node.names}
+            found |= (names & ours) | ({module} if names - ours else set())
+    return found & ours
 
 
 def test_the_harness_has_one_public_file_and_nothing_imports_it() -> None:
