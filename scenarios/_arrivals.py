@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
 
-from scenarios.documents import Count, Model, OneOf, Positive, PositiveSeconds, describe_seconds
+from scenarios.documents import Count, Model, OneOf, Positive, PositiveSeconds, spell_seconds
 from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes
 
 KEYS_PER_REPEAT: Final = 10**9
@@ -161,7 +161,7 @@ class Burst(OpenArrivals):
         return (index // self.size * self.every for index in count())
 
     def describe(self) -> str:
-        again = "" if self.every is None else f", again every {describe_seconds(self.every)}"
+        again = "" if self.every is None else f", again every {spell_seconds(self.every)}"
         return f"{self.size} jobs at once{again}"
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from scenarios.documents import DocumentError, Model, Problem, read_document, suggest, validate
+from scenarios.documents import Diagnostic, DocumentError, Model, did_you_mean, read_document, validate
 
 _SHIPPED = Path(__file__).parent
 _VARIABLE = "BACKOFF_SCENARIO"
@@ -74,7 +74,7 @@ def choose_scenario(command_line: str | None, environ: Mapping[str, str], config
     if not config.scenario.exists():
         line = read_document(config.file).line_of(("scenario",))
         message = f"there is no such file: {config.scenario}"
-        raise DocumentError((Problem(str(config.file), line, "scenario", message),))
+        raise DocumentError((Diagnostic(str(config.file), line, "scenario", message),))
     return config.scenario
 
 
@@ -85,6 +85,5 @@ def _find(asked: str) -> Path:
     shipped = {file.stem: file for file in sorted(_SHIPPED.glob("*.yaml"))}
     if asked in shipped:
         return shipped[asked]
-    guess = suggest(path.stem, shipped)
-    remedy = f"did you mean {guess!r}?" if guess else f"name a file, or one of {', '.join(shipped)}"
-    raise DocumentError((Problem(asked, 1, "", f"there is no such scenario; {remedy}"),))
+    remedy = did_you_mean(path.stem, shipped, "name a file, or one of")
+    raise DocumentError((Diagnostic(asked, 1, "", f"there is no such scenario; {remedy}"),))

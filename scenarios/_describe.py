@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scenarios._estimate import Estimate, estimate
 from scenarios._objective import OBJECTIVES
 from scenarios._scenario import Scenario
-from scenarios.documents import describe_seconds
+from scenarios.documents import spell_seconds
 
 
 def describe(scenario: Scenario) -> list[str]:
@@ -46,19 +46,19 @@ def _service(scenario: Scenario) -> Iterator[str]:
         workers, busy = service.capacity.workers, service.capacity.service_time.describe()
         yield f"{workers} {'worker' if workers == 1 else 'workers'}, each request taking one for {busy}"
     for outage in service.outages:
-        span = f"{describe_seconds(outage.length)} from {describe_seconds(outage.start)} on"
+        span = f"{spell_seconds(outage.length)} from {spell_seconds(outage.start)} on"
         yield f"outage with {outage.failure.describe()} for {span}"
     if service.retry_after == "eta":
         yield "pending replies tell the time left"
     elif service.retry_after != "none":
-        yield f"pending replies say to retry after {describe_seconds(service.retry_after)}"
+        yield f"pending replies say to retry after {spell_seconds(service.retry_after)}"
 
 
 def _workload(scenario: Scenario, first: Estimate) -> str:
     workload = scenario.workload
     ends = []
     if workload.duration is not None:
-        ends.append(f"for {describe_seconds(workload.duration)}")
+        ends.append(f"for {spell_seconds(workload.duration)}")
     if workload.jobs is not None:
         ends.append(f"until {workload.jobs} jobs")
     count = f"{first.jobs} jobs" if first.all_jobs else f"more than {first.jobs - 1} jobs"
@@ -112,6 +112,6 @@ def _notes(scenario: Scenario, estimates: dict[str, Estimate]) -> Iterator[str]:
     longest = max(figures.seconds for figures in estimates.values())
     for outage in scenario.service.outages:
         if outage.start >= longest:
-            yield f"the outage at {describe_seconds(outage.start)} begins when every visit is over"
+            yield f"the outage at {spell_seconds(outage.start)} begins when every visit is over"
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 from pydantic import Field
 
-from scenarios.documents import Fraction, Mistake, Model, Seconds
+from scenarios.documents import Fraction, LocalDiagnostic, Model, Seconds
 
 ErrorStatus = Annotated[int, Field(strict=True, ge=400, le=599)]
 """An HTTP status code that says no: 400 to 599."""
@@ -102,7 +102,7 @@ class Fault(Model):
         return kind.model_validate({key: getattr(self, key) for key in kind.model_fields})
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
         given = [key for key in ("status", "fault") if data.get(key) is not None]
         if len(given) == 2:
             others = " or ".join(kind.words for kind in FAULTS.values())
@@ -110,7 +110,7 @@ class Fault(Model):
         elif not given:
             yield (), f"needs a status (400 to 599) or fault: {' or '.join(FAULTS)}"
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         kind = self.failure
         if self.retry_after is not None and "retry_after" not in type(kind).model_fields:
             yield ("retry_after",), f"{kind.describe()} carries no Retry-After header; remove it"

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, create_model
 
-from scenarios.documents import Model, Positive, PositiveSeconds, describe_seconds
+from scenarios.documents import Model, Positive, PositiveSeconds, spell_seconds
 
 Figure = Literal["lag", "latency", "polls_per_job", "requests_per_second_peak"]
 
@@ -58,7 +58,7 @@ class Objective:
 
     def format(self, bound: float) -> str:
         """Return a bound as exactly as it was written, with its unit: "2 s"."""
-        return describe_seconds(bound) if self.unit == "s" else f"{bound:g}"
+        return spell_seconds(bound) if self.unit == "s" else f"{bound:g}"
 
 
 def _of_time(figure: Literal["lag", "latency"], result: str, words: str) -> list[Objective]:

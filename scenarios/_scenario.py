@@ -17,7 +17,7 @@ from client import PollingPolicy
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrival, Block, Closed, OpenArrivals
 from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
-from scenarios.documents import read_document, suggest, validate
+from scenarios.documents import did_you_mean, read_document, validate
 from scenarios.draws import Stream, uniform, uniforms
 
 
@@ -74,8 +74,7 @@ class Scenario:
         names = list(self.settings)
         for name in only or ():
             if name not in self.settings:
-                guess = suggest(name, names)
-                remedy = f"did you mean {guess!r}?" if guess else f"the settings are {', '.join(names)}"
+                remedy = did_you_mean(name, names, "the settings are")
                 raise ValueError(f"{name!r} is not among the settings of {self.name}; {remedy}")
         order: list[tuple[int, str]] = []
         for repeat in range(self.workload.repeats):

@@ -12,7 +12,7 @@ from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
 from scenarios._objective import Objectives
 from scenarios._service import Simulation
 from scenarios._settings import Setting
-from scenarios.documents import Count, Mistake, Model, PositiveSeconds, suggest
+from scenarios.documents import Count, LocalDiagnostic, Model, PositiveSeconds, did_you_mean
 
 _NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 
@@ -49,11 +49,11 @@ class Workload(Model):
     """Times that every setting is visited, each time with other jobs."""
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
         if data.get("duration") is None and data.get("jobs") is None:
             yield (), "needs an end: give duration (seconds of submissions) or jobs (how many), or both"
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         most = self.arrivals.most
         if self.jobs is not None and most is not None and self.jobs > most:
             yield ("jobs",), f"the arrivals give {most} jobs at most, not {self.jobs}"
@@ -81,7 +81,7 @@ class ScenarioFile(Simulation):
     """The setting that the others are compared with; null: none."""
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
         settings, baseline = data.get("settings"), data.get("baseline")
         if not isinstance(settings, Mapping):
             return
@@ -91,6 +91,5 @@ class ScenarioFile(Simulation):
                 "needs at least one setting, such as constant-1s: {curve: constant, initial: 1s}",
             )
         elif isinstance(baseline, str) and baseline not in settings:
-            guess = suggest(baseline, settings)
-            remedy = f"did you mean {guess!r}?" if guess else f"the settings are {', '.join(settings)}"
+            remedy = did_you_mean(baseline, settings, "the settings are")
             yield ("baseline",), f"{baseline!r} is not among the settings; {remedy}"

@@ -14,7 +14,7 @@ from scenarios._faults import ErrorReply, ErrorStatus, Fault, whole_seconds
 from scenarios.documents import (
     Count,
     Fraction,
-    Mistake,
+    LocalDiagnostic,
     Model,
     Positive,
     PositiveSeconds,
@@ -112,7 +112,7 @@ class Service(Model):
         """The whole seconds that every ``pending`` reply carries; None: they vary, or there are none."""
         return None if isinstance(self.retry_after, str) else whole_seconds(self.retry_after)
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         total = math.fsum(fault.rate for fault in self.faults)
         if total > 1:
             yield ("faults",), f"the rates of all faults sum to {total:g}; they may sum to at most 1"

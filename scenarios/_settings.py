@@ -27,7 +27,16 @@ from client import (
     curve_parameters,
     parameters,
 )
-from scenarios.documents import Count, Fraction, Mistake, Model, Number, PositiveSeconds, Seconds, suggest
+from scenarios.documents import (
+    Count,
+    Fraction,
+    LocalDiagnostic,
+    Model,
+    Number,
+    PositiveSeconds,
+    Seconds,
+    did_you_mean,
+)
 
 _Built = TypeVar("_Built")
 _AnyModel = TypeVar("_AnyModel", bound=Model)
@@ -98,7 +107,7 @@ class Cadence(Model):
     """The keys of a backoff law; formulas and defaults are the client's."""
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
         curve = data.get("curve")
         if isinstance(curve, str) and curve in CURVES:
             own = curve_parameters(curve)
@@ -146,8 +155,7 @@ class Hints(Model):
 
 def _known_preset(name: str) -> str:
     if name not in PRESETS:
-        guess = suggest(name, PRESETS)
-        remedy = f"did you mean {guess!r}?" if guess else f"there are {', '.join(sorted(PRESETS))}"
+        remedy = did_you_mean(name, sorted(PRESETS), "there are")
         raise ValueError(f"{name!r} is no preset; {remedy}")
     return name
 
@@ -171,7 +179,7 @@ class Setting(Cadence):
     _policy: PollingPolicy | None = PrivateAttr(None)
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
         yield from super().choices(data)
         curve, preset = data.get("curve"), data.get("preset")
         if curve is not None and preset is not None:
@@ -179,22 +187,22 @@ class Setting(Cadence):
         elif curve is None and preset is None:
             yield (), "needs a curve, such as curve: exponential, or a preset"
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         base = PRESETS[self.preset] if self.preset is not None else None
-        mistakes: list[Mistake] = []
-        cadence = _attempt(lambda: self.backoff(base.cadence if base else None), (), mistakes)
+        diagnostics: list[LocalDiagnostic] = []
+        cadence = _attempt(lambda: self.backoff(base.cadence if base else None), (), diagnostics)
         errors_base = base.errors if base else ErrorPolicy()
-        errors = _attempt(lambda: self.on_error.policy(errors_base), ("on_error",), mistakes)
+        errors = _attempt(lambda: self.on_error.policy(errors_base), ("on_error",), diagnostics)
         hints = _attempt(
-            lambda: self.hints.policy(base.hints if base else HintPolicy()), ("hints",), mistakes
+            lambda: self.hints.policy(base.hints if base else HintPolicy()), ("hints",), diagnostics
         )
         if cadence is not None and errors is not None and hints is not None:
             limits = self.given(_OF_LIMITS)
             base = base or PollingPolicy(cadence)
             self._policy = _attempt(
-                lambda: replace(base, cadence=cadence, errors=errors, hints=hints, **limits), (), mistakes
+                lambda: replace(base, cadence=cadence, errors=errors, hints=hints, **limits), (), diagnostics
             )
-        return mistakes
+        return diagnostics
 
     @property
     def policy(self) -> PollingPolicy:
@@ -203,14 +211,16 @@ class Setting(Cadence):
         return self._policy
 
 
-def _attempt(build: Callable[[], _Built], place: tuple[str, ...], mistakes: list[Mistake]) -> _Built | None:
+def _attempt(
+    build: Callable[[], _Built], place: tuple[str, ...], diagnostics: list[LocalDiagnostic]
+) -> _Built | None:
     """Return what ``build`` returns; note the client's refusal at the key that it names."""
     try:
         return build()
     except InvalidSetting as error:
         index = () if error.index is None else (error.index,)
         refused = f"{error.value!r} cannot be used: {error.remedy}"
-        mistakes.append(((*place, error.field, *index), refused))
+        diagnostics.append(((*place, error.field, *index), refused))
         return None
 
 
@@ -240,7 +250,7 @@ def _flow(name: str, data: Mapping[str, Any]) -> str:
     return f"{name}: {text}"
 
 
-def spell_seconds(seconds: float) -> str | float:
+def _yaml_seconds(seconds: float) -> str | float:
     """Return a duration as people write it, if reading it gives the same number; else the number itself."""
     if 0.0 < seconds < 0.1:
         milliseconds = f"{seconds * 1000:.10g}"
@@ -268,4 +278,4 @@ def _spell(owner: Any, name: str) -> Any:
     value = getattr(owner, name)
     if rule.kind != "seconds" or value is None:
         return value
-    return [spell_seconds(each) for each in value] if rule.several else spell_seconds(value)
+    return [_yaml_seconds(each) for each in value] if rule.several else _yaml_seconds(value)

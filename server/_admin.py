@@ -56,7 +56,7 @@ def swap_scenario() -> Response:
     try:
         _simulator().install(simulation(request))
     except DocumentError as error:
-        problems = [str(one) for one in error.problems]
+        problems = [str(one) for one in error.diagnostics]
         return problem(422, "this is no simulation; see 'problems'", problems=problems)
     return jsonify(simulation=_simulator().fingerprint)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scenarios import Simulation
-from scenarios.documents import Document, DocumentError, Problem, read_document, validate
+from scenarios.documents import Diagnostic, Document, DocumentError, read_document, validate
 
 _CONFIG = Path("config.yaml")
 _FOLDER = Path("scenarios")
@@ -30,7 +30,7 @@ def choose_scenario(option: str | None, environ: Mapping[str, str]) -> Path | No
         return in_folder
     known = ", ".join(sorted(file.stem for file in _FOLDER.glob("*.yaml"))) or "none"
     raise DocumentError(
-        (Problem(str(in_folder), 1, "", f"there is no such file; those in {_FOLDER}/: {known}"),)
+        (Diagnostic(str(in_folder), 1, "", f"there is no such file; those in {_FOLDER}/: {known}"),)
     )
 
 
@@ -42,7 +42,7 @@ def _configured() -> str | None:
     if name is not None and (not isinstance(name, str) or not name):
         line = config.line_of(("scenario",))
         message = f"must be the path of a scenario or its name in {_FOLDER}/"
-        raise DocumentError((Problem(config.file, line, "scenario", message),))
+        raise DocumentError((Diagnostic(config.file, line, "scenario", message),))
     return name
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios import Simulation
-from scenarios.documents import DocumentError, Problem, read_document, validate
+from scenarios.documents import Diagnostic, DocumentError, read_document, validate
 
 Refuse = Callable[[str | bytes], list[str]]
 
@@ -132,7 +132,7 @@ def test_a_path_that_is_no_file_is_refused(
     make(path)
     with pytest.raises(DocumentError) as caught:
         read_document(path)
-    assert caught.value.problems == (Problem(str(path), 1, "", message),)
+    assert caught.value.diagnostics == (Diagnostic(str(path), 1, "", message),)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -481,7 +481,7 @@ def test_nothing_that_yaml_can_say_breaks_the_reader(
     try:
         validate(read_document(file), Simulation)
     except DocumentError as error:
-        for problem in error.problems:
+        for problem in error.diagnostics:
             assert 1 <= problem.line <= lines
             assert "something else" not in problem.message
             assert "Input" not in problem.message

@@ -32,7 +32,7 @@ from harness.plan.limit import (
     threshold_schedules,
 )
 from scenarios import load_scenario, setting_yaml
-from scenarios.documents import DocumentError, Problem
+from scenarios.documents import Diagnostic, DocumentError
 from scenarios.draws import Exponential, Fixed, Lognormal, Mixture, Uniform
 
 TEXT = """\
@@ -51,14 +51,14 @@ objectives:
 LOGNORMAL = "{type: lognormal, median: 4s, sigma: 0.6}"
 
 
-def problems(folder: Path, duration: str, **objectives: str) -> tuple[Problem, ...]:
+def problems(folder: Path, duration: str, **objectives: str) -> tuple[Diagnostic, ...]:
     path = folder / "example.yaml"
     lines = "".join(f"  {name}: {bound}\n" for name, bound in objectives.items())
     path.write_text(TEXT.format(duration=duration, objectives=lines))
     try:
         refuse_contradictions(load_scenario(path))
     except DocumentError as error:
-        return error.problems
+        return error.diagnostics
     return ()
 
 

@@ -15,7 +15,7 @@ from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._task import Task
 from harness.plan.limit import Durations, grid_of, sample_of, split
 from scenarios import OBJECTIVES, Scenario
-from scenarios.draws import Trace, uniforms
+from scenarios.draws import Stream, Trace, uniforms
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _basis(scenario: Scenario, durations: Durations, *, halved: bool) -> _Basis:
     values = np.asarray(scenario.job.duration.seconds)
     if not halved:
         return _Basis(durations, scenario, values.size)
-    draws = uniforms(scenario.seed, "split", np.arange(values.size, dtype=np.int64))
+    draws = uniforms(scenario.seed, Stream.SPLIT, np.arange(values.size, dtype=np.int64))
     fit, test = (sample_of(half) for half in split(values, draws))
     return _Basis(fit, with_durations(scenario, test), test.values.size)
 

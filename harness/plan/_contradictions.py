@@ -10,12 +10,10 @@ from typing import Final, assert_never
 from harness.measure import LOST_SHARE_ALLOWED, number
 from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import Capped, Durations, grid_of, least_polls, polls_at_lag, quantiles
-from scenarios import OBJECTIVES, Objective, Scenario, planned
-from scenarios.documents import DocumentError, Problem, read_document
+from scenarios import OBJECTIVES, Objective, Scenario
+from scenarios.documents import Diagnostic, DocumentError, LocalDiagnostic, describe_path, read_document
 
 _SLACK: Final = 1.001  # for the rounding of numerical quantiles and means
-
-Finding = tuple[tuple[str, ...], str]
 
 
 def refuse_contradictions(scenario: Scenario, effort: Effort = DEFAULT) -> None:
@@ -25,16 +23,16 @@ def refuse_contradictions(scenario: Scenario, effort: Effort = DEFAULT) -> None:
         return
     try:
         document = read_document(scenario.path)
-    except DocumentError:  # the file has gone since it was read; its problems then have no lines
+    except DocumentError:  # the file has gone since it was read; its diagnostics then have no lines
         document = None
-    problems = []
+    diagnostics = []
     for path, message in findings:
         line = document.line_of(path) if document is not None else 1
-        problems.append(Problem(str(scenario.path), line, ".".join(path), message))
-    raise DocumentError(tuple(sorted(problems)))
+        diagnostics.append(Diagnostic(str(scenario.path), line, describe_path(path), message))
+    raise DocumentError(tuple(sorted(diagnostics)))
 
 
-def _duration_findings(scenario: Scenario) -> Iterator[Finding]:
+def _duration_findings(scenario: Scenario) -> Iterator[LocalDiagnostic]:
     durations = scenario.job.duration
     if not math.isfinite(durations.mean()):
         yield (
@@ -44,7 +42,7 @@ def _duration_findings(scenario: Scenario) -> Iterator[Finding]:
         )
 
 
-def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[Finding]:
+def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[LocalDiagnostic]:
     wanted = dict(scenario.objectives)
     yield from _disordered(wanted)
     if scenario.service.retry_after != "eta":
@@ -52,7 +50,7 @@ def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[Finding]
     yield from _shorter_than_the_jobs(wanted, scenario, effort.nodes)
 
 
-def _disordered(wanted: Mapping[str, float]) -> Iterator[Finding]:
+def _disordered(wanted: Mapping[str, float]) -> Iterator[LocalDiagnostic]:
     """Yield slips: a lower quantile is never above a higher one, so its bound should not be either."""
     for lower, higher in combinations(sorted(_objectives(wanted), key=lambda each: each.p or 0.0), 2):
         comparable = lower.p is not None or higher.p == 1.0  # a mean is not above the longest
@@ -71,7 +69,9 @@ def _objectives(wanted: Mapping[str, float]) -> list[Objective]:
     return [OBJECTIVES[name] for name in wanted]
 
 
-def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario, nodes: int) -> Iterator[Finding]:
+def _shorter_than_the_jobs(
+    wanted: Mapping[str, float], scenario: Scenario, nodes: int
+) -> Iterator[LocalDiagnostic]:
     """Yield bounds on latency below the durations: a job is not known to be done before it is done."""
     values = quantiles(scenario.job.duration, nodes)
     for objective in _objectives(wanted):
@@ -100,7 +100,7 @@ def _shorter_than_the_jobs(wanted: Mapping[str, float], scenario: Scenario, node
 
 def _below_the_limit(
     wanted: Mapping[str, float], durations: Durations, free: bool, effort: Effort
-) -> Iterator[Finding]:
+) -> Iterator[LocalDiagnostic]:
     """Yield a bound of fewer polls than any schedule needs for the lag that is wanted."""
     allowed = wanted.get("polls_per_job")
     if allowed is None:
@@ -161,4 +161,4 @@ def _jobs_of_a_visit(scenario: Scenario, most: int) -> int:
     """Return how many jobs there are at least; of a closed loop only its first ones are certain."""
     if not scenario.workload.arrivals.is_open:
         return scenario.workload.lanes
-    return max(1, sum(1 for _ in islice(planned(scenario, 0), most)))
+    return max(1, sum(1 for _ in islice(scenario.planned(0), most)))

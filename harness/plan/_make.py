@@ -23,7 +23,7 @@ from harness.plan._task import Task, task_for
 from harness.plan.limit import DurationGrid, Durations, LimitCurve, frontier, optimum, sample_of
 from harness.virtual import VisitTooLong, simulate
 from scenarios import Scenario
-from scenarios.documents import DocumentError, Problem, read_document
+from scenarios.documents import Diagnostic, DocumentError, describe_path, read_document
 
 
 def make_plan(
@@ -109,8 +109,8 @@ def _existing(task: Task, limit: LimitCurve) -> dict[str, SettingPlan]:
         except VisitTooLong as error:
             path = ("settings", name)
             document = read_document(task.scenario.path)
-            problem = Problem(document.file, document.line_of(path), ".".join(path), str(error))
-            raise DocumentError((problem,)) from None
+            diagnostic = Diagnostic(document.file, document.line_of(path), describe_path(path), str(error))
+            raise DocumentError((diagnostic,)) from None
         settings[name] = _setting_plan(task, limit, policy, seen)
     return settings
 

@@ -1,42 +1,51 @@
 """YAML documents: text becomes frozen values, and every fault is told with its line, path and remedy."""
 
-from scenarios.documents._reader import Document, DocumentError, Problem, parse_document, read_document
+from scenarios.documents._reader import (
+    Diagnostic,
+    Document,
+    DocumentError,
+    YamlPath,
+    describe_path,
+    parse_document,
+    read_document,
+)
 from scenarios.documents._types import (
     Count,
     Fraction,
-    Mistake,
+    LocalDiagnostic,
     Model,
     Number,
     OneOf,
     Positive,
     PositiveSeconds,
     Seconds,
-    describe_seconds,
-    name_value,
     parse_number,
     parse_seconds,
 )
-from scenarios.documents._validate import suggest, validate
+from scenarios.documents._validate import validate
+from scenarios.documents._words import did_you_mean, name_value, spell_seconds
 
 __all__ = [
     "Count",
+    "Diagnostic",
     "Document",
     "DocumentError",
     "Fraction",
-    "Mistake",
+    "LocalDiagnostic",
     "Model",
     "Number",
     "OneOf",
     "Positive",
     "PositiveSeconds",
-    "Problem",
     "Seconds",
-    "describe_seconds",
+    "YamlPath",
+    "describe_path",
+    "did_you_mean",
     "name_value",
     "parse_document",
     "parse_number",
     "parse_seconds",
     "read_document",
-    "suggest",
+    "spell_seconds",
     "validate",
 ]

@@ -10,20 +10,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from yaml.reader import ReaderError
 
-_MOST_BYTES = 1 << 20
-_MOST_NODES = 100_000
-_MOST_LEVELS = 100
+_MOST_BYTES: Final = 1 << 20
+_MOST_NODES: Final = 100_000
+_MOST_LEVELS: Final = 100
 
 YamlPath = tuple[str | int, ...]
+"""Where something stands in a file: keys, and indices of lists."""
 
 
 @dataclass(frozen=True, order=True)
-class Problem:
+class Diagnostic:
     """One fault of a file: where it is, what is wrong there and what would be right."""
 
     file: str
@@ -37,28 +38,28 @@ class Problem:
 
 
 class DocumentError(ValueError):
-    """A file cannot be used; ``problems`` lists every fault that was found, ``str()`` gives one per line."""
+    """A file cannot be used; ``diagnostics`` are all that were found, ``str()`` gives one per line."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__(problems)
-        self.problems = problems
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        super().__init__(diagnostics)
+        self.diagnostics = diagnostics
 
     def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+        return "\n".join(str(diagnostic) for diagnostic in self.diagnostics)
 
 
 @dataclass(frozen=True)
 class Document:
     """A YAML file that has been read: its text, its data and the line of everything in it.
 
-    ``faults`` are those that leave the data readable (a duplicate key, say); `validate` reports them together
-    with its own.
+    ``diagnostics`` are those that leave the data readable (a duplicate key, say); `validate` reports
+    them together with its own.
     """
 
     file: str
     text: str
     data: dict[str, Any]
-    faults: tuple[Problem, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
     lines: Mapping[YamlPath, tuple[int, int]] = field(default_factory=dict, repr=False)
     """For each path the line of its key and the line of its value."""
 
@@ -87,7 +88,7 @@ def read_document(path: str | os.PathLike[str]) -> Document:
 
 
 def parse_document(text: str, file: str) -> Document:
-    """Read YAML text, which problems will call ``file``; raises DocumentError as `read_document` does."""
+    """Read YAML text, which diagnostics call ``file``; raises DocumentError as `read_document` does."""
     try:
         return _Builder(file, text, _Loader(text)).document()
     except _Abort as abort:
@@ -120,7 +121,7 @@ def _read_text(file: str) -> str:
 
 
 def _unusable(file: str, line: int, message: str) -> DocumentError:
-    return DocumentError((Problem(file, line, "", message),))
+    return DocumentError((Diagnostic(file, line, "", message),))
 
 
 def _explain(error: yaml.MarkedYAMLError) -> tuple[int, str]:
@@ -178,9 +179,9 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-_MERGE = "tag:yaml.org,2002:merge"
-_TEXT = "tag:yaml.org,2002:str"
-_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_MERGE: Final = "tag:yaml.org,2002:merge"
+_TEXT: Final = "tag:yaml.org,2002:str"
+_NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Builder:
@@ -190,7 +191,7 @@ class _Builder:
         self._file = file
         self._text = text
         self._loader = loader
-        self._faults: list[Problem] = []
+        self._diagnostics: list[Diagnostic] = []
         self._lines: dict[YamlPath, tuple[int, int]] = {}
         self._visited = 0
         self._open: set[yaml.Node] = set()
@@ -204,10 +205,10 @@ class _Builder:
             raise _Abort(_line(root), f"the top level must be a mapping of 'key: value' lines, not {kind}")
         data = self._mapping(root, ())
         self._lines[()] = (1, _line(root))
-        return Document(self._file, self._text, data, tuple(self._faults), self._lines)
+        return Document(self._file, self._text, data, tuple(self._diagnostics), self._lines)
 
-    def _fault(self, line: int, path: YamlPath, message: str) -> None:
-        self._faults.append(Problem(self._file, line, describe_path(path), message))
+    def _note(self, line: int, path: YamlPath, message: str) -> None:
+        self._diagnostics.append(Diagnostic(self._file, line, describe_path(path), message))
 
     def _enter(self, node: yaml.Node) -> None:
         """Count a visit; aliases make a small file large, or a node a part of itself."""
@@ -228,7 +229,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> Any:
         if node.tag in _NUMBERS and ":" in node.value:
-            self._fault(
+            self._note(
                 _line(node),
                 path,
                 f"YAML reads {node.value} in base 60; write plain seconds, or put it in quotes",
@@ -237,10 +238,10 @@ class _Builder:
         try:
             return self._loader.construct_object(node)
         except yaml.constructor.ConstructorError:
-            self._fault(_line(node), path, f"the tag {node.tag} is not supported; remove it")
+            self._note(_line(node), path, f"the tag {node.tag} is not supported; remove it")
         except (ValueError, OverflowError):
             shown = node.value if len(node.value) <= 40 else node.value[:37] + "..."
-            self._fault(_line(node), path, f"{shown} cannot be read; put it in quotes if it is text")
+            self._note(_line(node), path, f"{shown} cannot be read; put it in quotes if it is text")
         return None
 
     def _list(self, node: yaml.Node, path: YamlPath) -> list[Any]:
@@ -271,7 +272,7 @@ class _Builder:
                 continue
             key, line = self._key(key_node, path), _line(key_node)
             if key in own:
-                self._fault(line, (*path, key), f"duplicate key, first given on line {own[key][0]}; keep one")
+                self._note(line, (*path, key), f"duplicate key, first given on line {own[key][0]}; keep one")
             else:
                 own[key] = (line, value)
         return merged | own
@@ -283,7 +284,7 @@ class _Builder:
         for source in sources:
             self._enter(source)
             if not isinstance(source, yaml.MappingNode):
-                self._fault(_line(node), (*path, "<<"), "'<<' takes an alias of a mapping, or a list of such")
+                self._note(_line(node), (*path, "<<"), "'<<' takes an alias of a mapping, or a list of such")
                 continue
             self._open.add(source)
             for key, pair in self._pairs(source, path).items():
@@ -296,5 +297,5 @@ class _Builder:
             raise _Abort(_line(node), "a key must be plain text, not a list or a mapping")
         if node.tag != _TEXT:
             kind = node.tag.rsplit(":", 1)[-1]
-            self._fault(_line(node), (*path, node.value), f"YAML reads this key as {kind}; put it in quotes")
+            self._note(_line(node), (*path, node.value), f"YAML reads this key as {kind}; put it in quotes")
         return str(node.value)

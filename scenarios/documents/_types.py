@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -26,19 +26,22 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-Mistake = tuple[tuple[str | int, ...], str]
-"""Where, relative to a model, and what is wrong there together with what would be right."""
+from scenarios.documents._reader import YamlPath
+from scenarios.documents._words import name_value
 
-_SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
-_LOOSE_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]+)\.?")
-_UNIT_NAMES = {
+LocalDiagnostic = tuple[YamlPath, str]
+"""A diagnostic of a model's data, which knows no file: where, and what is wrong there and would be right."""
+
+_SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
+_LOOSE_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]+)\.?")
+_UNIT_NAMES: Final = {
     "ms": ("ms", "msec", "msecs", "milli", "millis", "millisecond", "milliseconds"),
     "s": ("s", "sec", "secs", "second", "seconds"),
     "m": ("m", "min", "mins", "minute", "minutes"),
     "h": ("h", "hr", "hrs", "hour", "hours"),
 }
-_SECONDS_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
+_SECONDS_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
 
 
 def parse_seconds(value: object) -> float:
@@ -99,40 +102,10 @@ def parse_number(text: str) -> float:
     return number
 
 
-def describe_seconds(seconds: float) -> str:
-    """Return a duration for people: ``15 ms``, ``4 s``, ``2 min``, ``1.5 h``; six significant digits."""
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:.6g} ms"
-    if seconds >= 3600:
-        return f"{seconds / 3600:.6g} h"
-    if seconds >= 120:
-        return f"{seconds / 60:.6g} min"
-    return f"{seconds:.6g} s"
-
-
-def name_value(value: object) -> str:
-    """Return how an error message should call a value that came out of a YAML file."""
-    if value is None:
-        return "null (nothing)"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
-    if isinstance(value, int | float | str):
-        try:
-            text = repr(value)
-        except ValueError:  # CPython refuses to print integers of more than 4300 digits
-            return "a huge number"
-        return text if len(text) <= 60 else text[:57] + "..."
-    return f"a {type(value).__name__}"
-
-
-_SECONDS_SCHEMA: dict[str, Any] = {
+_SECONDS_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _SECONDS_PATTERN}],
 }
-_POSITIVE_SECONDS_SCHEMA: dict[str, Any] = {
+_POSITIVE_SECONDS_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": _SECONDS_PATTERN}],
 }
 
@@ -169,38 +142,42 @@ class Model(BaseModel):
     )
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
-        """Yield the mistakes in which keys are given and which are not; ``data`` is still as written."""
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
+        """Yield what is wrong with which keys are given and which are not; ``data`` is still as written."""
         del data
         return ()
 
-    def contradictions(self) -> Iterable[Mistake]:
-        """Yield the mistakes between values that are each valid by themselves."""
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
+        """Yield what is wrong between values that are each valid by themselves."""
         return ()
 
     @model_validator(mode="wrap")
     @classmethod
     def _collect(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        mistakes = list(cls.choices(data)) if isinstance(data, Mapping) else []
+        diagnostics = list(cls.choices(data)) if isinstance(data, Mapping) else []
         try:
             model = handler(data)
         except ValidationError as error:
-            raise _fault(cls, mistakes, error) from None
-        mistakes = mistakes or list(model.contradictions())
-        if mistakes:
-            raise _fault(cls, mistakes)
+            raise _joined(cls, diagnostics, error) from None
+        diagnostics = diagnostics or list(model.contradictions())
+        if diagnostics:
+            raise _joined(cls, diagnostics)
         return model
 
 
-def _fault(
-    cls: type[Model], mistakes: list[Mistake], others: ValidationError | None = None
+# The errors that pydantic does not know by itself; `validate` words them.
+_OURS: Final = {"diagnostic": "{message}", "unknown_key": "unknown key", "unknown_type": "unknown type"}
+
+
+def _joined(
+    cls: type[Model], diagnostics: list[LocalDiagnostic], others: ValidationError | None = None
 ) -> ValidationError:
     """Join the faults, and tell which keys this model knows where one is unknown."""
     lines = [
         InitErrorDetails(
-            type=PydanticCustomError("mistake", "{message}", {"message": text}), loc=path, input=None
+            type=PydanticCustomError("diagnostic", "{message}", {"message": text}), loc=path, input=None
         )
-        for path, text in mistakes
+        for path, text in diagnostics
     ]
     known = [field.alias or name for name, field in cls.model_fields.items()]
     for error in others.errors(include_url=False) if others else ():
@@ -208,8 +185,8 @@ def _fault(
         context = error.get("ctx", {})
         if kind == "extra_forbidden" and len(error["loc"]) == 1:
             kind = PydanticCustomError("unknown_key", "unknown key", {"known": known})
-        elif kind in ("mistake", "unknown_key"):  # ours, from a model inside of this one
-            kind = PydanticCustomError(kind, "{message}" if kind == "mistake" else "unknown key", context)
+        elif kind in _OURS:  # from a model inside of this one
+            kind = PydanticCustomError(kind, _OURS[kind], context)
         lines.append(InitErrorDetails(type=kind, loc=error["loc"], input=error["input"], ctx=context))
     return ValidationError.from_exception_data(cls.__name__, lines)
 
@@ -229,11 +206,14 @@ class OneOf:
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         del source
         union: Any = reduce(or_, self.models)
-        chosen = Annotated[union, Field(discriminator="type"), BeforeValidator(self._name_types)]
+        chosen = Annotated[union, Field(discriminator="type"), BeforeValidator(self._known)]
         return handler.generate_schema(chosen)
 
-    def _name_types(self, value: object) -> object:
-        if isinstance(value, Mapping) and "type" not in value:
-            types = (model.model_fields["type"].default for model in self.models)
-            raise ValueError(f"needs a type: one of {', '.join(types)}")
+    def _known(self, value: object) -> object:
+        if isinstance(value, Mapping):
+            types = [model.model_fields["type"].default for model in self.models]
+            if "type" not in value:
+                raise ValueError(f"needs a type: one of {', '.join(types)}")
+            if value["type"] not in types:
+                raise PydanticCustomError("unknown_type", "unknown type", {"known": types})
         return value

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenarios.documents._reader import Document, DocumentError, Problem, YamlPath, describe_path
-from scenarios.documents._types import name_value, parse_number
+from scenarios.documents._reader import Diagnostic, Document, DocumentError, YamlPath, describe_path
+from scenarios.documents._types import parse_number
+from scenarios.documents._words import did_you_mean, name_value, suggest
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
-_BOUNDS = {
+_BOUNDS: Final = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
-_KINDS = {
+_KINDS: Final = {
     "bool": "true or false",
     "dict": "a mapping of 'key: value' lines",
     "finite": "a finite number",
@@ -35,7 +35,7 @@ _KINDS = {
     "tuple": "a list",
 }
 # Faults of a mapping as a whole are shown at its own key, not at its first line.
-_OF_THE_WHOLE = {"mistake", "value_error"}
+_OF_THE_WHOLE: Final = {"diagnostic", "value_error"}
 
 
 def validate(document: Document, model: type[AnyModel], context: Mapping[str, Any] | None = None) -> AnyModel:
@@ -44,38 +44,27 @@ def validate(document: Document, model: type[AnyModel], context: Mapping[str, An
     ``context`` reaches the model's validators, together with ``folder``, where relative paths start.
     Raises DocumentError with all faults, in the order of the file's lines.
     """
-    problems = set(document.faults)
+    diagnostics = set(document.diagnostics)
     try:
         instance = model.model_validate(
             document.data, context={"folder": Path(document.file).parent, **(context or {})}
         )
     except ValidationError as error:
         # A key with a fault of its own in the document has lost its value; what is said about that is noise.
-        known = {(problem.line, problem.path) for problem in problems}
+        known = {(each.line, each.path) for each in diagnostics}
         for details in error.errors(include_url=False):
-            problem = _problem(document, details)
-            if (problem.line, problem.path) not in known:
-                problems.add(problem)
-    if problems:
-        raise DocumentError(tuple(sorted(problems)))
+            diagnostic = _diagnostic(document, details)
+            if (diagnostic.line, diagnostic.path) not in known:
+                diagnostics.add(diagnostic)
+    if diagnostics:
+        raise DocumentError(tuple(sorted(diagnostics)))
     return instance
 
 
-def suggest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was most likely meant, or None."""
-    plain = {_plain(candidate): candidate for candidate in known}
-    close = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
-    return plain[close[0]] if close else None
-
-
-def _plain(word: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", word.lower())
-
-
-def _problem(document: Document, error: ErrorDetails) -> Problem:
+def _diagnostic(document: Document, error: ErrorDetails) -> Diagnostic:
     path, of_key = _locate(document.data, error)
     line = document.line_of(path, key=of_key)
-    return Problem(document.file, line, describe_path(path), _message(error))
+    return Diagnostic(document.file, line, describe_path(path), _message(error))
 
 
 def _locate(data: object, error: ErrorDetails) -> tuple[YamlPath, bool]:
@@ -94,8 +83,8 @@ def _locate(data: object, error: ErrorDetails) -> tuple[YamlPath, bool]:
         return tuple(path), True
     if found:
         path.append(last)
-        if error["type"].startswith("union_tag"):
-            return (*path, _unquoted(error["ctx"]["discriminator"])), False
+        if error["type"] == "unknown_type":
+            return (*path, "type"), False
         whole = error["type"] in _OF_THE_WHOLE and isinstance(child, dict | list)
         return tuple(path), whole or error["type"] == "unknown_key"
     if error["type"] == "missing":
@@ -111,28 +100,21 @@ def _child(data: object, part: str | int) -> tuple[object, bool]:
     return data, False
 
 
-def _unquoted(text: str) -> str:
-    return text.strip("'")
-
-
 def _message(error: ErrorDetails) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    if kind == "mistake":
+    if kind == "diagnostic":
         return str(context["message"])
     if kind == "unknown_key":
-        guess = suggest(str(error["loc"][-1]), context["known"])
-        if guess is not None:
-            return f"unknown key; did you mean {guess!r}?"
-        return f"unknown key; the keys here are {', '.join(context['known'])}"
+        return f"unknown key; {did_you_mean(str(error['loc'][-1]), context['known'], 'the keys here are')}"
     if kind == "missing":
         return "this key is required and missing"
     if kind == "string_too_short":
         return "must not be empty"
     if kind == "value_error":
         return str(context["error"])
-    if kind == "union_tag_invalid":
-        return _not_among(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
-    if kind == "literal_error":
+    if kind == "unknown_type":
+        return _not_among(value["type"], context["known"])
+    if kind == "literal_error":  # pydantic tells the literals in a sentence alone, each in quotes
         return _not_among(value, re.findall(r"'([^']*)'", context["expected"]))
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]

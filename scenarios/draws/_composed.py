@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, create_model
 
-from scenarios.documents import Mistake, OneOf, Positive, Seconds
+from scenarios.documents import LocalDiagnostic, OneOf, Positive, Seconds
 from scenarios.draws._distributions import BELOW_ONE, ELEMENTARY, Law
 from scenarios.draws._keyed import Floats
 from scenarios.draws._traces import MeasuredTimes
@@ -79,7 +79,7 @@ class Mixture(Law):
     of: tuple[Component, ...] = Field(json_schema_extra={"minItems": 1})
     """The kinds of jobs: laws of any type but mixture, each with its ``weight``."""
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         if not self.of:  # pydantic's own minimum would also complain when every component is at fault
             yield ("of",), "needs at least one component: {weight: 1, type: ...}"
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from scipy.special import gamma as gamma_function
 from scipy.special import gammainc, gammaincinv, ndtr, ndtri
 
-from scenarios.documents import Mistake, Model, Positive, PositiveSeconds, Seconds, describe_seconds
+from scenarios.documents import LocalDiagnostic, Model, Positive, PositiveSeconds, Seconds, spell_seconds
 from scenarios.draws._keyed import Floats
 
 BELOW_ONE: Final = 1.0 - 2.0**-53
@@ -53,7 +53,7 @@ class Law(Model, ABC):
     def describe(self) -> str:
         """Return the law in a few English words."""
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         with np.errstate(over="ignore"):
             longest = self.ppf(BELOW_ONE)
         if not math.isfinite(longest):
@@ -78,7 +78,7 @@ class Fixed(Law):
         return self.value
 
     def describe(self) -> str:
-        return f"fixed, {describe_seconds(self.value)}"
+        return f"fixed, {spell_seconds(self.value)}"
 
     def _quantile(self, u: Any) -> Any:
         return self.value if isinstance(u, float) else np.full(u.shape, self.value)
@@ -96,7 +96,7 @@ class Uniform(Law):
     upper: Seconds
     """The longest duration; above ``lower``."""
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         yield from super().contradictions()
         if self.lower >= self.upper:
             yield ("upper",), f"must be above lower ({self.lower:g}), not {self.upper:g}"
@@ -105,7 +105,7 @@ class Uniform(Law):
         return self.lower + (self.upper - self.lower) / 2
 
     def describe(self) -> str:
-        return f"uniform, {describe_seconds(self.lower)} to {describe_seconds(self.upper)}"
+        return f"uniform, {spell_seconds(self.lower)} to {spell_seconds(self.upper)}"
 
     def _quantile(self, u: Any) -> Any:
         return self.lower + (self.upper - self.lower) * u
@@ -125,7 +125,7 @@ class Exponential(Law):
         return self.expected
 
     def describe(self) -> str:
-        return f"exponential, mean {describe_seconds(self.expected)}"
+        return f"exponential, mean {spell_seconds(self.expected)}"
 
     def _quantile(self, u: Any) -> Any:
         return self.expected * -np.log1p(-u)
@@ -152,7 +152,7 @@ class Normal(Law):
         return self.centre + self.sd * height / self._kept
 
     def describe(self) -> str:
-        return f"normal, mean {describe_seconds(self.centre)}, sd {describe_seconds(self.sd)}, truncated at 0"
+        return f"normal, mean {spell_seconds(self.centre)}, sd {spell_seconds(self.sd)}, truncated at 0"
 
     def _quantile(self, u: Any) -> Any:
         # Counted from the upper end, where 1 - u is exact and truncation only rescales.
@@ -175,7 +175,7 @@ class Gamma(Law):
         return self.shape * self.scale
 
     def describe(self) -> str:
-        return f"gamma, shape {self.shape:g}, scale {describe_seconds(self.scale)}"
+        return f"gamma, shape {self.shape:g}, scale {spell_seconds(self.scale)}"
 
     def _quantile(self, u: Any) -> Any:
         return self.scale * gammaincinv(self.shape, u)
@@ -197,7 +197,7 @@ class Weibull(Law):
         return self.scale * float(gamma_function(1.0 + 1.0 / self.shape))
 
     def describe(self) -> str:
-        return f"weibull, shape {self.shape:g}, scale {describe_seconds(self.scale)}"
+        return f"weibull, shape {self.shape:g}, scale {spell_seconds(self.scale)}"
 
     def _quantile(self, u: Any) -> Any:
         return self.scale * np.power(-np.log1p(-u), 1.0 / self.shape)
@@ -222,14 +222,14 @@ class Lognormal(Law):
     """99 of 100 durations are below; above the median."""
 
     @classmethod
-    def choices(cls, data: Mapping[str, Any]) -> Iterable[Mistake]:
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
         given = [key for key in ("sigma", "p99") if data.get(key) is not None]
         if len(given) == 2:
             yield ("p99",), "sigma and p99 say the same thing twice; keep one of them"
         elif not given:
             yield (), "needs either sigma (spread of the logarithm) or p99 (a duration above the median)"
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         if self.p99 is not None and self.p99 <= self.median:
             yield ("p99",), f"must be above the median ({self.median:g}), not {self.p99:g}"
         else:
@@ -247,8 +247,8 @@ class Lognormal(Law):
             return self.median * float(np.exp(self._spread**2 / 2))
 
     def describe(self) -> str:
-        tail = f"sigma {self.sigma:g}" if self.p99 is None else f"p99 {describe_seconds(self.p99)}"
-        return f"lognormal, median {describe_seconds(self.median)}, {tail}"
+        tail = f"sigma {self.sigma:g}" if self.p99 is None else f"p99 {spell_seconds(self.p99)}"
+        return f"lognormal, median {spell_seconds(self.median)}, {tail}"
 
     def _quantile(self, u: Any) -> Any:
         return self.median * np.exp(self._spread * ndtri(u))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import PrivateAttr, ValidationInfo, field_validator
 
-from scenarios.documents import Mistake, Model, parse_number, parse_seconds
+from scenarios.documents import LocalDiagnostic, Model, parse_number, parse_seconds
 
 _FAULTS_SHOWN = 5
 
@@ -36,7 +36,7 @@ class MeasuredTimes(Model):
     def model_post_init(self, _context: object, /) -> None:
         self._seconds, self._faults = _read(Path(self.file), self.column)
 
-    def contradictions(self) -> Iterable[Mistake]:
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
         for fault in self._faults:
             yield ("file",), fault
 

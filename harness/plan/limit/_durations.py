@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.documents import describe_seconds
+from scenarios.documents import spell_seconds
 
 Floats = NDArray[np.float64]
 """A vector (or, where a docstring says so, a matrix) of floats."""
@@ -81,7 +81,7 @@ class Capped:
         return float(np.dot(np.diff(nodes), left[:-1] + before[1:]) / 2.0)  # jumps sit on nodes' edges
 
     def describe(self) -> str:
-        return f"{self.base.describe()}, cut at {describe_seconds(self.cap)}"
+        return f"{self.base.describe()}, cut at {spell_seconds(self.cap)}"
 
 
 @dataclass(frozen=True, eq=False)
