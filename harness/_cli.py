@@ -18,7 +18,7 @@ from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
 from harness._reports import is_trustworthy, make_report, simulate_to_folder
 from harness.measure import render_table
 from harness.plan import Plan, render_plan
-from harness.virtual import choose_engine
+from harness.virtual import choose_engine, visit_costs
 from scenarios import Scenario, describe
 from scenarios.documents import DocumentError
 
@@ -242,7 +242,7 @@ def check(scenarios: tuple[str, ...]) -> None:
         except DocumentError as error:
             faults.append(str(error))
         else:
-            click.echo("\n".join(describe(options.scenario)))
+            click.echo("\n".join(describe(options.scenario, visit_costs(options.scenario))))
     if faults:
         raise Refusal("\n".join(faults), UNUSABLE)
 

@@ -10,7 +10,7 @@ Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or d
 
 from scenarios._arrivals import ARRIVALS, Arrival, Arrivals, Block, Closed, OpenArrivals
 from scenarios._deployment import Address, Config, choose_scenario, load_config
-from scenarios._describe import describe
+from scenarios._describe import VisitCost, describe
 from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
 from scenarios._json_schema import json_schema
 from scenarios._objective import OBJECTIVES, Objective
@@ -44,6 +44,7 @@ __all__ = [
     "Simulation",
     "Unanswered",
     "Visit",
+    "VisitCost",
     "Workload",
     "choose_scenario",
     "closed_key",

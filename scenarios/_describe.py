@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from scenarios._estimate import Estimate, estimate
 from scenarios._objective import OBJECTIVES
 from scenarios._scenario import Scenario
 from scenarios.documents import spell_seconds
 
 
-def describe(scenario: Scenario) -> list[str]:
-    """Return the lines that ``python -m harness check`` prints."""
-    estimates = {name: estimate(scenario, name) for name in scenario.settings}
+class VisitCost(NamedTuple):
+    """What the first visit of a setting costs, by its first jobs."""
+
+    jobs: int
+    """Jobs looked at."""
+    all_jobs: bool
+    """Whether these are all the jobs of a visit."""
+    polls_per_job: float
+    """Mean number of status requests, those that failed included."""
+    seconds: float
+    """From the visit's start until the client of the last of these jobs is done."""
+    refused: float
+    """Share of the status requests that the rate limit answered with 429."""
+
+    @property
+    def polls(self) -> float:
+        """Status requests in all."""
+        return self.jobs * self.polls_per_job
+
+    @property
+    def polls_per_second(self) -> float:
+        """Status requests per second on average."""
+        return self.polls / self.seconds if self.seconds else 0.0
+
+
+def describe(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> list[str]:
+    """Return the lines that ``python -m harness check`` prints.
+
+    ``costs`` has for each setting what its visit costs, or in a few words why that cannot be told.
+    """
+    known = [cost for cost in costs.values() if isinstance(cost, VisitCost)]
     return [
         f"{scenario.name}: {scenario.question or 'no question given'}",
         f"  jobs: {_jobs(scenario)}",
         f"  service: {'; '.join(_service(scenario))}",
-        f"  workload: {_workload(scenario, next(iter(estimates.values())))}",
+        f"  workload: {_workload(scenario, known)}",
         *(
-            f"  setting {name}: {policy.describe()} (about {_cost(estimates[name])})"
+            f"  setting {name}: {policy.describe()} ({_cost(costs[name])})"
             for name, policy in scenario.settings.items()
         ),
         f"  wanted: {_objectives(scenario)}",
-        f"  cost: {_total(scenario, estimates)}",
-        *(f"  note: {note}" for note in _notes(scenario, estimates)),
+        f"  cost: {_total(scenario, known)}",
+        *(f"  note: {note}" for note in _notes(scenario, costs)),
     ]
 
 
@@ -54,21 +83,28 @@ def _service(scenario: Scenario) -> Iterator[str]:
         yield f"pending replies say to retry after {spell_seconds(service.retry_after)}"
 
 
-def _workload(scenario: Scenario, first: Estimate) -> str:
+def _workload(scenario: Scenario, known: list[VisitCost]) -> str:
     workload = scenario.workload
     ends = []
     if workload.duration is not None:
         ends.append(f"for {spell_seconds(workload.duration)}")
     if workload.jobs is not None:
         ends.append(f"until {workload.jobs} jobs")
-    count = f"{first.jobs} jobs" if first.all_jobs else f"more than {first.jobs - 1} jobs"
-    return f"{workload.lanes} lanes, {workload.arrivals.describe()}, {' or '.join(ends)}: {count} a visit"
+    most = max(known, key=lambda cost: cost.jobs, default=None)
+    count = "" if most is None else f": {'' if most.all_jobs else 'more than '}{_jobs_of(most)} a visit"
+    return f"{workload.lanes} lanes, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
 
 
-def _cost(figures: Estimate) -> str:
-    rate = figures.jobs * figures.polls_per_job / figures.seconds if figures.seconds else 0.0
-    some = "" if figures.all_jobs else ", by its first jobs"
-    return f"{figures.polls_per_job:.3g} polls per job, {rate:.3g} polls/s over {figures.seconds:.0f} s{some}"
+def _cost(cost: VisitCost | str) -> str:
+    if isinstance(cost, str):
+        return cost
+    some = "" if cost.all_jobs else f", by its first {_jobs_of(cost)}"
+    rate = f"{cost.polls_per_second:.3g} polls/s over {cost.seconds:.0f} s"
+    return f"about {cost.polls_per_job:.3g} polls per job, {rate}{some}"
+
+
+def _jobs_of(cost: VisitCost) -> str:
+    return "1 job" if cost.jobs == 1 else f"{cost.jobs} jobs"
 
 
 def _objectives(scenario: Scenario) -> str:
@@ -79,21 +115,19 @@ def _objectives(scenario: Scenario) -> str:
     )
 
 
-def _total(scenario: Scenario, estimates: dict[str, Estimate]) -> str:
-    repeats = scenario.workload.repeats
-    seconds = repeats * sum(figures.seconds for figures in estimates.values())
-    polls = repeats * sum(figures.jobs * figures.polls_per_job for figures in estimates.values())
-    number = repeats * len(estimates)
-    visits = "1 visit" if number == 1 else f"{number} visits"
-    if not all(figures.all_jobs for figures in estimates.values()):
+def _total(scenario: Scenario, known: list[VisitCost]) -> str:
+    repeats, settings = scenario.workload.repeats, len(scenario.settings)
+    visits = "1 visit" if repeats * settings == 1 else f"{repeats * settings} visits"
+    if len(known) < settings:
+        return f"{visits}; too many polls to say how long"
+    if not all(cost.all_jobs for cost in known):
         return f"{visits}; too many jobs to say how long"
-    return (
-        f"{visits}, about {seconds:.0f} s and {polls:,.0f} polls in all, "
-        "not counting failed reads, hints and queues"
-    )
+    seconds = repeats * sum(cost.seconds for cost in known)
+    polls = repeats * sum(cost.polls for cost in known)
+    return f"{visits}, about {seconds:.0f} s and {polls:,.0f} polls in all"
 
 
-def _notes(scenario: Scenario, estimates: dict[str, Estimate]) -> Iterator[str]:
+def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator[str]:
     """Yield what is valid and yet may not be what was meant."""
     seen: dict[object, str] = {}
     for name, policy in scenario.settings.items():
@@ -105,13 +139,18 @@ def _notes(scenario: Scenario, estimates: dict[str, Estimate]) -> Iterator[str]:
             if late >= 0.001:
                 yield f"{name}: the deadline comes before the end of {late:.1%} of the jobs"
     limit = scenario.service.rate_limit
-    for name, figures in estimates.items():
-        rate = figures.jobs * figures.polls_per_job / figures.seconds if figures.seconds else 0.0
-        if limit is not None and rate > limit.rate:
-            yield f"{name} asks for about {rate:.3g} polls/s, more than the rate limit of {limit.rate:g}"
-    longest = max(figures.seconds for figures in estimates.values())
+    for name, cost in costs.items():
+        if limit is not None and isinstance(cost, VisitCost) and cost.refused >= 0.01:
+            share = f"{cost.refused:.0%} of its polls are refused"
+            yield f"{name} asks for more than the rate limit of {limit.rate:g} polls/s: {share}"
+    longest = max(map(_seconds, costs.values()))
     for outage in scenario.service.outages:
         if outage.start >= longest:
             yield f"the outage at {spell_seconds(outage.start)} begins when every visit is over"
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"
+
+
+def _seconds(cost: VisitCost | str) -> float:
+    """Return how long a visit takes; where it is not known to the end, nothing lies beyond it."""
+    return cost.seconds if isinstance(cost, VisitCost) and cost.all_jobs else math.inf

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.virtual import visit_costs
 from scenarios import Scenario, Visit, closed_key, describe, load_scenario, planned, think_time
 from scenarios.draws import uniform
 
@@ -158,9 +159,14 @@ def test_a_selection_keeps_the_order(tmp_path: Path) -> None:
         scenario.visits(only=["S2"])
 
 
+def english(scenario: Scenario) -> list[str]:
+    """What `check` prints."""
+    return describe(scenario, visit_costs(scenario))
+
+
 def test_the_price_is_exact_where_nothing_is_random(tmp_path: Path) -> None:
     """Five 4-second jobs a quarter of a second apart: four polls each at 1 s, the last one found at 5 s."""
-    lines = describe(scenario_of(tmp_path))
+    lines = english(scenario_of(tmp_path))
     assert lines == [
         "plan: no question given",
         "  jobs: fixed, 4 s",
@@ -169,7 +175,7 @@ def test_the_price_is_exact_where_nothing_is_random(tmp_path: Path) -> None:
         "  setting one: constant: every 1 s, no jitter, first poll after the first delay, no deadline "
         "(about 4 polls per job, 4 polls/s over 5 s)",
         "  wanted: no objectives",
-        "  cost: 1 visit, about 5 s and 20 polls in all, not counting failed reads, hints and queues",
+        "  cost: 1 visit, about 5 s and 20 polls in all",
     ]
 
 
@@ -188,20 +194,20 @@ def test_the_price_follows_the_policy(
     tmp_path: Path, setting: dict[str, Any], polls: int, seconds: int
 ) -> None:
     """First poll, curve, deadline and budget all count."""
-    lines = describe(scenario_of(tmp_path, settings={"one": setting}))
+    lines = english(scenario_of(tmp_path, settings={"one": setting}))
     assert f"(about {polls} polls per job, {5 * polls / seconds:.3g} polls/s over {seconds} s)" in lines[4]
 
 
 def test_a_slow_reply_slows_the_polls(tmp_path: Path) -> None:
     """The next delay starts when a reply arrives: with replies of 1 s, polls are 2 s apart."""
-    lines = describe(scenario_of(tmp_path, service={"delay": "1s"}))
+    lines = english(scenario_of(tmp_path, service={"delay": "1s"}))
     assert "(about 2 polls per job, 1.67 polls/s over 6 s)" in lines[4]
 
 
 def test_a_closed_loop_is_priced_lane_by_lane(tmp_path: Path) -> None:
     """Two lanes with jobs of 4 s and 1 s of thought submit at 0, 5 and 10 s of 11."""
     closed = {"lanes": 2, "arrivals": {"type": "closed", "think": 1}, "duration": 11}
-    lines = describe(scenario_of(tmp_path, workload=closed))
+    lines = english(scenario_of(tmp_path, workload=closed))
     assert lines[3].endswith(
         "closed loop, one job per lane at a time, think time fixed, 1 s, for 11 s: 6 jobs a visit"
     )
@@ -210,15 +216,40 @@ def test_a_closed_loop_is_priced_lane_by_lane(tmp_path: Path) -> None:
 
 def test_more_jobs_than_anyone_wants_to_count_are_not_counted(tmp_path: Path) -> None:
     """`describe` stays quick for a run of days."""
-    lines = describe(scenario_of(tmp_path, workload=workload(jobs=10**9)))
-    assert "more than 2000 jobs a visit" in lines[3]
+    lines = english(scenario_of(tmp_path, workload=workload(jobs=10**9)))
+    assert "more than 1000 jobs a visit" in lines[3]
     assert lines[6] == "  cost: 1 visit; too many jobs to say how long"
+
+
+def test_the_wait_for_a_slot_is_counted(tmp_path: Path) -> None:
+    """One slot: the jobs end at 4, 8, 12, 16 and 20 s and are polled 4, 8, 12, 16 and 19 times."""
+    lines = english(scenario_of(tmp_path, job={"duration": 4, "slots": 1}))
+    assert "(about 11.8 polls per job, 2.95 polls/s over 20 s)" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("setting", "duration", "cost"),
+    [
+        ({"initial": 0.25}, "15m", "about 3.6e+03 polls per job, 4 polls/s over 900 s, by its first 1 job"),
+        ({"initial": "1ms"}, "8s", "about 8e+03 polls per job, 970 polls/s over 8 s, by its first 1 job"),
+        ({"initial": "1ms"}, "20h", "more than 20000 polls for its first job"),
+        ({"initial": "200h"}, "9000h", "still polling its first job after a year"),
+    ],
+)
+def test_many_polls_per_job_are_told_and_never_cut(
+    tmp_path: Path, setting: dict[str, Any], duration: str, cost: str
+) -> None:
+    """What takes too long to follow is said to do so; no figure is a ceiling in disguise."""
+    lines = english(
+        scenario_of(tmp_path, settings={"one": {"curve": "constant"} | setting}, job={"duration": duration})
+    )
+    assert f"({cost})" in lines[4]
 
 
 def test_everything_that_is_set_is_said(tmp_path: Path) -> None:
     """Each part of the service and each objective has its phrase."""
     text = "\n".join(
-        describe(
+        english(
             scenario_of(
                 tmp_path,
                 question="Why?",
@@ -253,7 +284,7 @@ def test_everything_that_is_set_is_said(tmp_path: Path) -> None:
 
 def test_what_may_not_be_meant_is_noted(tmp_path: Path) -> None:
     """Twins, short deadlines, demand above the limit, late outages and a missing baseline are told."""
-    lines = describe(
+    lines = english(
         scenario_of(
             tmp_path,
             settings={
@@ -267,8 +298,9 @@ def test_what_may_not_be_meant_is_noted(tmp_path: Path) -> None:
     assert [line for line in lines if line.startswith("  note: ")] == [
         "  note: two is the same as one",
         "  note: hasty: the deadline comes before the end of 100.0% of the jobs",
-        "  note: one asks for about 4 polls/s, more than the rate limit of 3.9",
-        "  note: two asks for about 4 polls/s, more than the rate limit of 3.9",
+        "  note: one asks for more than the rate limit of 3.9 polls/s: 40% of its polls are refused",
+        "  note: two asks for more than the rate limit of 3.9 polls/s: 40% of its polls are refused",
+        "  note: hasty asks for more than the rate limit of 3.9 polls/s: 53% of its polls are refused",
         "  note: the outage at 1 h begins when every visit is over",
         "  note: there is no baseline, so no setting is compared with another",
     ]

@@ -7,6 +7,7 @@ Two engines give the same records: an event engine that joins ``client.Poller`` 
 vector engine for scenarios whose jobs do not touch each other. See ``docs/the-twin.md``.
 """
 
+from harness.virtual._costs import visit_costs
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
 from harness.virtual._records import JobColumns, Part
@@ -35,4 +36,5 @@ __all__ = [
     "choose_engine",
     "simulate",
     "simulate_visit",
+    "visit_costs",
 ]

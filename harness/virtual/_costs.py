@@ -1,0 +1,63 @@
+"""What the visits of a scenario would cost, by their first jobs: the twin, stopped before it takes long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from harness.virtual._events import EventVisit
+from harness.virtual._overhead import Overhead
+from harness.virtual._records import Part
+from harness.virtual._tally import VisitTooLong
+from scenarios import Scenario, VisitCost
+
+_JOBS: Final = (1, 30, 1_000)  # looked at, one number after the other as long as the polls allow it
+_MOST_POLLS: Final = 20_000  # of one setting: a quarter of a second
+
+
+class _TooManyPolls(Exception):
+    """The visit is not followed any further."""
+
+
+def visit_costs(scenario: Scenario) -> dict[str, VisitCost | str]:
+    """Return what the first visit of each setting costs, or in a few words why that takes too long to tell.
+
+    Whatever the scenario describes, this costs at most some ten thousand polls of the event engine a setting.
+    """
+    return {name: _cost(scenario, name) for name in scenario.settings}
+
+
+def _cost(scenario: Scenario, setting: str) -> VisitCost | str:
+    found: VisitCost | str = f"more than {_MOST_POLLS} polls for its first job"
+    for jobs, more in zip(_JOBS, (*_JOBS[1:], None), strict=True):
+        try:
+            part = _play(scenario, setting, jobs + 1)
+        except _TooManyPolls:
+            return found
+        except VisitTooLong:
+            return found if isinstance(found, VisitCost) else "still polling its first job after a year"
+        polls, rows = int(part.jobs.polls.sum()), part.jobs.size
+        everything = part.submissions <= jobs
+        found = VisitCost(
+            jobs=part.submissions if everything else jobs,
+            all_jobs=everything,
+            polls_per_job=polls / max(1, rows),
+            seconds=part.ended_at,
+            refused=part.replies.get("429", 0) / max(1, polls),
+        )
+        if everything or more is None or polls * more > _MOST_POLLS * jobs:
+            return found
+    return found
+
+
+def _play(scenario: Scenario, setting: str, jobs: int) -> Part:
+    """Play a visit of at most so many jobs. Raises _TooManyPolls, or VisitTooLong as the engine does."""
+    workload = scenario.workload
+    fewer = workload.model_copy(update={"jobs": min(jobs, workload.jobs or jobs)})
+
+    def stop(_ended: int, polls: int) -> None:
+        if polls > _MOST_POLLS:
+            raise _TooManyPolls
+
+    scenario = replace(scenario, workload=fewer)
+    return EventVisit(scenario, setting, 0, Overhead(), on_progress=stop).run()
