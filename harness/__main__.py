@@ -1,22 +1,35 @@
-"""``python -m harness``: the command line."""
+"""``python -m harness`` and ``backoff-harness``: the command line."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from harness._refusal import INTERRUPTED
+_HOME = Path(__file__).resolve().parent.parent
 
-try:
-    import click
 
-    from harness._cli import main
+def run(name: str = "backoff-harness") -> None:
+    """Run the command line and exit; ``name`` is what help calls it."""
+    from harness._refusal import INTERRUPTED
 
-    sys.exit(main.main(prog_name="python -m harness", standalone_mode=False))
-except KeyboardInterrupt:
-    sys.exit(INTERRUPTED)
-except click.Abort:
-    click.echo("interrupted", err=True)
-    sys.exit(INTERRUPTED)
-except click.ClickException as error:
-    error.show()
-    sys.exit(error.exit_code)
+    try:
+        import click
+
+        from harness._cli import main
+
+        sys.exit(main.main(prog_name=name, standalone_mode=False))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    # `python -m` puts the working directory first: a folder there called scenarios would hide ours.
+    if not sys.flags.safe_path and Path(sys.path[0]).resolve() != _HOME:
+        del sys.path[0]
+    run("python -m harness")

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import click
 
-from harness._options import Options, resolve
+from harness._child import environment, python_module
 from harness._plans import ask, print_verification, verify
 from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
 from harness._reports import is_trustworthy, make_report, simulate_to_folder
 from harness.measure import render_table
 from harness.plan import Plan, render_plan
 from harness.virtual import choose_engine, visit_costs
-from scenarios import Scenario, describe
+from scenarios import Options, Scenario, describe, resolve
 from scenarios.documents import DocumentError
 
 _MOST_PROCESSES_PER_CORE: Final = 4
@@ -45,6 +45,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_STATUS)
+@click.version_option(package_name="backoff-harness", prog_name="python -m harness")
 def main() -> None:
     """Measure which polling backoff a client of an asynchronous job API should ship."""
 
@@ -112,7 +113,7 @@ def run(
             f"--processes {processes}: at most {min(lanes, most)}, for {lanes} lanes on this machine",
             UNUSABLE,
         )
-    command = [sys.executable, "-m", "locust", "-f", str(_HARNESS_FOLDER), "--headless", "--skip-log-setup"]
+    command = python_module("locust", "-f", str(_HARNESS_FOLDER), "--headless", "--skip-log-setup")
     command += ["--scenario", str(options.scenario.path), "--reports", str(options.config.reports)]
     command += ["--simulator-port", str(options.config.simulator.port)]
     command += ["--report-format", "json" if as_json else "table"]
@@ -121,7 +122,7 @@ def run(
         master = str(_free_port())
         command += ["--processes", str(processes), "--master-bind-port", master, "--master-port", master]
     # Locust takes this process over: signals, terminal and exit status are then simply its own.
-    os.execv(sys.executable, [*command, *settings])  # noqa: S606 - our own arguments, no shell
+    os.execve(sys.executable, [*command, *settings], environment())  # noqa: S606 - our own arguments, no shell
 
 
 @main.command()

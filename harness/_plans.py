@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,12 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from harness._options import Options
+from harness._child import environment, python_module
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import RunUnusable, analyse, load_run
 from harness.plan import RECOMMENDED, Plan, make_plan
 from harness.virtual import simulate
-from scenarios import Scenario, load_scenario
+from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
 
 COMPARED = (
@@ -78,10 +77,10 @@ def verify(options: Options, plan: Plan, port: int | None) -> Verification:
         path.write_text(_verification(options.scenario, plan, baseline), encoding="utf-8")
         scenario = load_scenario(path)
         predicted = analyse(simulate(scenario).run)
-        command = [sys.executable, "-m", "harness", "run", str(path), "--json"]
+        command = python_module("harness", "run", str(path), "--json")
         command += ["--reports", str(options.config.reports)]
         command += ["--port", str(options.config.simulator.port if port is None else port)]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=os.environ)  # noqa: S603
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=environment())  # noqa: S603
         if not done.stdout:
             raise Refusal("", done.returncode)
         return Verification(predicted, json.loads(done.stdout), done.returncode)

@@ -13,12 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from harness._options import Options
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import Limits, RunFolder, RunFolderError, RunUnusable, load_run, write_report
 from harness.plan import limits
 from harness.virtual import MOST_ROWS, Progress, VisitTooLong, simulate
-from scenarios import Scenario, load_scenario
+from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
 
 WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it saves

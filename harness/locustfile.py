@@ -4,6 +4,8 @@ Nothing imports this file. Locust executes it as a top-level module on every nod
 classes from the same scenario; the master compares fingerprints before it lets a worker take part.
 """
 
+import sys as _sys
+from pathlib import Path as _Path
 from typing import Any as _Any
 
 from gevent.event import Event as _Event
@@ -12,11 +14,13 @@ from locust import User as _User
 from locust import events as _events
 from locust import task as _task
 
-from harness._options import from_locust_command_line as _from_locust_command_line
-from harness.live import _hooks
+# Locust puts the working directory first: a module there called harness or scenarios would hide ours.
+_sys.path.insert(0, str(_Path(__file__).resolve().parent.parent))
+
+from harness.live import _arguments, _hooks
 
 # Every name here but the settings' own starts with an underscore: a setting may be called anything else.
-_options = _from_locust_command_line()
+_options = _arguments.options_asked_for()
 _hooks.install(_events, _options)
 
 

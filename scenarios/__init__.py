@@ -9,7 +9,16 @@ Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or d
 """
 
 from scenarios._arrivals import ARRIVALS, Arrival, Arrivals, Block, Closed, OpenArrivals
-from scenarios._deployment import Address, Config, choose_scenario, load_config
+from scenarios._deployment import (
+    Address,
+    Config,
+    Options,
+    choose_scenario,
+    deployment,
+    find_config,
+    load_config,
+    resolve,
+)
 from scenarios._describe import VisitCost, describe
 from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
 from scenarios._json_schema import json_schema
@@ -37,6 +46,7 @@ __all__ = [
     "OBJECTIVES",
     "Objective",
     "OpenArrivals",
+    "Options",
     "Outage",
     "RateLimit",
     "Scenario",
@@ -48,12 +58,15 @@ __all__ = [
     "Workload",
     "choose_scenario",
     "closed_key",
+    "deployment",
     "describe",
+    "find_config",
     "json_schema",
     "load_config",
     "load_scenario",
     "original_yaml",
     "planned",
+    "resolve",
     "setting_yaml",
     "think_time",
 ]

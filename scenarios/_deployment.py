@@ -1,19 +1,25 @@
-"""``config.yaml``: which scenario runs, where the simulator listens, where reports go."""
+"""Which experiment runs where: the command line, then the environment, then ``config.yaml``.
+
+One rule for every command (``harness``, ``server``, Locust): each asks ``deployment``, here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
+from scenarios._scenario import Scenario, load_scenario
 from scenarios.documents import Diagnostic, DocumentError, Model, did_you_mean, read_document, validate
 
-_SHIPPED = Path(__file__).parent
-_VARIABLE = "BACKOFF_SCENARIO"
+_SHIPPED: Final = Path(__file__).resolve().parent
+_CONFIG: Final = "config.yaml"
+_FOLDER: Final = "scenarios"
+_VARIABLE: Final = "BACKOFF_SCENARIO"
 _Text = Annotated[str, Field(strict=True, min_length=1)]
 
 
@@ -27,13 +33,25 @@ class Address:
 
 @dataclass(frozen=True)
 class Config:
-    """The deployment; read it with `load_config`. Paths no longer depend on the working directory."""
+    """The deployment; read it with ``deployment``, or a single file with ``load_config``.
 
-    scenario: Path
+    Paths that stood in a file no longer depend on the working directory.
+    """
+
+    scenario: Path | None
+    """None where nobody named one."""
     simulator: Address
     reports: Path
-    file: Path
-    """The file itself."""
+    file: Path | None
+    """The ``config.yaml`` that it was read from; None where there was none."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """One resolved experiment: the scenario and the deployment it runs in."""
+
+    scenario: Scenario
+    config: Config
 
 
 class _Simulator(Model):
@@ -50,40 +68,109 @@ class _ConfigFile(Model):
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Read and check a ``config.yaml``; relative paths in it start at its own folder.
 
-    Raises `DocumentError` with every fault: its file, line, YAML path and remedy.
+    Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
     """
     file = validate(read_document(path), _ConfigFile)
     folder = Path(path).absolute().parent
     return Config(
-        scenario=folder / file.scenario,
+        scenario=_find(file.scenario, folder) or folder / file.scenario,
         simulator=Address(file.simulator.host, file.simulator.port),
         reports=folder / file.reports,
         file=Path(path),
     )
 
 
-def choose_scenario(command_line: str | None, environ: Mapping[str, str], config: Config) -> Path:
+def find_config() -> Path:
+    """Return the ``config.yaml`` of the working directory, else the one that came with the project."""
+    here = Path(_CONFIG)
+    return here if here.is_file() else _SHIPPED.parent / _CONFIG
+
+
+def deployment(
+    scenario: str | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    reports: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Config:
+    """Return what the command line (the arguments), then the environment, then ``config.yaml`` ask for.
+
+    ``file`` is the ``config.yaml`` to read, by default the working directory's; where there is no such file
+    nothing stands behind the environment, and the simulator is at 127.0.0.1:5000. Raises ``DocumentError``
+    when the scenario that is named does not exist, and with every fault of ``config.yaml``.
+    """
+    file = Path(_CONFIG) if file is None else file
+    config = (
+        load_config(file)
+        if file.is_file()
+        else Config(None, Address("127.0.0.1", 5000), Path("reports"), None)
+    )
+    here = config.simulator
+    return replace(
+        config,
+        scenario=choose_scenario(scenario, os.environ if environ is None else environ, config),
+        simulator=Address(host or here.host, here.port if port is None else port),
+        reports=config.reports if reports is None else Path(reports),
+    )
+
+
+def resolve(
+    scenario: str | None = None,
+    *,
+    reports: str | None = None,
+    port: int | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Options:
+    """Load the experiment that is asked for; the project's own ``config.yaml`` stands in for a missing one.
+
+    Raises ``DocumentError`` with every fault of the file that is wrong.
+    """
+    config = deployment(scenario, port=port, reports=reports, environ=environ, file=find_config())
+    if config.scenario is None:
+        message = f"no scenario is named; name a file, or one of {', '.join(_known(Path()))}"
+        raise DocumentError((Diagnostic(_CONFIG, 1, "scenario", message),))
+    return Options(load_scenario(config.scenario), config)
+
+
+def choose_scenario(command_line: str | None, environ: Mapping[str, str], config: Config) -> Path | None:
     """Return the scenario to run: the command line's, else ``BACKOFF_SCENARIO``'s, else the configuration's.
 
-    The first two may be a path, or the bare name of a scenario that comes with the project (``outage``).
-    Raises `DocumentError` when there is no such file, with the names there are.
+    Each may be a path, or the bare name of a file in ``scenarios/``: first in that of the working directory
+    (of ``config.yaml``'s folder, for a name in it), then in the project's. None where none is named. Raises
+    ``DocumentError`` when there is no such file, with the names there are.
     """
     for asked in (command_line, environ.get(_VARIABLE)):
         if asked:
-            return _find(asked)
-    if not config.scenario.exists():
-        line = read_document(config.file).line_of(("scenario",))
-        message = f"there is no such file: {config.scenario}"
-        raise DocumentError((Diagnostic(str(config.file), line, "scenario", message),))
+            if (found := _find(asked, Path())) is None:
+                message = f"there is no such scenario; {_remedy(asked, Path())}"
+                raise DocumentError((Diagnostic(asked, 1, "", message),))
+            return found
+    if config.scenario is not None and config.file is not None and not config.scenario.exists():
+        document = read_document(config.file)
+        folder, name = config.file.absolute().parent, str(document.data["scenario"])
+        message = f"there is no such file: {config.scenario}; {_remedy(name, folder)}"
+        raise DocumentError(
+            (Diagnostic(str(config.file), document.line_of(("scenario",)), "scenario", message),)
+        )
     return config.scenario
 
 
-def _find(asked: str) -> Path:
-    path = Path(asked)
-    if path.exists():
+def _find(name: str, folder: Path) -> Path | None:
+    """Return the file that a path (starting at ``folder``) or a bare name stands for, if there is one."""
+    path = folder / name
+    if path.exists() and not path.is_dir():
         return path
-    shipped = {file.stem: file for file in sorted(_SHIPPED.glob("*.yaml"))}
-    if asked in shipped:
-        return shipped[asked]
-    remedy = did_you_mean(path.stem, shipped, "name a file, or one of")
-    raise DocumentError((Diagnostic(asked, 1, "", f"there is no such scenario; {remedy}"),))
+    return _known(folder).get(name, path if path.exists() else None)
+
+
+def _known(folder: Path) -> dict[str, Path]:
+    """Return the scenarios that have a bare name, the project's last."""
+    here = sorted((folder / _FOLDER).glob("*.yaml"))
+    known = {file.stem: file for file in here}
+    return known | {file.stem: file for file in sorted(_SHIPPED.glob("*.yaml")) if file.stem not in known}
+
+
+def _remedy(asked: str, folder: Path) -> str:
+    return did_you_mean(Path(asked).stem, _known(folder), "name a file, or one of")

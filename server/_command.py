@@ -5,48 +5,128 @@ Exit status: 0 stopped, 1 cannot listen, 2 unusable input.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
 
-import gevent
+import click
 
-from scenarios.documents import DocumentError, read_document
-from server._options import overridden, parser
-from server._scenario import choose_scenario, simulation_in
-from server._serve import CannotListenError, open_listener, serve
-from server.app import DEMO, create_app
+from server._options import descriptor, seconds, share, whole
+
+_CLIENTS_DEFAULT: Final = "http://127.0.0.1:5000"  # where `python -m client` looks unless told otherwise
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until stopped; return the exit status."""
-    options = parser().parse_args(arguments)
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 stopped, 1 cannot listen, 2 unusable input. "
+    "Example: python -m server --duration 4s --error-rate 0.1",
+)
+@click.option("--host", help="Address to listen on (default: config.yaml's, then 127.0.0.1).")
+@click.option(
+    "--port",
+    type=whole(2**16 - 1),
+    metavar="PORT",
+    help="Default: config.yaml's, then 5000; 0: any free one.",
+)
+@click.option(
+    "--scenario",
+    metavar="FILE",
+    help="A path, or a name in scenarios/ (default: $BACKOFF_SCENARIO, then config.yaml's, then a demo).",
+)
+@click.option(
+    "--duration",
+    type=seconds,
+    metavar="SECONDS",
+    help="Make every job take this long; 250ms and 2m work too.",
+)
+@click.option("--error-rate", type=share, metavar="P", help="Share of the jobs that fail, 0 to 1.")
+@click.option("--seed", type=whole(2**64 - 1), metavar="N", help="Root of all randomness.")
+@click.option("--exit-with-parent", is_flag=True, help="Stop when standard input ends.")
+@click.option(
+    "--ready-fd",
+    type=descriptor,
+    metavar="FD",
+    help='Write {"url": ..., "pid": ...} to this file descriptor once it listens.',
+)
+@click.version_option(package_name="backoff-harness", prog_name="python -m server")
+def command(
+    host: str | None,
+    port: int | None,
+    scenario: str | None,
+    duration: float | None,
+    error_rate: float | None,
+    seed: int | None,
+    exit_with_parent: bool,
+    ready_fd: int | None,
+) -> int:
+    """Serve the simulated job service."""
+    # Here, so that help and a mistake in the options are told at once.
+    import gevent
+
+    from scenarios import deployment
+    from scenarios.documents import DocumentError, read_document
+    from server._options import overridden
+    from server._scenario import simulation_in
+    from server._serve import CannotListenError, open_listener, serve
+    from server.app import DEMO, create_app
+
     try:
-        file = choose_scenario(options.scenario, os.environ)
-        simulation = overridden(simulation_in(read_document(file)) if file else DEMO, options)
+        config = deployment(scenario, host=host, port=port)
+        found = simulation_in(read_document(config.scenario)) if config.scenario else DEMO
     except DocumentError as error:
         _say(str(error))
         return 2
+    simulation = overridden(found, duration=duration, error_rate=error_rate, seed=seed)
     try:
-        listener = open_listener(options.host, options.port)
+        listener = open_listener(config.simulator.host, config.simulator.port)
     except CannotListenError as error:
         _say(f"simulator: {error}")
         return 1
     app = create_app(simulation, sleep=gevent.sleep)
-    host, port = listener.getsockname()[:2]
-    if not ip_address(host).is_loopback:
-        _say(f"simulator: warning: {host} is reachable from other machines")
+    address, bound = listener.getsockname()[:2]
+    url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+    if not ip_address(address).is_loopback:
+        _say(f"simulator: warning: {address} is reachable from other machines")
     if not os.environ.get("BACKOFF_ADMIN_TOKEN"):
         _say(f"simulator: token for /admin/: {app.config['ADMIN_TOKEN']}")
-    name = f"{file or 'the demo'} (jobs: {simulation.job.duration.describe()})"
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    serve(
-        app,
-        listener,
-        ready=lambda: _say(f"simulator: serving {name} on {url} (Ctrl-C stops)"),
-        exit_with_parent=options.exit_with_parent,
-    )
+    if host is None and port is None and url != _CLIENTS_DEFAULT:
+        _say(f"simulator: {config.file} says where; poll it with: python -m client --url {url}")
+    name = f"{_shown(config.scenario)} (jobs: {simulation.job.duration.describe()})"
+
+    def ready() -> None:
+        _say(f"simulator: serving {name} on {url} (Ctrl-C stops)")
+        if ready_fd is not None:
+            with suppress(OSError):  # whoever wanted to know is gone
+                os.write(ready_fd, json.dumps({"url": url, "pid": os.getpid()}).encode() + b"\n")
+                if ready_fd > 2:  # the standard streams stay open: another file would get their number
+                    os.close(ready_fd)
+
+    serve(app, listener, ready=ready, exit_with_parent=exit_with_parent)
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until stopped; return the exit status."""
+    try:
+        status = command.main(arguments, prog_name="python -m server", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    return int(status or 0)
+
+
+def _shown(scenario: Path | None) -> str:
+    """Return a file as people look for it: from the working directory where it lies below."""
+    if scenario is None:
+        return "the demo"
+    here = Path.cwd()
+    return str(scenario.relative_to(here) if scenario.is_relative_to(here) else scenario)
 
 
 def _say(line: str) -> None:

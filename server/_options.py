@@ -1,73 +1,76 @@
-"""The command line of ``python -m server``."""
+"""The command line of ``python -m server``: how its values are read, and what they change in a simulation."""
 
 from __future__ import annotations
 
-import argparse
+import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from scenarios import Simulation
-from scenarios.documents import parse_number, parse_seconds
-from scenarios.draws import Fixed
+import click
 
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line; argparse ends the process with status 2 on a mistake."""
-    options = argparse.ArgumentParser(prog="python -m server", description="Serve the simulated job service.")
-    options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    options.add_argument(
-        "--port", type=_whole(2**16 - 1), default=5000, help="default: %(default)s; 0: any free one"
-    )
-    options.add_argument(
-        "--scenario",
-        metavar="FILE",
-        help="a path, or a name in scenarios/ (default: $BACKOFF_SCENARIO, then config.yaml's, then a demo)",
-    )
-    options.add_argument(
-        "--duration",
-        type=_seconds,
-        metavar="SECONDS",
-        help="make every job take this long; 250ms and 2m work too",
-    )
-    options.add_argument("--error-rate", type=_share, metavar="P", help="share of the jobs that fail, 0 to 1")
-    options.add_argument("--seed", type=_whole(2**64 - 1), metavar="N", help="root of all randomness")
-    options.add_argument("--exit-with-parent", action="store_true", help="stop when standard input ends")
-    return options
+if TYPE_CHECKING:
+    from scenarios import Simulation
 
 
-def overridden(simulation: Simulation, options: argparse.Namespace) -> Simulation:
-    """Return the simulation with what the command line says in place of what the scenario says."""
-    job = {"error_rate": options.error_rate}
-    job["duration"] = None if options.duration is None else Fixed(value=options.duration)
-    job = {key: value for key, value in job.items() if value is not None}
-    seed = simulation.seed if options.seed is None else options.seed
-    return simulation.model_copy(update={"seed": seed, "job": simulation.job.model_copy(update=job)})
+def whole(largest: int) -> Callable[[str], int]:
+    """Return the reader of a whole number from 0 to ``largest``; it raises ``click.BadParameter``."""
 
-
-def _whole(largest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
+    def read(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) <= largest):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {largest}")
+            raise click.BadParameter(f"{text!r} is not a whole number from 0 to {largest}")
         return int(text)
 
-    return parse
+    return read
 
 
-def _share(text: str) -> float:
+def descriptor(text: str) -> int:
+    """Return the number of a file that the starting process left open, or raise ``click.BadParameter``."""
+    number = whole(2**31 - 1)(text)
     try:
-        share = parse_number(text)
+        os.fstat(number)
+    except OSError:
+        message = f"{number} is no open file; it is meant for the process that starts this one"
+        raise click.BadParameter(message) from None
+    return number
+
+
+def share(text: str) -> float:
+    """Return a number from 0 to 1, or raise ``click.BadParameter``."""
+    from scenarios.documents import parse_number
+
+    try:
+        number = parse_number(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return share
+        raise click.BadParameter(str(error)) from None
+    if not 0 <= number <= 1:
+        raise click.BadParameter(f"{text} is not between 0 and 1")
+    return number
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return a duration as scenarios write it (4, 250ms, 2m), or raise ``click.BadParameter``."""
+    from scenarios.documents import parse_number, parse_seconds
+
     try:
-        value: float | str = parse_number(text)
+        written: float | str = parse_number(text)
     except ValueError:
-        value = text
+        written = text
     try:
-        return parse_seconds(value)
+        return parse_seconds(written)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise click.BadParameter(str(error)) from None
+
+
+def overridden(
+    simulation: Simulation, *, duration: float | None, error_rate: float | None, seed: int | None
+) -> Simulation:
+    """Return the simulation with what the command line says in place of what the scenario says."""
+    from scenarios.draws import Fixed
+
+    job: dict[str, object] = {}
+    if duration is not None:
+        job["duration"] = Fixed(value=duration)
+    if error_rate is not None:
+        job["error_rate"] = error_rate
+    seed = simulation.seed if seed is None else seed
+    return simulation.model_copy(update={"seed": seed, "job": simulation.job.model_copy(update=job)})

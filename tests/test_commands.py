@@ -14,12 +14,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from harness._cli import main
-from harness._options import resolve
 from harness._plans import ask
 from harness._refusal import UNUSABLE, Refusal
 from harness._reports import make_report, simulate_to_folder
 from harness.measure import results_schema
-from scenarios import load_scenario
+from scenarios import load_scenario, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = ROOT / "scenarios" / "video-translation.yaml"

@@ -22,7 +22,7 @@ from gevent.pywsgi import WSGIServer
 
 from server import _command as command
 from server import _serve
-from server._options import overridden, parser
+from server._options import overridden
 from server.app import DEMO
 
 CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFF_")}
@@ -276,21 +276,29 @@ def test_an_unknown_scenario_names_the_known_ones(nowhere: Path, capsys: pytest.
     (nowhere / "scenarios").mkdir()
     scenario(nowhere / "scenarios", "{}", "one")
     scenario(nowhere / "scenarios", "{}", "two")
-    assert run(["--scenario", "three"], capsys) == (
-        2,
-        f"{Path('scenarios/three.yaml')}:1: there is no such file; those in scenarios/: one, two\n",
-    )
-    status, words = run(["--scenario", "scenarios/three.yaml"], capsys)
-    assert (status, words) == (2, f"{Path('scenarios/three.yaml')}:1: there is no such file\n")
+    remedy = "there is no such scenario; name a file, or one of one, two, long-tail, outage"
+    for name in ("xyz", str(Path("scenarios/xyz.yaml"))):
+        status, words = run(["--scenario", name], capsys)
+        assert status == 2
+        assert words.startswith(f"{name}:1: {remedy}")
 
 
-@pytest.mark.parametrize("value", ["7", "''", "[a]"])
-def test_a_faulty_config_is_told(nowhere: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("7", "must be text, not 7; put it in quotes"),
+        ("''", "must not be empty"),
+        ("[a]", "must be text, not a list"),
+    ],
+)
+def test_a_faulty_config_is_told(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], value: str, fault: str
+) -> None:
     """A scenario in config.yaml that is no name is an error with its line."""
     (nowhere / "config.yaml").write_text(f"reports: x\nscenario: {value}\n")
     status, words = run([], capsys)
     assert status == 2
-    assert words.startswith("config.yaml:2: scenario: must be")
+    assert words == f"config.yaml:2: scenario: {fault}\n"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +313,8 @@ def test_a_faulty_config_is_told(nowhere: Path, capsys: pytest.CaptureFixture[st
         (["--error-rate", "nan"], "not a number"),
         (["--duration", "-4"], "zero or more"),
         (["--duration", "4 parsecs"], "250ms"),
-        (["--durations", "4", "--speed", "9"], "--speed"),
+        (["--ready-fd", "987"], "987 is no open file"),
+        (["--speed", "9"], "--speed"),
     ],
 )
 @pytest.mark.usefixtures("nowhere")
@@ -318,16 +327,66 @@ def test_bad_options_are_explained(
     assert words in said.splitlines()[-1]
 
 
-def test_options_override_the_scenario(tmp_path: Path) -> None:
+def test_options_override_the_scenario() -> None:
     """--duration, --error-rate and --seed take the place of what the scenario says."""
-    options = parser().parse_args(["--duration", "250ms", "--error-rate", "0.5", "--seed", "7"])
-    simulation = overridden(DEMO, options)
+    simulation = overridden(DEMO, duration=0.25, error_rate=0.5, seed=7)
     assert (simulation.job.duration.mean(), simulation.job.error_rate, simulation.seed) == (0.25, 0.5, 7)
-    plain = parser().parse_args(["--scenario", str(tmp_path)])
-    assert overridden(simulation, plain) == simulation
+    assert overridden(simulation, duration=None, error_rate=None, seed=None) == simulation
+    with serving("--duration", "250ms", "--error-rate", "0.5", "--seed", "7") as server:
+        assert json.loads(server.get("/healthz")[1])["simulation"] == simulation.fingerprint
 
 
 # --- the address ----------------------------------------------------------------------------------------
+
+
+def test_config_yaml_says_where_and_the_client_is_told(tmp_path: Path) -> None:
+    """The address in config.yaml counts unless the command line differs; a client's command is printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "config.yaml").write_text(f"scenario: outage\nsimulator: {{port: {port}}}\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**CLEAN_ENVIRONMENT, "BACKOFF_ADMIN_TOKEN": "chosen"},
+    )
+    try:
+        assert process.stderr
+        where, ready = process.stderr.readline(), process.stderr.readline()
+    finally:
+        process.kill()
+        process.communicate()
+    url = f"http://127.0.0.1:{port}"
+    assert where == f"simulator: config.yaml says where; poll it with: python -m client --url {url}\n"
+    assert ready.startswith("simulator: serving ")
+    assert "outage.yaml (jobs: " in ready
+    assert f" on {url} " in ready
+    with serving(folder=tmp_path) as server:
+        assert server.port != port
+
+
+def test_the_ready_pipe_tells_where_and_who(tmp_path: Path) -> None:
+    """--ready-fd gets one line of JSON, and its end, when the server listens."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", "--port", "0", "--ready-fd", str(writing)],
+        stderr=subprocess.DEVNULL,
+        pass_fds=[writing],
+        cwd=tmp_path,
+        env=CLEAN_ENVIRONMENT,
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading, encoding="utf-8") as pipe:
+            told = json.loads(pipe.read())
+        assert told["pid"] == process.pid
+        host, port = told["url"].removeprefix("http://").split(":")
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -388,7 +447,7 @@ def test_other_machines_are_let_in_only_with_a_warning(
         assert callable(ready)
         ready()
 
-    monkeypatch.setattr(command, "serve", serve)
+    monkeypatch.setattr(_serve, "serve", serve)
     status, words = run(["--host", host, "--port", "0"], capsys)
     assert status == 0
     assert ("warning" in words) == warned

@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -18,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
+from harness._child import environment, python_module
 from harness._refusal import FAILED, Refusal
 from harness.live._progress import Progress
 from harness.live._record import Record
 from harness.measure import RunFolder, RunInfo, ScenarioInfo
-from scenarios import Scenario
+from scenarios import Options, Scenario
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.env import Environment
 
-    from harness._options import Options
     from harness.live._conductor import Conductor
 
 logger = logging.getLogger("backoff")
@@ -77,7 +76,7 @@ def run_info(scenario: Scenario, record: Record) -> RunInfo:
 
 def report_command(folder: Path, scenario: Path, *, as_json: bool) -> list[str]:
     """Return the command that makes the report of a run folder and prints it."""
-    command = [sys.executable, "-m", "harness", "report", str(folder), "--scenario", str(scenario)]
+    command = python_module("harness", "report", str(folder), "--scenario", str(scenario))
     return [*command, "--json"] if as_json else command
 
 
@@ -138,6 +137,6 @@ class Finisher:
         as_json = self._environment.parsed_options.report_format == "json"
         command = report_command(folder, self._options.scenario.path, as_json=as_json)
         with contextlib.suppress(KeyboardInterrupt):
-            status = subprocess.run(command, check=False).returncode  # noqa: S603 - our own module, no shell
+            status = subprocess.run(command, check=False, env=environment()).returncode  # noqa: S603 - our own module, no shell
             if self._environment.process_exit_code is None and status:
                 self._environment.process_exit_code = status

@@ -6,17 +6,15 @@ import logging
 import os
 import signal
 import sys
-from argparse import ArgumentParser
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import gevent
 from locust.env import Environment
 from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
-from harness._options import Options, port_number
 from harness._refusal import FAILED, INTERRUPTED, UNUSABLE, Refusal
+from harness.live._arguments import add_arguments
 from harness.live._conductor import Conductor
 from harness.live._finish import Finisher, check_reports_folder
 from harness.live._lanes import LoadGenerator
@@ -34,10 +32,9 @@ from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
 from harness.live._target import SimulatorTarget, Target
+from scenarios import Options
 
 logger = logging.getLogger("backoff")
-
-_LOOPBACK: Final = "127.0.0.1"
 
 
 def conductor_of(environment: Environment) -> Conductor:
@@ -68,38 +65,8 @@ def install(events: Events, options: Options) -> None:
         environment.host = conductor.target.url
         _stop_on_signals(environment)
 
-    events.init_command_line_parser.add_listener(_add_arguments)
+    events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(init)
-
-
-def _add_arguments(parser: ArgumentParser, **_: Any) -> None:
-    add: Callable[..., Any] = parser.add_argument  # Locust adds the keyword include_in_web_ui
-    hidden = {"include_in_web_ui": False}
-    add(
-        "--scenario",
-        metavar="<file or name>",
-        help="The experiment to run: a YAML file, or the name of one in scenarios/. Defaults to the "
-        "environment variable BACKOFF_SCENARIO, then to config.yaml",
-        **hidden,
-    )
-    add("--reports", metavar="<folder>", help="Where report folders go. Defaults to config.yaml", **hidden)
-    add(
-        "--simulator-port",
-        type=port_number,
-        metavar="<port>",
-        help="Where the simulator listens; 0 takes any free port. Defaults to config.yaml. "
-        "With --host no simulator is started",
-        **hidden,
-    )
-    add(
-        "--report-format",
-        choices=["table", "json"],
-        default="table",
-        help="What to print when a headless run has ended: the comparison as a table, or results.json",
-        **hidden,
-    )
-    # Locust listens on every interface unless told otherwise; here nothing does unless asked.
-    parser.set_defaults(web_host=_LOOPBACK, master_bind_host=_LOOPBACK)
 
 
 def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:

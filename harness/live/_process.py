@@ -5,9 +5,10 @@ It never runs inside the Locust process: one interpreter lock would couple the l
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import secrets
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import IO, Any
 
 import requests
 
-ANNOUNCEMENT = " on http://"
+from harness._child import environment, python_module
+
 MOST_LOG = 1 << 16  # bytes of the child's output that are looked at
 STARTUP_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
@@ -27,7 +29,7 @@ class SimulatorError(RuntimeError):
     """The simulator did not start, died, or does not answer its admin calls."""
 
 
-class Simulator:
+class SimulatorProcess:
     """A running simulator seen from the harness; ``process`` is None for one that somebody else started.
 
     All admin calls raise ``SimulatorError`` when they cannot be answered.
@@ -37,28 +39,32 @@ class Simulator:
         self.url = url
         self._process = process
         self._log = log
+        self._log_read = 0  # where in it the words begin that are news
+        self._told = b""  # what the ready pipe has told so far
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy must not stand between two processes of one machine
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
     @classmethod
-    def start(cls, scenario: Path, host: str, port: int) -> Simulator:
+    def start(cls, scenario: Path, host: str, port: int) -> SimulatorProcess:
         """Start ``python -m server`` for ``scenario`` and wait until it answers.
 
         Raises ``SimulatorError`` with the child's own last words, e.g. that the port is in use.
         """
         token = secrets.token_urlsafe(24)
         log = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name to clean up, and lives with the process
-        command = [sys.executable, "-m", "server", "--scenario", str(scenario), "--exit-with-parent"]
+        command = python_module("server", "--scenario", str(scenario), "--host", host, "--port", str(port))
         process = Popen(  # noqa: S603 - our own module, no shell
-            [*command, "--host", host, "--port", str(port)],
+            [*command, "--exit-with-parent", "--ready-fd", "1"],
             stdin=PIPE,  # its end of file tells the child that we are gone, however we went
-            stdout=log,
+            stdout=PIPE,  # the ready pipe: one line, when it listens
             stderr=log,
-            env={**os.environ, TOKEN_VARIABLE: token},
+            env=environment(**{TOKEN_VARIABLE: token}),
             start_new_session=True,  # Ctrl-C is for the harness, which still needs the counts
         )
+        if process.stdout is not None:
+            os.set_blocking(process.stdout.fileno(), False)
         simulator = cls("", token, process, log)
         try:
             simulator._wait_until_ready()
@@ -68,7 +74,7 @@ class Simulator:
         return simulator
 
     @classmethod
-    def attach(cls, url: str, fingerprint: str) -> Simulator:
+    def attach(cls, url: str, fingerprint: str) -> SimulatorProcess:
         """A simulator that already runs at ``url``; its token is taken from ``BACKOFF_ADMIN_TOKEN``.
 
         Raises ``SimulatorError`` when it does not answer, does not know the token, or serves something else
@@ -85,25 +91,30 @@ class Simulator:
         while time.monotonic() < give_up:
             if (death := self.death()) is not None:
                 raise SimulatorError(death)
-            if url := self._announced_url():
+            if url := self._told_url():
                 self.url = url
-                try:
-                    # Only our child knows our token, so another server on the port cannot pass for it.
-                    self.counters()
-                    return
-                except SimulatorError:
-                    pass
+                # Only our child knows our token, so another server on the port cannot pass for it.
+                self.counters()
+                return
             time.sleep(0.05)
         raise SimulatorError(
             f"the simulator did not answer within {STARTUP_TIMEOUT_S:g} s: {self._last_words()}"
         )
 
-    def _announced_url(self) -> str | None:
-        for line in self._log_lines():
-            _, found, rest = line.rpartition(ANNOUNCEMENT)
-            if found:
-                return f"http://{rest.split()[0]}"
-        return None
+    def _told_url(self) -> str | None:
+        """Return the address that the child tells through its ready pipe; None until it has."""
+        pipe = self._process.stdout if self._process is not None else None
+        if pipe is None:
+            return None
+        with contextlib.suppress(BlockingIOError):
+            self._told += os.read(pipe.fileno(), MOST_LOG)
+        line, ended, _ = self._told.partition(b"\n")
+        if not ended:
+            return None
+        self._log_read = os.fstat(self._log.fileno()).st_size if self._log else 0
+        pipe.close()
+        url: str = json.loads(line)["url"]
+        return url
 
     def death(self) -> str | None:
         """Why the process is gone, in one line, or None while it lives (or is not ours to watch)."""
@@ -135,14 +146,13 @@ class Simulator:
             raise SimulatorError(f"{method} {self.url}{path} was answered {reply.status_code}: no simulator?")
         return reply
 
-    def _log_lines(self) -> list[str]:
-        if self._log is None:
-            return []
-        # The child writes through the same open file: reading must not move its position.
-        return os.pread(self._log.fileno(), MOST_LOG, 0).decode(errors="replace").splitlines()
-
     def _last_words(self) -> str:
-        lines = [line for line in self._log_lines() if line.strip() and ANNOUNCEMENT not in line]
+        """Return the last line that the child wrote for people, but for what it said until it was ready."""
+        if self._log is None:
+            return "it said nothing"
+        # The child writes through the same open file: reading must not move its position.
+        written = os.pread(self._log.fileno(), MOST_LOG, self._log_read).decode(errors="replace")
+        lines = [line for line in written.splitlines() if line.strip()]
         return lines[-1] if lines else "it said nothing"
 
     def stop(self) -> None:

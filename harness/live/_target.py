@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from client import NATIVE, Dialect
-from harness.live._process import Simulator, SimulatorError
+from harness.live._process import SimulatorError, SimulatorProcess
 from harness.measure import ServerCounts
 
 
@@ -40,19 +40,19 @@ class SimulatorTarget:
 
     dialect: Dialect = NATIVE
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: SimulatorProcess) -> None:
         self._simulator = simulator
         self._before: dict[str, Any] | None = None
 
     @classmethod
     def start(cls, scenario: Path, host: str, port: int) -> SimulatorTarget:
         """Start a simulator of the scenario file; raises ``SimulatorError`` when that cannot be done."""
-        return cls(Simulator.start(scenario, host, port))
+        return cls(SimulatorProcess.start(scenario, host, port))
 
     @classmethod
     def attach(cls, url: str, fingerprint: str) -> SimulatorTarget:
         """Use the simulator at ``url``; raises ``SimulatorError`` unless it serves this simulation."""
-        return cls(Simulator.attach(url, fingerprint))
+        return cls(SimulatorProcess.attach(url, fingerprint))
 
     @property
     def url(self) -> str:
