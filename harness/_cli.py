@@ -1,4 +1,4 @@
-"""The command line: thin commands over the library."""
+"""The command line: thin commands over the library, which each imports in its body: help comes at once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from harness._child import environment, python_module
-from harness._plans import ask, print_verification, verify
 from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
-from harness._reports import is_trustworthy, make_report, simulate_to_folder
-from harness.measure import render_table
-from harness.plan import Plan, render_plan
-from harness.virtual import choose_engine, visit_costs
-from scenarios import Options, Scenario, describe, resolve
-from scenarios.documents import DocumentError
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
+    from scenarios import Options, Scenario
 
 _MOST_PROCESSES_PER_CORE: Final = 4
 _HARNESS_FOLDER: Final = Path(__file__).resolve().parent
@@ -60,6 +57,9 @@ def _say(line: str) -> None:
 
 def _options(scenario: str | None, reports: str | None = None, port: int | None = None) -> Options:
     """Return the resolved experiment; raises ``Refusal`` with one fault a line."""
+    from scenarios import resolve
+    from scenarios.documents import DocumentError
+
     try:
         return resolve(scenario, reports=reports, port=port)
     except DocumentError as error:
@@ -142,6 +142,9 @@ def simulate(
 
     The same jobs, pollers and service as live, without waiting; the same records and report.
     """
+    from harness._reports import simulate_to_folder
+    from harness.virtual import choose_engine
+
     options = _options(scenario)
     _check_names(settings, options.scenario)
     if sys.stderr.isatty():
@@ -152,6 +155,9 @@ def simulate(
 
 def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
     """Make a run's report and print the comparison; end with status 1 when it cannot be trusted."""
+    from harness._reports import is_trustworthy, make_report
+    from harness.measure import render_table
+
     results = make_report(folder, scenario, on_note=_say)
     if as_json:
         click.echo(json.dumps(results, indent=2))
@@ -197,10 +203,14 @@ def plan(
 
     With the theoretical limit, what happens if durations differ from what was assumed, and the server's size.
     """
+    from harness._plans import ask
+
     _print_plan(ask(_options(scenario), cost, jobs_per_day, run), as_json)
 
 
 def _print_plan(answer: Plan, as_json: bool) -> None:
+    from harness.plan import render_plan
+
     click.echo(
         json.dumps(answer.to_json(), indent=2) if as_json else render_plan(answer, colour=sys.stdout.isatty())
     )
@@ -223,6 +233,8 @@ def tune(
 
     --verify runs the winner and the baseline live and prints predicted beside measured.
     """
+    from harness._plans import ask, print_verification, verify
+
     options = _options(scenario)
     answer = ask(options, cost, jobs_per_day, run)
     _print_plan(answer, as_json)
@@ -236,6 +248,10 @@ def tune(
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 def check(scenarios: tuple[str, ...]) -> None:
     """Validate; say what would run at what cost."""
+    from harness.virtual import visit_costs
+    from scenarios import describe, resolve
+    from scenarios.documents import DocumentError
+
     faults = []
     for name in scenarios:
         try:
@@ -257,6 +273,9 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
 
     results.json and report.html are functions of the raw rows in the folder.
     """
+    from scenarios import resolve
+    from scenarios.documents import DocumentError
+
     original = None
     if scenario:
         try:
