@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, get_args
 
 from ._backoff import Backoff
@@ -33,6 +34,18 @@ _CURVE_OPTIONS: Final = (*(each.name for each in parameters(Backoff)), "first_po
 _PATIENCE: Final = ErrorPolicy(max_consecutive=4)  # someone is watching: say soon that nobody answers
 
 
+class _Version(argparse.Action):
+    """Look the version up when it is asked for: it lies in a file."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            known = version("backoff-harness")
+        except PackageNotFoundError:  # run from a copy of the sources that was never installed
+            known = "unknown"
+        print(f"{parser.prog}, version {known}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
     parser = argparse.ArgumentParser(
@@ -42,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         "4 gave up (nobody answered, the job was not accepted, or a budget ran out); 130 interrupted. "
         "Durations are seconds.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("--url", default="http://127.0.0.1:5000", help="where the service is (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and no lines")
     job = parser.add_argument_group("job").add_mutually_exclusive_group()

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,11 @@ def test_the_door_is_the_module(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("program", ["harness", "server", "client"])
+def test_every_program_tells_its_version(program: str, tmp_path: Path) -> None:
+    """`--version` prints the installed distribution's, wherever it is started."""
+    command = [sys.executable, "-m", program, "--version"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == f"python -m {program}, version {version('backoff-harness')}\n"
