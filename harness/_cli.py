@@ -81,7 +81,7 @@ def _check_names(wanted: Sequence[str], scenario: Scenario) -> None:
         raise Refusal(str(error), UNUSABLE) from error
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness run outage -s constant-1s")
 @click.argument("scenario", required=False)
 @click.option(
     "-s", "--setting", "settings", multiple=True, metavar="NAME", help="Run only this one (repeatable)."
@@ -125,7 +125,7 @@ def run(
     os.execve(sys.executable, [*command, *settings], environment())  # noqa: S606 - our own arguments, no shell
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness simulate long-tail --jobs 10000")
 @click.argument("scenario", required=False)
 @click.option("--jobs", type=click.IntRange(1), help="Jobs per visit, instead of the scenario's own number.")
 @click.option(
@@ -194,7 +194,7 @@ def _planning(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness plan outage --cost 0.5")
 @_planning
 def plan(
     scenario: str | None, cost: float | None, jobs_per_day: float, run: str | None, as_json: bool
@@ -216,7 +216,7 @@ def _print_plan(answer: Plan, as_json: bool) -> None:
     )
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness tune video-translation --verify")
 @_planning
 @click.option("--verify", "verified", is_flag=True, help="Run the winner and the baseline live and compare.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
@@ -244,7 +244,7 @@ def tune(
         _end(verification.status)
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness check scenarios/*.yaml")
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 def check(scenarios: tuple[str, ...]) -> None:
     """Validate; say what would run at what cost."""
@@ -264,7 +264,7 @@ def check(scenarios: tuple[str, ...]) -> None:
         raise Refusal("\n".join(faults), UNUSABLE)
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness report reports/outage-20260101T000000Z")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--scenario", metavar="FILE", help="The scenario that was run, where its trace files are.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
@@ -285,7 +285,7 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
     _report(folder, as_json, original)
 
 
-@main.command()
+@main.command(epilog="Example: python -m harness compare reports/before reports/after")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(runs: tuple[str, ...], as_json: bool) -> None:

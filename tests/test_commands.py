@@ -186,13 +186,15 @@ def test_plan_gives_the_contracts_keys_and_yaml_that_loads(tmp_path: Path) -> No
 
 
 def test_every_command_is_documented() -> None:
-    """Each command has help, and the README or docs mention it."""
+    """Each command has help that ends in an example, and docs/commands.md shows it."""
     documents = (ROOT / "README.md").read_text() + "".join(
         path.read_text() for path in (ROOT / "docs").glob("*.md")
     )
     for name, command in main.commands.items():
         assert command.help, name
         assert f"python -m harness {name}" in documents, name
+        assert f"python -m harness {name}" in (ROOT / "docs" / "commands.md").read_text(), name
+        assert str(command.epilog).startswith(f"Example: python -m harness {name} "), name
 
 
 def test_make_alone_lists_the_targets() -> None:
