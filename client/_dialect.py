@@ -59,7 +59,17 @@ class Response:
     def header(self, name: str) -> str | None:
         """Return a header's value, None when it is absent."""
         wanted = name.lower()
-        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
+        for key, value in self.headers.items():
+            if key.lower() == wanted:
+                return value
+        return None
+
+    def retry_after(self, name: str) -> float | None:
+        """Return the seconds that the hint in this header asks for, None when there is none to be read."""
+        value = self.header(name)
+        if value is None:
+            return None
+        return parse_retry_after(value, date=self.header("Date"), now_epoch=self.now_epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +114,11 @@ class StatusCall:
 
     def state_of(self, word: object) -> JobState | None:
         """Return what a word of the server says of the job, None if it is no such word."""
-        states: tuple[tuple[JobState, tuple[str, ...]], ...] = (
-            ("pending", self.pending),
-            ("completed", self.completed),
-            ("error", self.error),
-        )
-        return next((state for state, words in states if isinstance(word, str) and word in words), None)
+        if word in self.pending:
+            return "pending"
+        if word in self.completed:
+            return "completed"
+        return "error" if word in self.error else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +155,7 @@ class Dialect:
         the client the job's end.
         """
         call, code = self.reads, response.status_code
-        hint = parse_retry_after(
-            response.header(call.hint), date=response.header("Date"), now_epoch=response.now_epoch
-        )
+        hint = response.retry_after(call.hint)
         if code != 200:
             raise StatusReadFailed(Failure.http(code, read_detail(response.body)), hint)
         document = _json_object(response.body)
