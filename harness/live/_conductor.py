@@ -60,7 +60,7 @@ Observer = Callable[[Snapshot], None]
 
 
 class Conductor:
-    """Owns one run at a time, from Locust's first ``tick`` until its record is taken.
+    """Own one run at a time, from Locust's first ``tick`` until its record is taken.
 
     observers: each is called with a ``Snapshot`` some 20 times a second while a visit is under way.
     """

@@ -81,7 +81,7 @@ def report_command(folder: Path, scenario: Path, *, as_json: bool) -> list[str]:
 
 
 class Finisher:
-    """Turns the conductor's record into a run folder and a report, once per run."""
+    """Turn the conductor's record into a run folder and a report, once per run."""
 
     def __init__(
         self, environment: Environment, options: Options, conductor: Conductor, progress: Progress
@@ -98,7 +98,7 @@ class Finisher:
         return bool(self._environment.parsed_options.headless)
 
     def stopped(self) -> None:
-        """A run has stopped: write its rows, and on the web page's side make its report in the background."""
+        """Write the rows of a run that has stopped; for the web page, make its report in the background."""
         self._progress.close()
         record = self._conductor.take_record()
         if record is None or not (record.visits or record.jobs):
@@ -108,7 +108,7 @@ class Finisher:
             self._reporting = gevent.spawn(self._report)
 
     def quitting(self) -> None:
-        """Locust ends: finish what runs, report what is unreported, let go of the target."""
+        """Finish what runs, report what is unreported and let go of the target: Locust ends."""
         try:
             if self._environment.runner is not None:
                 self._environment.runner.stop()

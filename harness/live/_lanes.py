@@ -19,7 +19,7 @@ from gevent.pool import Group
 from client import Attempt, Conversation, PollingPolicy, SubmitFailed
 from client.blocking import VideoTranslationClient
 from harness.live._messages import Message, Rows, ShareDone, StartVisit
-from harness.measure import JobRow, PollRow
+from harness.measure import JobRow, PollRow, response_name
 from scenarios import Scenario
 
 _FLUSH_INTERVAL_S: Final = 0.5
@@ -54,7 +54,7 @@ class VisitShare:
         self.cpu = CpuMeter()
 
     def now(self) -> float:
-        """Seconds since the visit began (negative before)."""
+        """Return the seconds since the visit began (negative before)."""
         return time.monotonic() - self.origin
 
     def run(self) -> None:
@@ -139,7 +139,7 @@ class VisitShare:
                 planned_at_s=attempt.planned_at - self.origin,
                 sent_at_s=attempt.sent_at - self.origin,
                 latency_s=latency,
-                response="transport_error" if attempt.status_code is None else str(attempt.status_code),
+                response=response_name(attempt.status_code),
             )
         )
         self._tell_locust("GET", latency)
@@ -202,7 +202,7 @@ class SubmittedJob(NamedTuple):
 
 
 class CpuMeter:
-    """CPU use of this process as a share of one core: the mean since the start, and the peak second."""
+    """Measure this process's CPU use as a share of a core: its mean since the start, and its peak second."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -227,7 +227,7 @@ class CpuMeter:
 
 
 class LoadGenerator:
-    """Runs this process's share of each visit; one per Locust process that has lanes."""
+    """Run this process's share of each visit; one per Locust process that has lanes."""
 
     def __init__(self, scenario: Scenario, send: Send, on_request: RequestListener) -> None:
         self._scenario = scenario

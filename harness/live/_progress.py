@@ -15,7 +15,7 @@ _REDRAW_INTERVAL_S: Final = 0.25
 
 
 class Progress:
-    """Draws where a run is; drawing happens only when ``update`` is called."""
+    """Draw where a run is, an observer's way: drawing happens only when ``update`` is called."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._live = (

@@ -47,7 +47,7 @@ class IllegalEvent(RuntimeError):
 
 
 class Schedule:
-    """Decides what a run does next; see the module's theory. It does no input or output.
+    """Decide what a run does next; see the module's theory. It does no input or output.
 
     accepted: the processes that need not be asked for their scenario (the standalone one). workers: how many
     processes a run needs to start.
@@ -86,7 +86,7 @@ class Schedule:
     # -- the run's own course ------------------------------------------------------------------------
 
     def begin(self, now: float, record: Record) -> Wait:
-        """A run begins: its ``record`` has its plans, and is filled from here on."""
+        """Begin a run: its ``record`` has its plans, and is filled from here on."""
         self._admit(Event.BEGIN)
         self._record = record
         self._pending = list(record.plans)
@@ -95,7 +95,7 @@ class Schedule:
         return self._clear(Event.BEGIN, now, Wait())
 
     def tick(self, now: float, lanes: Mapping[str, int]) -> Command:
-        """Time has passed: look at who is there, and move on if what was waited for has come."""
+        """Look at who is there, and move on if what was waited for has come."""
         self._admit(Event.TICK)
         match self._state:
             case State.CLEARING:
@@ -112,7 +112,7 @@ class Schedule:
                 return self._issue(Event.TICK, Wait(), State.STOPPED)
 
     def reset(self, now: float, lanes: Mapping[str, int]) -> StartShares | Wait:
-        """The target starts afresh ``lead_s`` from now (or did not answer, which its counts will show)."""
+        """Start the visit: the target starts afresh, or did not answer, which its counts will show."""
         self._admit(Event.RESET)
         if self._state is not State.RESETTING:
             return self._issue(Event.RESET, Wait(), self._state)
@@ -129,7 +129,7 @@ class Schedule:
         return self._issue(Event.RESET, start, State.RUNNING)
 
     def closed(self, now: float, counts: ServerCounts | None) -> Users | Wait:
-        """The target's counts of the visit are here; None if it could not tell them."""
+        """Close the visit with the target's counts of it, None if it could not tell them."""
         self._admit(Event.CLOSED)
         if self._state is not State.CLOSING:
             return self._issue(Event.CLOSED, Wait(), self._state)
@@ -139,7 +139,7 @@ class Schedule:
     # -- messages ------------------------------------------------------------------------------------
 
     def checked(self, node: str, answer: ScenarioChecked) -> Refuse | Wait:
-        """A worker has compared its scenario with ours."""
+        """Note that a worker has compared its scenario with ours."""
         self._admit(Event.CHECKED)
         if answer.accepted:
             self._accepted.add(node)
@@ -151,7 +151,7 @@ class Schedule:
         return self._issue(Event.CHECKED, Wait(), self._state)
 
     def rows(self, rows: Rows) -> Wait:
-        """A process has measured something."""
+        """Keep what a process has measured."""
         self._admit(Event.ROWS)
         if self._record is not None and rows.visit >= self._first_number:
             self._record.jobs.extend(rows.jobs)
@@ -161,7 +161,7 @@ class Schedule:
         return self._issue(Event.ROWS, Wait(), self._state)
 
     def done(self, node: str, done: ShareDone) -> Wait:
-        """A process has ended all of its jobs of a visit."""
+        """Note that a process has ended all of its jobs of a visit."""
         self._admit(Event.DONE)
         if self._current is not None:
             self._current.done(node, done)
@@ -170,13 +170,13 @@ class Schedule:
     # -- ends ----------------------------------------------------------------------------------------
 
     def error(self, reason: str) -> Failed:
-        """Nothing more can come of this run: what was measured is kept and marked with ``reason``."""
+        """End the run: nothing more can come of it, and what was measured is marked with ``reason``."""
         self._admit(Event.ERROR)
         stays = self._state in (State.IDLE, State.COLLECTING, State.STOPPED)
         return self._fail(Event.ERROR, reason, self._state if stays else State.ENDED)
 
     def stop(self, now: float) -> Abort:
-        """Locust stops the run (its end, Ctrl-C, the web page's button): call in what is still out there."""
+        """Call in what is still out there: Locust stops the run (its end, Ctrl-C, the web page's button)."""
         self._admit(Event.STOP)
         if self._record is None:
             return self._issue(Event.STOP, Abort((), cut_short=False), State.IDLE)
