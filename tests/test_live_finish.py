@@ -64,7 +64,7 @@ def test_the_report_is_made_by_a_process_of_its_own() -> None:
     """With this interpreter, and as JSON only when that was asked for."""
     command = report_command(Path("reports/x"), Path("short.yaml"), as_json=False)
     assert command == [
-        sys.executable, "-m", "harness", "report", "reports/x", "--scenario", "short.yaml"
+        sys.executable, "-P", "-m", "harness", "report", "reports/x", "--scenario", "short.yaml"
     ]  # fmt: skip
     assert report_command(Path("reports/x"), Path("short.yaml"), as_json=True) == [*command, "--json"]
 
@@ -107,8 +107,9 @@ class Stage:
         environment: Any = self.environment
         self.finisher = Finisher(environment, options, conductor, progress)
 
-    def run(self, command: list[str], *, check: bool) -> Any:
+    def run(self, command: list[str], *, check: bool, env: dict[str, str]) -> Any:
         assert not check
+        assert env["PATH"]
         self.commands.append(command)
         return SimpleNamespace(returncode=self.status)
 
@@ -155,7 +156,7 @@ def test_each_run_of_the_web_page_is_reported_in_the_background(
     stage.finisher._reporting.join()
     stage.finisher.stopped()
     stage.finisher._reporting.join()
-    reported = [Path(command[4]) for command in stage.commands]
+    reported = [Path(command[5]) for command in stage.commands]
     assert reported == sorted(tmp_path.iterdir())
     assert len(reported) == 2
     assert stage.done == []
