@@ -25,9 +25,8 @@ from harness.virtual import (
     simulate,
     simulate_visit,
 )
-from harness.virtual import _sprint as sprint_module
 from scenarios import Scenario, load_scenario, planned
-from scenarios.draws import draw_bits, draws_of, subjects, uniforms
+from scenarios.draws import draws_of, subjects, uniforms
 
 SECONDS = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5.0)
 
@@ -171,15 +170,15 @@ def test_both_engines_send_the_same_polls_job_by_job(
 @settings(max_examples=150)
 @given(policies(), LAWS, PLAIN, ARRIVALS, OVERHEADS, st.integers(0, 2**64 - 1))
 @example(every(1.0), {"type": "fixed", "value": "4s"}, {}, {"type": "burst", "size": 30}, Overhead(), 0)
-def test_the_fast_path_sends_the_same_polls_too(
+def test_constant_replies_make_no_difference(
     policy: PollingPolicy, law: Any, service: dict[str, Any], arrivals: Any, overhead: Overhead, seed: int
 ) -> None:
-    """The same where replies are constant, which is where the vector engine takes its short cut."""
+    """The same where replies are constant and nothing fails, so that draws are left out."""
     made = scenario(policy, duration=law, service=service, arrivals=arrivals, jobs=30, seed=seed)
     both(made, overhead)
 
 
-@pytest.mark.parametrize("drawn", [False, True], ids=["fast path", "machine"])
+@pytest.mark.parametrize("drawn", [False, True], ids=["constant delay", "drawn delay"])
 def test_ties_of_decimal_fractions_are_decided_alike(drawn: bool) -> None:
     """Polls that by the decimals meet the end of the job exactly fall on the same side in both engines."""
     made = scenario(
@@ -198,9 +197,8 @@ def test_ties_of_decimal_fractions_are_decided_alike(drawn: bool) -> None:
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make parts of 7 jobs in chunks of 3, instead of 131,072 and 32,768."""
-    monkeypatch.setattr(sprint_module, "CHUNK", 3)
     monkeypatch.setattr("harness.virtual._vector.CHUNK", 3)
-    monkeypatch.setattr("harness.virtual._simulate.BLOCK", 7)
+    monkeypatch.setattr("harness.virtual._run.BLOCK", 7)
 
 
 MIXED = scenario(
@@ -229,7 +227,7 @@ SHARED = scenario(
 )
 
 
-@pytest.mark.parametrize("made", [MIXED, FAILING], ids=["fast path", "machine"])
+@pytest.mark.parametrize("made", [MIXED, FAILING], ids=["constant delay", "failing"])
 def test_records_do_not_depend_on_the_size_of_parts(made: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the work is cut is nobody's business."""
     whole = simulate(made).run
@@ -237,7 +235,7 @@ def test_records_do_not_depend_on_the_size_of_parts(made: Scenario, monkeypatch:
     assert_equal(simulate(made).run, whole)
 
 
-@pytest.mark.parametrize("made", [MIXED, FAILING, SHARED], ids=["fast path", "machine", "events"])
+@pytest.mark.parametrize("made", [MIXED, FAILING, SHARED], ids=["constant delay", "failing", "events"])
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
 def test_records_do_not_depend_on_the_executor(made: Scenario, pool: type[Executor]) -> None:
     """One process or several: the same rows in the same order."""
@@ -258,16 +256,13 @@ def test_scenarios_from_files_travel_to_other_processes(name: str) -> None:
     st.sampled_from(["jitter", "delay"]),
     st.lists(st.integers(0, 10**13), min_size=1),
 )
-def test_draws_in_place_are_the_draws_of_arrays(seed: int, stream: str, keys: list[int]) -> None:
-    """The unrolled generator gives the very numbers of ``uniforms``."""
+def test_draws_of_subjects_are_the_draws_of_arrays(seed: int, stream: str, keys: list[int]) -> None:
+    """Subjects mixed once give the very numbers of ``uniforms``, whatever is drawn of them."""
     index = np.array(keys, dtype=np.int64)
     subject = subjects(seed, stream, index)
     assert (draws_of(subject, 3) == uniforms(seed, stream, index, 3)).all()
     numbers = np.arange(index.size)
     assert (draws_of(subject, numbers) == uniforms(seed, stream, index, numbers)).all()
-    bits, scratch = np.empty_like(subject), np.empty_like(subject)
-    draw_bits(subject, 3, bits, scratch)
-    assert (bits * 2.0**-53 == uniforms(seed, stream, index, 3)).all()
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

@@ -7,11 +7,12 @@ Two engines give the same records: an event engine that joins ``client.Poller`` 
 vector engine for scenarios whose jobs do not touch each other. See ``docs/the-twin.md``.
 """
 
+from harness.virtual._columns import JobColumns, Part
 from harness.virtual._costs import visit_costs
+from harness.virtual._counts import PollCounts, VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
-from harness.virtual._records import JobColumns, Part
-from harness.virtual._simulate import (
+from harness.virtual._run import (
     MOST_ROWS,
     EngineChoice,
     Progress,
@@ -20,7 +21,6 @@ from harness.virtual._simulate import (
     simulate,
     simulate_visit,
 )
-from harness.virtual._tally import PollCounts, VisitTooLong
 
 __all__ = [
     "EngineChoice",

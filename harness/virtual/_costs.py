@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from harness.virtual._columns import Part
+from harness.virtual._counts import VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
-from harness.virtual._records import Part
-from harness.virtual._tally import VisitTooLong
 from scenarios import Scenario, VisitCost
 
 _JOBS: Final = (1, 30, 1_000)  # looked at, one number after the other as long as the polls allow it

@@ -24,9 +24,9 @@ import numpy as np
 
 from client import Done, Failure, Poller, PollingPolicy, Wait
 from harness.measure import PollRow, response_name
+from harness.virtual._columns import FinishedJobs, Part
+from harness.virtual._counts import PollCounter
 from harness.virtual._overhead import Overhead
-from harness.virtual._records import FinishedJobs, Part
-from harness.virtual._tally import PollCounter
 from scenarios import Scenario
 from scenarios.draws import Stream, uniforms
 from server import Board, Ticket
@@ -137,13 +137,13 @@ class EventVisit:
         heappush(self._events, (at + self._wake_s, priority, next(self._sequence), item))
 
     def _admit_next(self) -> None:
-        """Open loop: the next job's arrival, whatever became of the others."""
+        """Plan the next arrival of an open loop, whatever became of the other jobs."""
         planned = next(self._arrivals, None)
         if planned is not None:
             self._push(planned.at, _SUBMISSION, planned)
 
     def _plan_closed(self, lane: int, at: float) -> None:
-        """Closed loop: the lane's next job, unless submissions are over by then."""
+        """Plan the next job of a closed loop's lane, unless submissions are over by then."""
         workload, iteration = self._scenario.workload, self._iterations[lane]
         if not workload.is_over(at, lane + iteration * workload.lanes):
             self._iterations[lane] += 1
@@ -151,7 +151,7 @@ class EventVisit:
             self._push(at, _SUBMISSION, _Planned(key, lane, at, ()))
 
     def _leave(self, key: int, lane: int, at: float) -> None:
-        """A job's client is done with it; in a closed loop the lane goes on after its think time."""
+        """Take out a job whose client is done; in a closed loop the lane goes on after its think time."""
         self._ended_at = max(self._ended_at, at)
         if not self._open:
             self._plan_closed(lane, at + self._scenario.think_time(key))
@@ -206,8 +206,7 @@ class EventVisit:
         )
 
     def _flush(self, polls: int) -> None:
-        self._counter.sent(np.array(self._sent))
-        self._counter.latencies(np.array(self._latencies))
+        self._counter.add(np.array(self._sent), np.array(self._latencies))
         self._sent.clear()
         self._latencies.clear()
         if self._on_progress is not None:
@@ -228,22 +227,8 @@ class EventVisit:
         )
 
 
-def run_events(
-    scenario: Scenario,
-    setting: str,
-    repeat: int,
-    overhead: Overhead,
-    *,
-    on_poll: OnPoll | None = None,
-    on_progress: OnProgress | None = None,
-) -> Part:
-    """Simulate one visit event by event; see EventVisit."""
-    visit = EventVisit(scenario, setting, repeat, overhead, on_poll=on_poll, on_progress=on_progress)
-    return visit.run()
-
-
 def _open_arrivals(scenario: Scenario, repeat: int) -> Iterator[_Planned]:
-    """The planned submissions, with draws made by the batch, which costs a tenth of making them singly."""
+    """Yield the planned submissions, with draws made by the batch: that costs a tenth of single ones."""
     for block in scenario.planned_blocks(repeat, _PLANNED_AHEAD):
         numbers = np.arange(1, _DRAWN_AHEAD + 1)
         jitter = uniforms(scenario.seed, Stream.JITTER, block.keys[:, np.newaxis], numbers).tolist()

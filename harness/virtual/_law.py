@@ -17,28 +17,22 @@ class ArrayLaw:
         self._backoff = backoff
         self._ceilings = np.empty(0)
         jitter = JITTERS[backoff.jitter]
-        self.draw = jitter.draw
-        """The delay of the client's own jitter; see ``client.JITTERS``."""
-        self.random = jitter.random
+        self._draw = jitter.draw
         self.remembers = jitter.grows is not None
+        """Whether a wait depends on the one before."""
         self._cap = sys.float_info.max if backoff.maximum is None else backoff.maximum
         self.first_previous = backoff.initial or 0.0
         """Seconds: what jitter that grows takes for the delay before the first one."""
-
-    def ceiling(self, attempt: int) -> float:
-        """Return the ceiling of this delay (from 1)."""
-        self._extend(attempt)
-        return float(self._ceilings[attempt - 1])
 
     def waits(self, attempts: Integers, previous: Floats, u: Floats) -> Floats:
         """Return delay number ``attempts`` (from 1) of each job, in seconds; see ``Backoff.delay``."""
         if self.remembers:
             since = np.minimum(previous, FARTHEST)
-            grown: Floats = np.minimum(self._cap, self.draw(self.first_previous, since, u))
+            grown: Floats = np.minimum(self._cap, self._draw(self.first_previous, since, u))
             return grown
         if attempts.size:
             self._extend(int(attempts.max()))
-        drawn: Floats = self.draw(self._ceilings[attempts - 1], None, u)
+        drawn: Floats = self._draw(self._ceilings[attempts - 1], None, u)
         return drawn
 
     def _extend(self, attempt: int) -> None:

@@ -8,20 +8,25 @@ those of the event engine, job by job.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from client import PollingPolicy
-from harness.virtual._machine import Active, Machine, Service, count_replies
+from harness.virtual._columns import JobColumns, Part, durations
+from harness.virtual._counts import PollCounter
 from harness.virtual._overhead import Overhead
-from harness.virtual._records import JobColumns, Part, durations
-from harness.virtual._sprint import CHUNK, Sprint
-from harness.virtual._tally import PollCounter
+from harness.virtual._polling import PollerArrays
+from harness.virtual._replies import ReplyArrays, count_replies
 from scenarios import Block, Scenario, Simulation
 from scenarios.draws import Floats, Stream, uniforms
 
+CHUNK: Final = 2**15
+"""Jobs that are polled together: their arrays, of 256 kB each, fit the processor's caches."""
+
 
 def obstacle(scenario: Scenario) -> str | None:
-    """Why this scenario's jobs touch each other, in English; None if they do not."""
+    """Return why this scenario's jobs touch each other, in English; None if they do not."""
     if not scenario.workload.arrivals.is_open:
         return "a closed loop submits a job when the one before has ended"
     if scenario.job.slots is not None:
@@ -34,33 +39,28 @@ def obstacle(scenario: Scenario) -> str | None:
 
 
 def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead, block: Block) -> Part:
-    """Simulate these jobs of a visit to their end."""
-    service = Service(simulation)
+    """Simulate these jobs of a visit to their end. Raises VisitTooLong for a poll after a year."""
+    replies = ReplyArrays(simulation)
     sent = block.times + overhead.wake_s
     accepted = sent + overhead.request_s
-    started = accepted + service.delays(service.delay_subjects(block.keys), 0) + overhead.reply_s
+    started = accepted + replies.delays(replies.delay_subjects(block.keys), 0) + overhead.reply_s
     answered = started <= sent + policy.request_timeout
     work = durations(simulation, block.keys)
     jobs = _columns(block, sent, started, work)
     failing = uniforms(simulation.seed, Stream.OUTCOME, block.keys) < simulation.job.error_rate
     counter = PollCounter()
-    machine = Machine(policy, simulation, overhead, jobs, failing, counter)
-    sprint = Sprint(machine) if Sprint.fits(machine) else None
+    poller = PollerArrays(policy, simulation, replies, overhead, jobs, failing, counter)
     finish = accepted + work
     for start in range(0, block.keys.size, CHUNK):
         index = start + np.flatnonzero(answered[start : start + CHUNK])
-        keys = block.keys[index]
-        if sprint is None:
-            machine.run(machine.begin(index, keys, started[index], finish[index]))
-        elif leavers := sprint.run(index, keys, started[index], finish[index]):
-            machine.run(Active.joined(leavers))
-    machine.close()
+        poller.run(index, block.keys[index], started[index], finish[index])
+    poller.close()
     lost_until = (sent + policy.request_timeout)[~answered]
     return Part(
         jobs=jobs if answered.all() else jobs.only(answered),
         polls=counter.take(),
         submissions=int(block.keys.size),
-        replies=count_replies(machine.replies),
+        replies=count_replies(poller.answered),
         busy_seconds=0.0,
         lost_submissions=int(lost_until.size),
         ended_at=float(max(jobs.ended_at.max(initial=0.0), lost_until.max(initial=0.0))),
@@ -68,7 +68,7 @@ def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead,
 
 
 def _columns(block: Block, sent: Floats, started: Floats, work: Floats) -> JobColumns:
-    """The columns of jobs that have been submitted, with what is still to come unknown."""
+    """Return the columns of jobs that have been submitted, with what is still to come unknown."""
     size = block.keys.size
     return JobColumns(
         key=block.keys,

@@ -3,12 +3,10 @@
 from scenarios.draws._composed import DISTRIBUTIONS, Distribution, Mixture, Trace
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
 from scenarios.draws._keyed import (
-    UNIT,
     Floats,
     Integers,
     Stream,
     Words,
-    draw_bits,
     draws_of,
     subjects,
     uniform,
@@ -30,11 +28,9 @@ __all__ = [
     "Normal",
     "Stream",
     "Trace",
-    "UNIT",
     "Uniform",
     "Weibull",
     "Words",
-    "draw_bits",
     "draws_of",
     "subjects",
     "uniform",

@@ -36,7 +36,7 @@ Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
 """An array of 64 random bits each."""
 
-UNIT: Final = 2.0**-53
+_UNIT: Final = 2.0**-53
 """The distance between neighbouring draws: every draw is a whole multiple of it."""
 
 _MASK: Final = 2**64 - 1
@@ -95,7 +95,7 @@ def uniform(seed: int, stream: Stream, key: int, n: int = 0) -> float:
     and ``n`` the poll or attempt. Integers count modulo 2**64.
     """
     subject = _mix((_root(seed, stream) + (key + 1) * _GOLDEN) & _MASK)
-    return (_mix((subject + (n + 1) * _GOLDEN) & _MASK) >> 11) * UNIT
+    return (_mix((subject + (n + 1) * _GOLDEN) & _MASK) >> 11) * _UNIT
 
 
 def subjects(seed: int, stream: Stream, keys: int | Integers | Words) -> Words:
@@ -114,17 +114,7 @@ def draws_of(subject: Words, n: int | Integers | Words) -> Floats:
         words = subject + (_as_words(n) + np.uint64(1)) * np.uint64(_GOLDEN)
     _mix_in_place(words, np.empty_like(words))
     np.right_shift(words, _S11, out=words)
-    return words.view(np.int64).astype(np.float64) * UNIT
-
-
-def draw_bits(subject: Words, n: int, out: Words, scratch: Words) -> None:
-    """Put the 53 random bits of draw ``n`` of each subject into ``out``: the draw is that times `UNIT`.
-
-    Nothing is allocated, so that an inner loop stays in the processor's cache; all three have one shape.
-    """
-    np.add(subject, np.uint64(((n + 1) * _GOLDEN) & _MASK), out=out)
-    _mix_in_place(out, scratch)
-    np.right_shift(out, _S11, out=out)
+    return words.view(np.int64).astype(np.float64) * _UNIT
 
 
 def uniforms(

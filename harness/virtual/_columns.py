@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from client import Done
 from harness.measure import OUTCOMES
-from harness.virtual._tally import PollCounts
+from harness.virtual._counts import PollCounts
 from scenarios import Simulation
 from scenarios.draws import Floats, Integers, Stream, uniforms
 
@@ -46,7 +46,7 @@ class JobColumns:
         return int(self.key.size)
 
     def only(self, which: NDArray[np.bool_]) -> JobColumns:
-        """The columns of these jobs."""
+        """Return the columns of these jobs."""
         return JobColumns(*(getattr(self, each.name)[which] for each in fields(self)))
 
 
@@ -108,7 +108,7 @@ class FinishedJobs:
             times.append(seconds)
 
     def columns(self, simulation: Simulation) -> JobColumns:
-        """The columns in order of the keys, which is the order of planned submission."""
+        """Return the columns in order of the keys, which is the order of planned submission."""
         order = np.argsort(np.array(self._whole["key"]))
 
         def whole(name: str) -> Integers:
@@ -135,5 +135,5 @@ class FinishedJobs:
 
 
 def durations(simulation: Simulation, keys: Integers) -> Floats:
-    """The work in each of these jobs, in seconds."""
+    """Return the work in each of these jobs, in seconds."""
     return simulation.job.duration.ppf(uniforms(simulation.seed, Stream.DURATION, keys))

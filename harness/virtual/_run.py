@@ -18,10 +18,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, RunInfo, ScenarioInfo, ServerCounts, Visit
-from harness.virtual._events import run_events
+from harness.virtual._columns import JobColumns, Part
+from harness.virtual._counts import VisitCounter
+from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
-from harness.virtual._records import JobColumns, Part
-from harness.virtual._tally import VisitCounter
 from harness.virtual._vector import obstacle, run_block
 from scenarios import Block, Scenario
 from scenarios import Visit as PlannedVisit
@@ -93,37 +93,34 @@ def simulate(
     do, and when more than MOST_ROWS rows would be kept; VisitTooLong when a poll would come after a year of
     virtual time.
     """
+    choice, scenario = _prepared(scenario, engine, jobs)
     overhead = overhead or Overhead()
-    choice = _choice(scenario, engine)
-    scenario = scenario if jobs is None else _resized(scenario, jobs)
-    records = [_Record(plan, scenario) for plan in scenario.visits(only)]
+    records = [_VisitRecord(visit, scenario) for visit in scenario.visits(only)]
     _check_rows((jobs or 0) * len(records))
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def notify(record: _Record, rows: int, sent: int) -> None:
+    def notify(record: _VisitRecord, rows: int, sent: int) -> None:
         if on_progress is not None:
-            on_progress(Progress(record.plan.index + 1, len(records), record.plan.setting, rows, sent))
+            visit = record.visit
+            on_progress(Progress(visit.index + 1, len(records), visit.setting, rows, sent))
 
-    def tasks() -> Iterator[tuple[_Record, _Task]]:
+    def tasks() -> Iterator[tuple[_VisitRecord, _Task]]:
         blocks: dict[int, list[Block]] = {}
         for record in records:
-            plan = record.plan
-            if choice.engine == "vector":
-                if plan.repeat not in blocks:  # the settings of a repeat follow each other and share its plan
-                    blocks = {plan.repeat: list(scenario.planned_blocks(plan.repeat, BLOCK))}
-                policy = scenario.settings[plan.setting]
-                for block in blocks[plan.repeat]:
-                    yield record, partial(run_block, scenario.simulation, policy, overhead, block)
-            else:
-                # A pool's processes cannot call back; then the ends of visits must do.
-                inside = partial(notify, record) if executor is None else None
-                yield record, _event_task(scenario, plan.setting, plan.repeat, overhead, inside)
+            setting, repeat = record.visit.setting, record.visit.repeat
+            if choice.engine == "vector" and repeat not in blocks:
+                # The settings of a repeat follow each other and share its plan.
+                blocks = {repeat: list(scenario.planned_blocks(repeat, BLOCK))}
+            # A pool's processes cannot call back; then the ends of visits must do.
+            inside = partial(notify, record) if executor is None else None
+            for task in _tasks(choice, scenario, setting, repeat, overhead, blocks.get(repeat, ()), inside):
+                yield record, task
 
     for record, part in _results(tasks(), executor):
         record.add(part)
         _check_rows(sum(each.rows for each in records))
         notify(record, record.rows, record.sent)
-    names = {record.plan.setting for record in records}
+    names = {record.visit.setting for record in records}
     info = RunInfo(
         engine="virtual",
         seed=scenario.seed,
@@ -136,7 +133,7 @@ def simulate(
     )
     run = Run(
         info,
-        tuple(record.visit() for record in records),
+        tuple(record.measured() for record in records),
         _frame(records),
         tuple(record.polls() for record in records),
     )
@@ -157,16 +154,9 @@ def simulate_visit(
 
     The parameters are those of ``simulate``. The event engine yields a single part.
     """
-    choice = _choice(scenario, engine)
-    scenario = scenario if jobs is None else _resized(scenario, jobs)
-    overhead = overhead or Overhead()
-    tasks: Iterable[_Task]
-    if choice.engine == "vector":
-        blocks = scenario.planned_blocks(repeat, BLOCK)
-        policy = scenario.settings[setting]
-        tasks = (partial(run_block, scenario.simulation, policy, overhead, block) for block in blocks)
-    else:
-        tasks = [_event_task(scenario, setting, repeat, overhead, None)]
+    choice, scenario = _prepared(scenario, engine, jobs)
+    blocks = scenario.planned_blocks(repeat, BLOCK)
+    tasks = _tasks(choice, scenario, setting, repeat, overhead or Overhead(), blocks, None)
     return (part for _, part in _results(((None, task) for task in tasks), executor))
 
 
@@ -183,6 +173,11 @@ def _check_rows(rows: int) -> None:
         )
 
 
+def _prepared(scenario: Scenario, engine: str, jobs: int | None) -> tuple[EngineChoice, Scenario]:
+    """Return the engine, and the scenario with this many jobs per visit."""
+    return _choice(scenario, engine), scenario if jobs is None else _resized(scenario, jobs)
+
+
 def _choice(scenario: Scenario, engine: str) -> EngineChoice:
     chosen = choose_engine(scenario)
     if engine == "auto" or engine == chosen.engine:
@@ -195,23 +190,40 @@ def _choice(scenario: Scenario, engine: str) -> EngineChoice:
 
 
 def _resized(scenario: Scenario, jobs: int) -> Scenario:
-    """The scenario with this many jobs per visit. Keys and times of arrival stay what they are."""
+    """Return the scenario with this many jobs per visit. Keys and times of arrival stay what they are."""
     if not 1 <= jobs <= MOST_JOBS:
         raise ValueError(f"jobs={jobs!r} cannot be used: give a whole number from 1 to {MOST_JOBS}")
     workload = scenario.workload.model_copy(update={"duration": None, "jobs": jobs})
     return replace(scenario, workload=workload)
 
 
-def _event_task(
-    scenario: Scenario, setting: str, repeat: int, overhead: Overhead, notify: _Notify | None
-) -> _Task:
+def _tasks(
+    choice: EngineChoice,
+    scenario: Scenario,
+    setting: str,
+    repeat: int,
+    overhead: Overhead,
+    blocks: Iterable[Block],
+    notify: _Notify | None,
+) -> Iterator[_Task]:
+    """Yield the work of a visit part by part; ``blocks`` are its submissions, for the vector engine."""
+    policy = scenario.settings[setting]
+    if choice.engine == "vector":
+        for block in blocks:
+            yield partial(run_block, scenario.simulation, policy, overhead, block)
+        return
     # Plain dicts, for a read-only view does not travel to another process.
-    portable = replace(scenario, settings={setting: scenario.settings[setting]}, objectives={})
-    return partial(run_events, portable, setting, repeat, overhead, on_progress=notify)
+    portable = replace(scenario, settings={setting: policy}, objectives={})
+    yield partial(_play, partial(EventVisit, portable, setting, repeat, overhead, on_progress=notify))
+
+
+def _play(visit: Callable[[], EventVisit]) -> Part:
+    """Simulate a visit that is made here: one that has been made does not travel to another process."""
+    return visit().run()
 
 
 def _results(tasks: Iterator[tuple[_Tag, _Task]], executor: Executor | None) -> Iterator[tuple[_Tag, Part]]:
-    """The parts in the order of the tasks, whoever makes them, with a bounded number under way."""
+    """Yield the parts in the order of the tasks, whoever makes them, with a bounded number under way."""
     if executor is None:
         for tag, task in tasks:
             yield tag, task()
@@ -231,11 +243,11 @@ def _results(tasks: Iterator[tuple[_Tag, _Task]], executor: Executor | None) -> 
             future.cancel()
 
 
-class _Record:
+class _VisitRecord:
     """What has been gathered of one visit."""
 
-    def __init__(self, plan: PlannedVisit, scenario: Scenario) -> None:
-        self.plan = plan
+    def __init__(self, visit: PlannedVisit, scenario: Scenario) -> None:
+        self.visit = visit
         self._workload = scenario.workload
         self._counter = VisitCounter()
         self.jobs: list[JobColumns] = []
@@ -258,14 +270,14 @@ class _Record:
         self._busy_seconds += part.busy_seconds
         self._ended_at = max(self._ended_at, part.ended_at)
 
-    def visit(self) -> Visit:
-        """The visit as ``measure`` describes it."""
+    def measured(self) -> Visit:
+        """Return the visit as ``measure`` describes it."""
         last = max((float(each.planned_at.max(initial=0.0)) for each in self.jobs), default=0.0)
         duration = self._workload.duration
         return Visit(
-            setting=self.plan.setting,
-            repeat=self.plan.repeat,
-            index=self.plan.index,
+            setting=self.visit.setting,
+            repeat=self.visit.repeat,
+            index=self.visit.index,
             duration_s=self._ended_at,
             submit_window_s=last if duration is None else duration,
             lanes=self._workload.lanes,
@@ -279,11 +291,11 @@ class _Record:
         )
 
     def polls(self) -> PollAggregate:
-        """The visit's polls as ``measure`` describes them."""
+        """Return the visit's polls as ``measure`` describes them."""
         latency_s, latency_count = self._counter.latencies()
         return PollAggregate(
-            setting=self.plan.setting,
-            repeat=self.plan.repeat,
+            setting=self.visit.setting,
+            repeat=self.visit.repeat,
             per_second=self._counter.per_second(),
             peak_per_second=self._counter.peak(),
             responses=dict(sorted(self._counter.responses.items())),
@@ -292,9 +304,9 @@ class _Record:
         )
 
 
-def _frame(records: Sequence[_Record]) -> pd.DataFrame:
-    """The rows of all jobs, visit by visit in order of the keys, with the columns and types of ``JobRow``."""
-    parts = [(record.plan, jobs) for record in records for jobs in record.jobs]
+def _frame(records: Sequence[_VisitRecord]) -> pd.DataFrame:
+    """Return the rows of all jobs, visit by visit in order of the keys, typed as those of ``JobRow``."""
+    parts = [(record.visit, jobs) for record in records for jobs in record.jobs]
     sizes = [jobs.size for _, jobs in parts]
 
     def column(name: str) -> NDArray[Any]:
@@ -326,7 +338,7 @@ def _frame(records: Sequence[_Record]) -> pd.DataFrame:
 
 
 def _environment(choice: EngineChoice, overhead: Overhead) -> dict[str, Any]:
-    """What a reader needs to judge the figures: virtual time does not depend on the machine."""
+    """Return what a reader needs to judge the figures: virtual time does not depend on the machine."""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _REPORTED_PACKAGES},
