@@ -1,6 +1,6 @@
 """The simulated job service as a state machine.
 
-Importing this package pulls in no web framework. The Flask application is in `server.app`, and
+Importing this package pulls in no web framework. The Flask application is in ``server.app``, and
 ``python -m server`` serves it.
 """
 

@@ -14,7 +14,7 @@ Replies of the first two kinds leave after the service's delay. Those of the las
 capacity's workers, are served, and then take the delay. Submissions meet none of this but the delay: they
 always succeed, so that every setting is measured on the same jobs.
 
-Whatever happens to a job is settled when it is submitted and kept by its `Ticket`. The board keeps counters,
+What happens to a job is settled when it is submitted, and kept by its ``Ticket``. The board keeps counters,
 one number for the rate limit, and the times at which busy slots and workers become free: its memory does not
 grow with the number of jobs.
 """
@@ -77,7 +77,7 @@ class Reply(NamedTuple):
 class NoReply(NamedTuple):
     """No answer to a status request: at the time ``at`` the host does what ``fault`` (a name) asks for.
 
-    It has what a `Reply` has, all of it None.
+    It has what a ``Reply`` has, all of it None.
     """
 
     at: float

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import gevent
 from flask import Flask
@@ -22,9 +22,9 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from server._no_reply import ABORT
 
-_BACKLOG = 4096
-_FILES_WANTED = 65536
-_LINGER = struct.Struct("hh" if sys.platform == "win32" else "ii")
+_BACKLOG: Final = 4096
+_FILES_WANTED: Final = 65536
+_LINGER: Final = struct.Struct("hh" if sys.platform == "win32" else "ii")
 
 
 class CannotListenError(Exception):

@@ -11,14 +11,14 @@ import hashlib
 import hmac
 import struct
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from server._board import Ticket
 
-_PACKED = struct.Struct(">QdddB")
+_PACKED: Final = struct.Struct(">QdddB")
 _OUTCOMES: tuple[Literal["completed"], Literal["error"]] = ("completed", "error")
 
 
@@ -33,7 +33,7 @@ def seal(ticket: Ticket, secret: bytes) -> str:
 
 
 def unseal(text: str, secret: bytes) -> Ticket:
-    """Return the ticket within a job id; raise UnknownTicket unless `seal` made this very text.
+    """Return the ticket within a job id; raise UnknownTicket unless ``seal`` made this very text.
 
     The signature is compared as text: base64 has several spellings of the same bytes, and a job has one id.
     """

@@ -90,7 +90,7 @@ class PollerArrays:
         self._retryable = np.array([is_retryable(status_code(code)) for code in range(CODES)])
         self._heard = np.zeros(CODES, dtype=np.int64)
         self.answered = np.zeros(CODES, dtype=np.int64)
-        """How often the service gave each code; see `ReplyArrays`."""
+        """How often the service gave each code; see ``ReplyArrays``."""
 
     def run(self, index: Integers, keys: Integers, started: Floats, finish: Floats) -> None:
         """Poll these jobs (by their places in the columns) from ``started`` until every one has ended."""
