@@ -29,7 +29,7 @@ class Arrival(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Consecutive planned submissions, column by column: one `Arrival` in each row."""
+    """Consecutive planned submissions, column by column: one ``Arrival`` in each row."""
 
     keys: Integers
     lanes: Integers
@@ -45,7 +45,7 @@ class Shape(Model, ABC):
 
     @property
     def is_open(self) -> bool:
-        """Whether jobs arrive whatever becomes of earlier ones: `OpenArrivals`, which have a plan."""
+        """Whether jobs arrive whatever becomes of earlier ones: ``OpenArrivals``, which have a plan."""
         return isinstance(self, OpenArrivals)
 
     @property
@@ -66,7 +66,7 @@ class OpenArrivals(Shape):
         """Yield the planned times in order, with ``draw(index)`` the uniform number that belongs to a job."""
 
     def blocks(self, draws: Draws, size: int, jobs: int | None, until: float) -> Iterator[Floats]:
-        """Yield the `times` before ``until`` seconds of the first ``jobs`` jobs (None: all) by ``size``.
+        """Yield the ``times`` before ``until`` seconds of the first ``jobs`` jobs (None: all) by ``size``.
 
         ``draws(indices)`` gives the uniform numbers that belong to these jobs. No array is empty.
         """
@@ -197,4 +197,4 @@ ARRIVALS: Final[tuple[type[Shape], ...]] = (Constant, Poisson, Burst, Closed, Re
 """Every shape of load that a scenario may name; a new one is a class and its place in this table."""
 
 Arrivals = Annotated[Shape, OneOf(*ARRIVALS)]
-"""Any of the `ARRIVALS`, chosen by its ``type``."""
+"""Any of the ``ARRIVALS``, chosen by its ``type``."""

@@ -11,7 +11,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema that ``scenarios/scenario.schema.json`` holds.
 
     Editors complete and check keys by it. It cannot say what spans several keys (that the baseline is one of
-    the settings, say); `load_scenario` checks everything.
+    the settings, say); ``load_scenario`` checks everything.
     """
     schema = ScenarioFile.model_json_schema()
     for definition in (schema, *schema["$defs"].values()):

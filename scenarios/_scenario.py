@@ -32,7 +32,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One experiment; read it with `load_scenario`. Times are seconds."""
+    """One experiment; read it with ``load_scenario``. Times are seconds."""
 
     name: str
     question: str
@@ -99,7 +99,7 @@ class Scenario:
             yield Arrival(first + index, index % workload.lanes, at)
 
     def planned_blocks(self, repeat: int, size: int) -> Iterator[Block]:
-        """Yield what `planned` yields as arrays of at most ``size`` jobs, none of them empty."""
+        """Yield what ``planned`` yields as arrays of at most ``size`` jobs, none of them empty."""
         workload, first = self.workload, repeat * KEYS_PER_REPEAT
         until = math.inf if workload.duration is None else workload.duration
         start = 0
@@ -132,7 +132,7 @@ class Scenario:
 
 
 def planned(scenario: Scenario, repeat: int) -> Iterator[Arrival]:
-    """Yield the planned submissions of a repeat; see `Scenario.planned`."""
+    """Yield the planned submissions of a repeat; see ``Scenario.planned``."""
     return scenario.planned(repeat)
 
 
@@ -142,14 +142,14 @@ def closed_key(repeat: int, lane: int, iteration: int, lanes: int) -> int:
 
 
 def think_time(scenario: Scenario, key: int) -> float:
-    """Return the seconds that a lane of a closed loop thinks after a job; see `Scenario.think_time`."""
+    """Return the seconds that a lane of a closed loop thinks after a job; see ``Scenario.think_time``."""
     return scenario.think_time(key)
 
 
 def load_scenario(path: str | os.PathLike[str]) -> Scenario:
     """Read and check a scenario file.
 
-    Raises `DocumentError` with every fault: its file, line, YAML path and remedy.
+    Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
     """
     document = read_document(path)
     file = validate(document, ScenarioFile)

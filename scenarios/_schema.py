@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -14,7 +14,7 @@ from scenarios._service import Simulation
 from scenarios._settings import Setting
 from scenarios.documents import Count, LocalDiagnostic, Model, PositiveSeconds, did_you_mean
 
-_NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+_NAME: Final = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 
 
 def _check_name(name: str) -> str:

@@ -140,7 +140,7 @@ class OnError(Cadence):
     """How failed status reads are retried: a backoff law of its own and a budget."""
 
     def policy(self, base: ErrorPolicy) -> ErrorPolicy:
-        """Return ``base`` with what was written changed. Raises ValueError like `backoff`."""
+        """Return ``base`` with what was written changed. Raises ValueError like ``backoff``."""
         return replace(base, backoff=self.backoff(base.backoff), **self.given(_OF_ERRORS))
 
 

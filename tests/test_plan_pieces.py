@@ -20,20 +20,21 @@ from harness.plan._contradictions import refuse_contradictions
 from harness.plan._predict import Prediction
 from harness.plan._robustness import other_distribution
 from harness.plan._sizing import UTILISATION, busiest_second, size
-from harness.plan.limit import (
-    Capped,
-    Durations,
-    Scaled,
-    grid_of,
-    held_out_frontier,
-    least_polls,
-    quantiles,
-    sample_of,
-    threshold_schedules,
-)
+from harness.plan.limit import grid_of, held_out_frontier, least_polls, threshold_schedules
 from scenarios import load_scenario, setting_yaml
 from scenarios.documents import Diagnostic, DocumentError
-from scenarios.draws import Exponential, Fixed, Lognormal, Mixture, Uniform
+from scenarios.draws import (
+    Capped,
+    Durations,
+    Exponential,
+    Fixed,
+    Lognormal,
+    Mixture,
+    Scaled,
+    Uniform,
+    quantiles,
+    sample_of,
+)
 
 TEXT = """\
 name: example

@@ -13,8 +13,9 @@ import numpy as np
 
 from client import Backoff
 from harness.plan._effort import DEFAULT, Effort
-from harness.plan.limit import DurationGrid, Durations, Floats, fitted, quantiles, threshold_schedules
+from harness.plan.limit import DurationGrid, fitted, threshold_schedules
 from scenarios import OBJECTIVES
+from scenarios.draws import Durations, Floats, quantiles
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from harness.plan._measured import FEWEST_ROWS
 from harness.plan._predict import with_durations
 from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._task import Task
-from harness.plan.limit import Durations, grid_of, sample_of, split
+from harness.plan.limit import grid_of, split
 from scenarios import OBJECTIVES, Scenario
-from scenarios.draws import Stream, Trace, uniforms
+from scenarios.draws import Durations, Stream, Trace, sample_of, uniforms
 
 
 @dataclass(frozen=True)

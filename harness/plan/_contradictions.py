@@ -9,9 +9,10 @@ from typing import Final, assert_never
 
 from harness.measure import LOST_SHARE_ALLOWED, number
 from harness.plan._effort import DEFAULT, Effort
-from harness.plan.limit import Capped, Durations, grid_of, least_polls, polls_at_lag, quantiles
+from harness.plan.limit import grid_of, least_polls, polls_at_lag
 from scenarios import OBJECTIVES, Objective, Scenario
 from scenarios.documents import Diagnostic, DocumentError, LocalDiagnostic, describe_path, read_document
+from scenarios.draws import Capped, Durations, quantiles
 
 _SLACK: Final = 1.001  # for the rounding of numerical quantiles and means
 

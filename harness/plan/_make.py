@@ -20,10 +20,11 @@ from harness.plan._robustness import BEST_EXPONENTIAL, robustness
 from harness.plan._search import Criteria
 from harness.plan._sizing import size
 from harness.plan._task import Task, task_for
-from harness.plan.limit import DurationGrid, Durations, LimitCurve, frontier, optimum, sample_of
+from harness.plan.limit import DurationGrid, LimitCurve, frontier, optimum
 from harness.virtual import VisitTooLong, simulate
 from scenarios import Scenario
 from scenarios.documents import Diagnostic, DocumentError, describe_path, read_document
+from scenarios.draws import Durations, sample_of
 
 
 def make_plan(

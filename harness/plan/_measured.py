@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.measure import LOST_SHARE_ALLOWED, Limits, Run
 from harness.plan._effort import DEFAULT, Effort
-from harness.plan.limit import Floats, LimitCurve, frontier, held_out_frontier
+from harness.plan.limit import LimitCurve, frontier, held_out_frontier
 from scenarios import Scenario
-from scenarios.draws import Trace
+from scenarios.draws import Floats, Trace
 
 FEWEST_ROWS: Final = 20
 """With fewer measured durations than this, no half of them says much about the other."""

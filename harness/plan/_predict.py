@@ -14,9 +14,9 @@ import numpy as np
 from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
 from harness.plan._effort import DEFAULT, Effort
-from harness.plan.limit import Durations, Floats
 from harness.virtual import Part, choose_engine, simulate, simulate_visit
 from scenarios import OBJECTIVES, Arrivals, Scenario, Workload
+from scenarios.draws import Durations, Floats
 
 _PEAK_QUANTILE: Final = 0.95
 _CANDIDATE: Final = "candidate"

@@ -10,10 +10,10 @@ from client import PollingPolicy
 from harness.plan._answer import Variation
 from harness.plan._effort import Effort
 from harness.plan._predict import Prediction, Sampling, predict, with_durations
-from harness.plan.limit import Durations, LimitCurve, Scaled, quantiles
+from harness.plan.limit import LimitCurve
 from harness.virtual import VisitTooLong
 from scenarios import Scenario
-from scenarios.draws import Exponential, Lognormal
+from scenarios.draws import Durations, Exponential, Lognormal, Scaled, quantiles
 
 AS_ASSUMED: Final = "as assumed"
 """What the durations of the scenario itself are called."""

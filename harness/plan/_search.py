@@ -16,9 +16,10 @@ from client import Backoff, PollingPolicy
 from harness.plan._candidates import KINDS, Family, Kind, families
 from harness.plan._effort import Effort
 from harness.plan._predict import Prediction, Sampling, predict, with_durations
-from harness.plan.limit import Capped, DurationGrid, Durations, quantiles
+from harness.plan.limit import DurationGrid
 from harness.virtual import VisitTooLong
 from scenarios import OBJECTIVES, Scenario
+from scenarios.draws import Capped, Durations, quantiles
 
 NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""

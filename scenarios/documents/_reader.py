@@ -52,7 +52,7 @@ class DocumentError(ValueError):
 class Document:
     """A YAML file that has been read: its text, its data and the line of everything in it.
 
-    ``diagnostics`` are those that leave the data readable (a duplicate key, say); `validate` reports
+    ``diagnostics`` are those that leave the data readable (a duplicate key, say); ``validate`` reports
     them together with its own.
     """
 
@@ -88,7 +88,7 @@ def read_document(path: str | os.PathLike[str]) -> Document:
 
 
 def parse_document(text: str, file: str) -> Document:
-    """Read YAML text, which diagnostics call ``file``; raises DocumentError as `read_document` does."""
+    """Read YAML text, which diagnostics call ``file``; raises DocumentError as ``read_document`` does."""
     try:
         return _Builder(file, text, _Loader(text)).document()
     except _Abort as abort:

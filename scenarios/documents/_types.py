@@ -165,7 +165,7 @@ class Model(BaseModel):
         return model
 
 
-# The errors that pydantic does not know by itself; `validate` words them.
+# The errors that pydantic does not know by itself; ``validate`` words them.
 _OURS: Final = {"diagnostic": "{message}", "unknown_key": "unknown key", "unknown_type": "unknown type"}
 
 

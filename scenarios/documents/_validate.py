@@ -39,7 +39,7 @@ _OF_THE_WHOLE: Final = {"diagnostic", "value_error"}
 
 
 def validate(document: Document, model: type[AnyModel], context: Mapping[str, Any] | None = None) -> AnyModel:
-    """Return the document as an instance of ``model``, a subclass of `Model`.
+    """Return the document as an instance of ``model``, a subclass of ``Model``.
 
     ``context`` reaches the model's validators, together with ``folder``, where relative paths start.
     Raises DocumentError with all faults, in the order of the file's lines.

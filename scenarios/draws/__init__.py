@@ -1,6 +1,7 @@
 """Keyed randomness, distributions and traces: every draw is a pure function of its coordinates."""
 
 from scenarios.draws._composed import DISTRIBUTIONS, Distribution, Mixture, Trace
+from scenarios.draws._derived import Capped, Durations, Sample, Scaled, quantiles, sample_of
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
 from scenarios.draws._keyed import (
     Floats,
@@ -15,8 +16,10 @@ from scenarios.draws._keyed import (
 from scenarios.draws._traces import MeasuredTimes
 
 __all__ = [
+    "Capped",
     "DISTRIBUTIONS",
     "Distribution",
+    "Durations",
     "Exponential",
     "Fixed",
     "Floats",
@@ -26,12 +29,16 @@ __all__ = [
     "MeasuredTimes",
     "Mixture",
     "Normal",
+    "Sample",
+    "Scaled",
     "Stream",
     "Trace",
     "Uniform",
     "Weibull",
     "Words",
     "draws_of",
+    "quantiles",
+    "sample_of",
     "subjects",
     "uniform",
     "uniforms",

@@ -45,7 +45,7 @@ class Trace(MeasuredTimes, Law):
 
 
 class _Component(Law):
-    """A distribution as a part of a `Mixture`."""
+    """A distribution as a part of a ``Mixture``."""
 
     weight: Positive
     """Share of the jobs, relative to the other weights."""
@@ -58,7 +58,7 @@ _COMPONENTS: Final = {
         f"Weighted{part.__name__}",
         __base__=(_Component, part),
         __module__=__name__,
-        __doc__=f"`{part.__name__}` as a part of a `Mixture`.",
+        __doc__=f"``{part.__name__}`` as a part of a ``Mixture``.",
     )
     for part in _PARTS
 }
@@ -134,4 +134,4 @@ Distribution = Annotated[
     _ANY,
     BeforeValidator(_expand_shorthand, json_schema_input_type=Seconds | Annotated[Law, _ANY]),
 ]
-"""Any of the `DISTRIBUTIONS`, chosen by its ``type``; a plain duration stands for `Fixed`."""
+"""Any of the ``DISTRIBUTIONS``, chosen by its ``type``; a plain duration stands for ``Fixed``."""

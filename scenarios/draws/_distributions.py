@@ -118,7 +118,7 @@ class Exponential(Law):
     """Memoryless durations with the given ``mean``: having waited tells nothing about the time left."""
 
     type: Literal["exponential"] = "exponential"
-    expected: PositiveSeconds = Field(alias="mean")  # `mean` itself is the method that every law has
+    expected: PositiveSeconds = Field(alias="mean")  # ``mean`` itself is the method that every law has
     """The expected duration."""
 
     def mean(self) -> float:
@@ -239,7 +239,7 @@ class Lognormal(Law):
     def _spread(self) -> float:
         if self.p99 is not None:
             return math.log(self.p99 / self.median) / _Z99
-        assert self.sigma is not None  # noqa: S101 - `choices` has made sure; this tells mypy
+        assert self.sigma is not None  # noqa: S101 - ``choices`` has made sure; this tells mypy
         return self.sigma
 
     def mean(self) -> float:

@@ -107,7 +107,7 @@ def subjects(seed: int, stream: Stream, keys: int | Integers | Words) -> Words:
 
 
 def draws_of(subject: Words, n: int | Integers | Words) -> Floats:
-    """Return the draws number ``n`` of `subjects` (broadcast together): uniform in [0, 1)."""
+    """Return the draws number ``n`` of ``subjects`` (broadcast together): uniform in [0, 1)."""
     if isinstance(n, int):
         words = subject + np.uint64(((n + 1) * _GOLDEN) & _MASK)
     else:
@@ -120,7 +120,7 @@ def draws_of(subject: Words, n: int | Integers | Words) -> Floats:
 def uniforms(
     seed: int, stream: Stream, keys: int | Integers | Words, n: int | Integers | Words = 0
 ) -> Floats:
-    """Return `uniform` for whole arrays of ``keys`` and ``n`` (broadcast together), bit for bit the same."""
+    """Return ``uniform`` for arrays of ``keys`` and ``n`` (broadcast together), bit for bit the same."""
     return draws_of(subjects(seed, stream, keys), n)
 
 

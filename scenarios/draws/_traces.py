@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from pydantic import PrivateAttr, ValidationInfo, field_validator
 
 from scenarios.documents import LocalDiagnostic, Model, parse_number, parse_seconds
 
-_FAULTS_SHOWN = 5
+_FAULTS_SHOWN: Final = 5
 
 
 class MeasuredTimes(Model):

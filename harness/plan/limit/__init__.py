@@ -3,7 +3,6 @@
 Mathematics of durations alone: it knows neither settings nor runs. See ``docs/the-limit.md``.
 """
 
-from harness.plan.limit._durations import Capped, Durations, Floats, Sample, Scaled, quantiles, sample_of
 from harness.plan.limit._frontier import frontier, lag_at_polls, polls_at_lag
 from harness.plan.limit._grid import POINTS, DurationGrid, grid_of, split
 from harness.plan.limit._lateness import least_polls, threshold_schedules
@@ -11,15 +10,10 @@ from harness.plan.limit._reference import LimitCurve, fitted, held_out_frontier
 from harness.plan.limit._schedule import Optimum, evaluate, optimum
 
 __all__ = [
-    "Capped",
     "DurationGrid",
-    "Durations",
-    "Floats",
     "LimitCurve",
     "Optimum",
     "POINTS",
-    "Sample",
-    "Scaled",
     "evaluate",
     "fitted",
     "frontier",
@@ -29,8 +23,6 @@ __all__ = [
     "least_polls",
     "optimum",
     "polls_at_lag",
-    "quantiles",
-    "sample_of",
     "split",
     "threshold_schedules",
 ]

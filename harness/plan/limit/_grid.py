@@ -23,8 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.plan.limit._durations import Capped, Durations, Floats, Sample, Scaled
-from scenarios.draws import Fixed, Trace
+from scenarios.draws import Capped, Durations, Fixed, Floats, Sample, Scaled, Trace
 
 POINTS: Final = 2**14
 """Cells: the bound is then within 0.2 % of the optimum at 3 polls a job, less than the twin's noise."""

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from harness.plan.limit._durations import Durations, Floats, quantiles
+from scenarios.draws import Durations, Floats, quantiles
 
 Kind = Literal["lag", "latency"]
 

@@ -9,11 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from harness.plan.limit._durations import Capped, Durations, Floats, sample_of
 from harness.plan.limit._frontier import polls_at_lag
 from harness.plan.limit._grid import POINTS, DurationGrid, grid_of, split
 from harness.plan.limit._schedule import evaluate, optimum
-from scenarios.draws import Stream, uniforms
+from scenarios.draws import Capped, Durations, Floats, Stream, sample_of, uniforms
 
 _REACHED_BY: Final = 5  # rows: polls that fewer reach follow accidents of the sample
 _COSTS: Final = np.geomspace(1e-3, 10.0, 25)  # per second of mean duration

@@ -25,8 +25,8 @@ from typing import Final
 
 import numpy as np
 
-from harness.plan.limit._durations import Floats
 from harness.plan.limit._grid import NEGLIGIBLE, DurationGrid
+from scenarios.draws import Floats
 
 _UNREACHED: Final = 1e-6  # polls that a smaller share of jobs reaches are left to the repeated last gap
 _REPEATS: Final = 2**18  # of the last gap that are summed one by one before an integral takes over

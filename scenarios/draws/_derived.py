@@ -1,4 +1,4 @@
-"""Distributions of duration that no scenario file writes: scaled, cut, or a plain sample."""
+"""Distributions made of others or of numbers, which no scenario file writes: scaled, cut, a plain sample."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scenarios.documents import spell_seconds
-
-Floats = NDArray[np.float64]
-"""A vector (or, where a docstring says so, a matrix) of floats."""
+from scenarios.draws._keyed import Floats
 
 _NODES: Final = 2**18  # steps of a numerical mean
 
@@ -21,16 +18,16 @@ class Durations(Protocol):
     """What the twin and the limit need of a distribution of durations; those of scenario files have it."""
 
     def ppf(self, u: Any) -> Any:
-        """The duration of the draw ``u`` in [0, 1)."""
+        """Return the duration of the draw ``u`` in [0, 1)."""
 
     def cdf(self, t: Any) -> Any:
-        """The share of durations of at most ``t`` seconds."""
+        """Return the share of durations of at most ``t`` seconds."""
 
     def mean(self) -> float:
-        """The mean in seconds."""
+        """Return the mean in seconds."""
 
     def describe(self) -> str:
-        """A few English words."""
+        """Return a few English words."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Capped:
         return np.where(times >= self.cap, 1.0, self.base.cdf(times))
 
     def mean(self) -> float:
-        """The integral of the survival up to the cap, by the trapezoidal rule between quantiles."""
+        """Return the integral of the survival up to the cap, by the trapezoidal rule between quantiles."""
         nodes = np.union1d(quantiles(self.base, _NODES), np.linspace(0.0, self.cap, _NODES))
         nodes = np.append(nodes[nodes < self.cap], self.cap)
         left = 1.0 - np.asarray(self.base.cdf(nodes), dtype=np.float64)
