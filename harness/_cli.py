@@ -160,7 +160,7 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
 
     results = make_report(folder, scenario, on_note=_say)
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        click.echo(json.dumps(results.to_json(), indent=2))
     else:
         click.echo(render_table(results, colour=sys.stdout.isatty()))
         click.echo(f"report: {folder / 'report.html'}")
@@ -293,11 +293,11 @@ def compare(runs: tuple[str, ...], as_json: bool) -> None:
 
     On paired jobs where they are the same, with intervals. Of one RUN, its settings against its baseline.
     """
-    from harness.measure import RunUnusable, compare_runs
+    from harness.measure import RunUnusable, compare_runs, render_comparison
 
     try:
         comparison = compare_runs(*runs)
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
-    click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else comparison.render())
+    click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else render_comparison(comparison))
     _end(comparison.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,20 +17,11 @@ from rich.table import Table
 
 from harness._child import environment, python_module
 from harness._refusal import FAILED, UNUSABLE, Refusal
-from harness.measure import RunUnusable, analyse, load_run
+from harness.measure import FIGURES, Results, RunUnusable, analyse, load_run
 from harness.plan import RECOMMENDED, Plan, make_plan
 from harness.virtual import simulate
 from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
-
-COMPARED = (
-    ("polls per job", "polls_per_job", "mean"),
-    ("mean lag, s", "detection_lag_s", "mean"),
-    ("p95 lag, s", "detection_lag_s", "p95"),
-    ("mean latency, s", "completion_latency_s", "mean"),
-    ("requests/s, mean", "status_requests", "per_second_mean"),
-    ("requests/s, peak", "status_requests", "per_second_peak"),
-)
 
 
 def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | None) -> Plan:
@@ -58,8 +48,8 @@ def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | No
 class Verification:
     """Results of the twin and of a live run on the same jobs; ``status`` is the exit status of the latter."""
 
-    predicted: Mapping[str, Any]
-    measured: Mapping[str, Any]
+    predicted: Results
+    measured: Results
     status: int
 
 
@@ -83,7 +73,7 @@ def verify(options: Options, plan: Plan, port: int | None) -> Verification:
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=environment())  # noqa: S603
         if not done.stdout:
             raise Refusal("", done.returncode)
-        return Verification(predicted, json.loads(done.stdout), done.returncode)
+        return Verification(predicted, Results.model_validate_json(done.stdout), done.returncode)
 
 
 def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
@@ -115,18 +105,19 @@ def print_verification(verification: Verification) -> None:
     table = Table(title="predicted beside measured, on the same jobs", box=None, title_justify="left")
     for column in ("setting", "figure", "predicted", "measured", "difference"):
         table.add_column(column, justify="left" if column in ("setting", "figure") else "right")
-    for name, figures in verification.measured["settings"].items():
-        for title, metric, statistic in COMPARED:
-            before = verification.predicted["settings"][name][metric][statistic]
-            after = figures[metric][statistic]
+    for name, figures in verification.measured.settings.items():
+        for figure in FIGURES.values():
+            if not figure.verified:
+                continue
+            before, after = figure.read(verification.predicted.settings[name]), figure.read(figures)
             if before is None or after is None:
                 continue
             change = f"{(after - before) / before:+.1%}" if before else "-"
-            table.add_row(name, title, f"{before:.3g}", f"{after:.3g}", change)
+            table.add_row(name, figure.words, f"{before:.3g}", f"{after:.3g}", change)
     Console(width=None if sys.stdout.isatty() else 80).print(table)
-    for check in verification.measured["trust"]:
-        if check["status"] == "invalid":
-            print(f"invalid: {check['check']}: {check['detail']}")
+    for check in verification.measured.trust:
+        if check.status == "invalid":
+            print(f"invalid: {check.check}: {check.detail}")
 
 
 def _cpu_per_poll(options: Options, run: str | None) -> float | None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
 from harness._refusal import FAILED, UNUSABLE, Refusal
-from harness.measure import Limits, RunFolder, RunFolderError, RunUnusable, load_run, write_report
+from harness.measure import Limits, Results, RunFolder, RunFolderError, RunUnusable, load_run, write_report
 from harness.plan import limits
 from harness.virtual import MOST_ROWS, Progress, VisitTooLong, simulate
 from scenarios import Options, Scenario, load_scenario
@@ -25,7 +24,7 @@ WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it sav
 
 def make_report(
     folder: Path, scenario: Scenario | None = None, on_note: Callable[[str], object] = lambda _note: None
-) -> dict[str, Any]:
+) -> Results:
     """Make the report of a run's folder anew and return its results.
 
     ``scenario`` is the one that was run, for the theoretical limit; without it the folder's own copy serves,
@@ -40,9 +39,9 @@ def make_report(
         raise Refusal(str(error), FAILED) from error
 
 
-def is_trustworthy(results: Mapping[str, Any]) -> bool:
+def is_trustworthy(results: Results) -> bool:
     """Say whether a run is complete and no check of its figures found them invalid."""
-    return bool(results["complete"]) and all(check["status"] != "invalid" for check in results["trust"])
+    return results.complete and results.worst_status != "invalid"
 
 
 def _limits(folder: Path, scenario: Scenario | None, on_note: Callable[[str], object]) -> Limits | None:

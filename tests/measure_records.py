@@ -5,19 +5,21 @@ from dataclasses import replace
 from typing import Any
 
 from harness.measure import (
+    DETECTED,
     JobRow,
+    Limits,
     PollRow,
     Run,
     RunInfo,
     ScenarioInfo,
     ServerCounts,
     Visit,
+    analyse,
     job_frame,
     poll_aggregates,
 )
 
 SCENARIO_TEXT = "name: sample\nsettings: {}\n"
-LEARNT = ("completed", "error")
 
 
 def job(
@@ -33,7 +35,7 @@ def job(
 ) -> JobRow:
     """A job that was submitted as planned, at ``key`` tenths of a second unless told otherwise."""
     at = key / 10 if planned is None else planned
-    learnt = outcome in LEARNT
+    learnt = outcome in DETECTED
     return JobRow(
         setting=setting,
         repeat=repeat,
@@ -121,6 +123,11 @@ def run_of(
         jobs=job_frame(jobs),
         polls=poll_aggregates(polls_of(jobs) if polls is None else polls),
     )
+
+
+def results_of(run: Run, limits: Limits | None = None) -> dict[str, Any]:
+    """The run's results as results.json holds them."""
+    return analyse(run, limits).to_json()
 
 
 def statuses(results: Mapping[str, Any]) -> dict[str, str]:

@@ -192,7 +192,7 @@ def test_two_settings_one_after_another() -> None:
     (visit,) = run.record.visits
     assert (visit.setting, visit.index, visit.repeat, visit.lanes) == ("quick", 0, 0, 3)
     assert (visit.duration_s, visit.submit_window_s, visit.planned_jobs) == (1.5, 0.5, 2)
-    assert (visit.generator_cpu, visit.generator_cpu_peak) == ([0.25], 0.5)
+    assert (visit.generator_cpu, visit.generator_cpu_peak) == ((0.25,), 0.5)
     assert (visit.workers_expected, visit.workers_lost, visit.complete) == (1, 0, True)
     assert visit.server == COUNTS
     assert run.tick(ALONE) == Wait()  # Locust stops users in the background

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measure_records import SCENARIO_TEXT, info_of, job, polls_of, run_of, visits_of
+from measure_records import SCENARIO_TEXT, info_of, job, polls_of, results_of, run_of, visits_of
 from scipy import stats
 
 from harness.measure import (
@@ -16,9 +16,9 @@ from harness.measure import (
     RunFolder,
     RunUnusable,
     ScenarioInfo,
-    analyse,
     compare_runs,
     job_frame,
+    render_comparison,
     write_report,
 )
 from harness.measure._compare import compare_with_baseline
@@ -45,7 +45,7 @@ def row(results: dict[str, Any], metric: str, setting: str = "b") -> dict[str, A
 
 def test_differences_are_taken_job_by_job() -> None:
     """A small shift shows through the jobs' own large spread, with the interval of the paired differences."""
-    results = analyse(run_of(jobs_of("a", LAGS) + jobs_of("b", LAGS + 0.05 + NOISE)))
+    results = results_of(run_of(jobs_of("a", LAGS) + jobs_of("b", LAGS + 0.05 + NOISE)))
     found = row(results, "detection_lag_s")
     assert found["difference"] == pytest.approx(float((0.05 + NOISE).mean()))
     assert found["relative"] == pytest.approx(found["difference"] / LAGS.mean())
@@ -61,7 +61,7 @@ def test_less_is_better_and_noise_is_indistinguishable() -> None:
     jobs = (
         jobs_of("a", LAGS, polls=5) + jobs_of("b", LAGS - 0.2, polls=5) + jobs_of("c", LAGS + NOISE, polls=6)
     )
-    results = analyse(run_of(jobs))
+    results = results_of(run_of(jobs))
     assert row(results, "detection_lag_s")["verdict"] == "better"
     assert row(results, "polls_per_job")["verdict"] == "indistinguishable"
     assert row(results, "detection_lag_s", "c")["verdict"] == "indistinguishable"
@@ -77,7 +77,7 @@ def test_jobs_pair_by_repeat_and_key() -> None:
     ours = [job("b", key, repeat=1, lag=2.0) for key in range(10)]
     theirs = [job("a", key, repeat=1, lag=1.0) for key in range(8)] + [job("a", 9, repeat=0, lag=50.0)]
     theirs[0] = job("a", 0, repeat=1, outcome="timeout")
-    results = analyse(run_of(theirs + ours))
+    results = results_of(run_of(theirs + ours))
     lag = row(results, "detection_lag_s")
     assert (lag["pairs"], lag["unpaired"], lag["difference"]) == (7, 5, 1.0)
     assert row(results, "lost_share")["difference"] == -1 / 8
@@ -90,17 +90,17 @@ def test_identical_laws_are_rarely_told_apart() -> None:
     for _ in range(120):
         jobs = [each for name in "abcd" for each in jobs_of(name, draws.exponential(1.0, 60).tolist())]
         rows = compare_with_baseline(job_order(job_frame(jobs)), "a")
-        false += any(each["verdict"] != "indistinguishable" for each in rows)
+        false += any(each.verdict != "indistinguishable" for each in rows)
     assert false / 120 <= 0.10
 
 
 def test_the_baseline_is_the_scenarios_or_the_first() -> None:
     """A named baseline is the reference; one that was not run gives way to the first setting."""
     jobs = jobs_of("a", LAGS) + jobs_of("b", LAGS)
-    assert analyse(run_of(jobs))["baseline"] == "a"
-    named = analyse(run_of(jobs, baseline="b"))
+    assert results_of(run_of(jobs))["baseline"] == "a"
+    named = results_of(run_of(jobs, baseline="b"))
     assert {each["setting"] for each in named["comparison"]} == {"a"}
-    assert analyse(run_of(jobs, baseline="z"))["baseline"] == "a"
+    assert results_of(run_of(jobs, baseline="z"))["baseline"] == "a"
 
 
 def saved(root: Path, jobs: Sequence[JobRow], **changes: Any) -> Path:
@@ -116,7 +116,7 @@ def test_the_same_run_is_neither_better_nor_worse(tmp_path: Path) -> None:
     found = compare_runs(path, path)
     assert (found.exit_code, found.worse) == (0, [])
     assert "job by job" in found.note
-    assert "Nothing is worse." in found.render(80)
+    assert "Nothing is worse." in render_comparison(found, 80)
 
 
 def test_a_slower_run_is_worse_and_a_faster_one_is_not(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_slower_run_is_worse_and_a_faster_one_is_not(tmp_path: Path) -> None:
     slower = compare_runs(before, after)
     assert (slower.exit_code, slower.worse) == (1, ["a"])
     assert compare_runs(after, before).exit_code == 0
-    assert "+" in slower.render(80)
+    assert "+" in render_comparison(slower, 80)
     assert slower.to_json()["comparison"][0]["run"] == after.name
 
 
@@ -166,7 +166,7 @@ def test_runs_with_other_jobs_are_compared_as_independent_samples(tmp_path: Path
     path = saved(tmp_path, jobs_of("a", LAGS))
     other = compare_runs(path, saved(tmp_path, jobs_of("a", LAGS), seed=43))
     assert "independent samples" in other.note
-    assert other.rows[0]["pairs"] == 0
+    assert other.rows[0].pairs == 0
     text = ScenarioInfo("sample", SCENARIO_TEXT + "# edited\n")
     longer = [job("a", key, lag=float(lag), duration=3.0) for key, lag in enumerate(LAGS)]
     assert "independent samples" in compare_runs(path, saved(tmp_path, longer, scenario=text)).note
@@ -178,7 +178,7 @@ def test_several_runs_are_each_held_against_the_first(tmp_path: Path) -> None:
     """Each later run has its own rows."""
     paths = [saved(tmp_path, jobs_of("a", LAGS + shift)) for shift in (0.0, 0.0, 0.3)]
     found = compare_runs(*paths)
-    assert {each["run"] for each in found.rows} == {paths[1].name, paths[2].name}
+    assert set(found.runs) == {paths[1].name, paths[2].name}
     assert found.worse == [f"a in {paths[2].name}"]
 
 
@@ -206,7 +206,7 @@ def test_untrusted_runs_can_be_compared_on_request(tmp_path: Path) -> None:
 
 def recommended(jobs: Sequence[JobRow], **changes: Any) -> tuple[str | None, str]:
     """The recommendation for these jobs."""
-    found = analyse(run_of(jobs, **changes))["recommendation"]
+    found = results_of(run_of(jobs, **changes))["recommendation"]
     return found["setting"], found["why"]
 
 
@@ -273,6 +273,6 @@ def test_a_run_that_was_cut_short_has_no_recommendation() -> None:
     """An incomplete visit withholds the verdict."""
     jobs = jobs_of("a", LAGS)
     visits = [replace(each, complete=False) for each in visits_of(jobs)]
-    results = analyse(run_of(jobs, visits=visits))
+    results = results_of(run_of(jobs, visits=visits))
     assert results["complete"] is False
     assert results["recommendation"]["why"].startswith("withheld: run complete")

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measure_records import info_of, job, polls_of, run_of, statuses, visits_of
+from measure_records import info_of, job, polls_of, results_of, run_of, statuses, visits_of
 
-from harness.measure import PollRow, Run, analyse, job_frame
+from harness.measure import PollRow, Run, job_frame
 
 
 def figures(run: Run, setting: str = "a") -> dict[str, Any]:
     """The results of one setting."""
-    result: dict[str, Any] = analyse(run)["settings"][setting]
+    result: dict[str, Any] = results_of(run)["settings"][setting]
     return result
 
 
@@ -160,13 +160,13 @@ def test_a_limit_within_the_interval_is_a_close_call() -> None:
 def test_an_unknown_objective_is_an_error() -> None:
     """A name that means nothing is not silently met."""
     with pytest.raises(ValueError, match="unknown objective 'lag_typical'"):
-        analyse(run_of([job()], objectives={"lag_typical": 1.0}))
+        results_of(run_of([job()], objectives={"lag_typical": 1.0}))
 
 
 def test_a_setting_without_jobs_has_no_figures_but_is_listed() -> None:
     """An interrupted run still reports what it has, and null for what it has not."""
     run = run_of([job("a", key) for key in range(3)], settings={"a": "x", "b": "y"}, incomplete="interrupted")
-    results = analyse(run)
+    results = results_of(run)
     assert results["settings"]["b"]["jobs"]["submitted"] == 0
     assert results["settings"]["b"]["detection_lag_s"]["mean"] is None
     assert (results["complete"], results["incomplete_reason"]) == (False, "interrupted")

@@ -1,8 +1,9 @@
 """results.json, the table and the report: valid, reproducible, self-contained and safe."""
 
+import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,21 +12,27 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from measure_records import info_of, job, polls_of, run_of, visits_of
+from measure_records import info_of, job, polls_of, results_of, run_of, visits_of
 
 from harness.measure import (
+    COMPARED,
+    FIGURES,
     JobRow,
+    Limit,
     Limits,
+    Results,
     RunFolder,
     RunUnusable,
     ScenarioInfo,
     analyse,
+    job_frame,
     poll_aggregates,
     render_report,
     render_table,
     results_schema,
     write_report,
 )
+from harness.measure._figures import job_values
 from harness.measure._numbers import in_seconds, number, percent
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -35,7 +42,7 @@ JOBS = [
     for name, factor, polls in (("constant-1s", 1.0, 4), ("exponential-full-jitter", 2.0, 3))
     for key, lag in enumerate(LAGS)
 ]
-LIMITS = Limits({"constant-1s": {"polls_at_same_lag": 3.1, "ratio": 1.29}}, ((2.0, 3.0), (4.0, 0.8)))
+LIMITS = Limits({"constant-1s": Limit(polls_at_same_lag=3.1, ratio=1.29)}, ((2.0, 3.0), (4.0, 0.8)))
 
 
 def saved(root: Path, jobs: Sequence[JobRow] = JOBS, *, reduced: bool = False, **changes: Any) -> Path:
@@ -60,20 +67,105 @@ def saved(root: Path, jobs: Sequence[JobRow] = JOBS, *, reduced: bool = False, *
     ],
     ids=["objectives", "limits", "one job", "no jobs", "no settings", "all lost"],
 )
-def test_results_follow_their_schema(results: dict[str, Any]) -> None:
+def test_results_follow_their_schema(results: Results) -> None:
     """Whatever the run, the results are strict JSON that the published schema accepts, and have a table."""
-    json.dumps(results, allow_nan=False)
+    text = json.dumps(results.to_json(), allow_nan=False)
     jsonschema.Draft202012Validator.check_schema(results_schema())
-    jsonschema.validate(results, results_schema())
+    jsonschema.validate(results.to_json(), results_schema())
+    assert Results.model_validate_json(text) == results
     assert "Recommendation" in render_table(results, 80)
 
 
-def test_the_schema_accepts_nothing_else() -> None:
-    """A misspelt or missing figure is caught."""
-    results = analyse(run_of(JOBS))
-    results["settings"]["constant-1s"]["detection_lag_s"]["p96"] = 1.0
+SETTING = ("settings", "constant-1s")
+LAG = (*SETTING, "detection_lag_s")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("schema_version",), 2),
+        (("engine",), "imagined"),
+        (("seed",), 1.5),
+        (("complete",), "yes"),
+        (("scenario", "sha256"), "abc"),
+        (("environment",), []),
+        (("objectives", "lag_p95"), "2 s"),
+        (("more",), 1),
+        ((*SETTING, "jobs", "completed"), -1),
+        ((*SETTING, "jobs", "vanished"), 1),
+        ((*SETTING, "lost_jobs", "share"), 1.1),
+        ((*LAG, "p96"), 1.0),
+        ((*LAG, "mean"), "0.5"),
+        ((*LAG, "ci95"), [1.0]),
+        ((*LAG, "ci95"), [1.0, 2.0, 3.0]),
+        ((*LAG, "quantiles_ci95", "p75"), [1.0, 2.0]),
+        ((*SETTING, "polls_per_job", "p90"), 1.0),
+        ((*SETTING, "status_requests", "measured_s"), -1.0),
+        ((*SETTING, "status_requests", "per_second_peak"), 0.5),
+        ((*SETTING, "responses", "200"), -1),
+        ((*SETTING, "limit", "polls_at_same_lag"), "few"),
+        ((*SETTING, "objectives", "lag_p95", "met"), "perhaps"),
+        (("comparison", 0, "metric"), "beauty"),
+        (("comparison", 0, "verdict"), "undecided"),
+        (("comparison", 0, "pairs"), -1),
+        (("limit_curve", 0, "lag_s"), None),
+        (("trust", 0, "status"), "fail"),
+        (("recommendation", "setting"), 1),
+    ],
+)
+def test_the_schema_accepts_nothing_else(path: tuple[str | int, ...], value: object) -> None:
+    """A misspelt figure, a figure of another kind and a value that cannot be are caught."""
+    results = results_of(run_of(JOBS, objectives={"lag_p95": 2.0}), LIMITS)
+    jsonschema.validate(results, results_schema())
+    *parents, key = path
+    part: Any = results
+    for each in parents:
+        part = part[each]
+    part[key] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(results, results_schema())
+
+
+def paths(value: object, *above: str | int) -> Iterator[tuple[str | int, ...]]:
+    """The paths of all keys."""
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value[:1])
+    for key, each in items:
+        if isinstance(value, dict):
+            yield (*above, key)
+        yield from paths(each, *above, key)
+
+
+def test_the_schema_requires_every_key_that_has_a_fixed_name() -> None:
+    """Whatever is left out is missed, save names that the run chose and quantiles that lack support."""
+    results = results_of(run_of(JOBS, objectives={"lag_p95": 2.0}), LIMITS)
+    validator = jsonschema.Draft202012Validator(results_schema())
+    free = {"settings", "quantiles_ci95", "environment", "packages", "objectives"}
+    checked = 0
+    for *parents, key in paths(results):
+        if parents and parents[-1] in free:
+            continue
+        changed = copy.deepcopy(results)
+        part: Any = changed
+        for each in parents:
+            part = part[each]
+        del part[key]
+        assert not validator.is_valid(changed), (*parents, key)
+        checked += 1
+    assert checked > 100
+
+
+def test_every_figure_is_read_off_the_results() -> None:
+    """Each row of the table of figures finds its number; what is compared is a mean over jobs."""
+    settings = analyse(run_of([job(key=key, outcome="completed") for key in range(400)])).settings
+    for name, figure in FIGURES.items():
+        assert figure.read(settings["a"]) is not None, name
+    assert all(FIGURES[name].values is not None for name in COMPARED)
+    with pytest.raises(ValueError, match="no mean over jobs"):
+        job_values(job_frame([]), "detection_lag_s.p95")
 
 
 def test_every_mean_has_its_interval_beside_it() -> None:
@@ -93,7 +185,7 @@ def test_every_mean_has_its_interval_beside_it() -> None:
                 seen += 1
         return seen
 
-    assert walk(analyse(run_of(JOBS))["settings"]) == 2 * 4
+    assert walk(results_of(run_of(JOBS))["settings"]) == 2 * 4
 
 
 @pytest.mark.parametrize("reduced", [False, True])
@@ -102,10 +194,10 @@ def test_a_report_made_again_is_the_same(tmp_path: Path, reduced: bool) -> None:
     path = saved(tmp_path, reduced=reduced)
     first = write_report(path, LIMITS)
     files = {name: (path / name).read_bytes() for name in ("results.json", "report.html")}
-    assert json.loads(files["results.json"]) == first
+    assert json.loads(files["results.json"]) == first.to_json()
     assert write_report(path) == first
     assert {name: (path / name).read_bytes() for name in files} == files
-    assert first["settings"]["constant-1s"]["limit"] == {"polls_at_same_lag": 3.1, "ratio": 1.29}
+    assert first.settings["constant-1s"].limit == Limit(polls_at_same_lag=3.1, ratio=1.29)
 
 
 def test_damaged_limits_are_named(tmp_path: Path) -> None:

@@ -1,12 +1,25 @@
 """Raw rows, their frames and their reduction."""
 
+from typing import get_args, get_type_hints
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from measure_records import job
 
-from harness.measure import JobRow, PollRow, aggregate_polls, job_frame, poll_aggregates, sliding_peak
+from client import Result
+from harness.measure import (
+    DETECTED,
+    OUTCOMES,
+    JobRow,
+    PollRow,
+    aggregate_polls,
+    job_frame,
+    poll_aggregates,
+    response_name,
+    sliding_peak,
+)
 
 # Quarters are exact in binary, so that a window's edge means the same to both counts.
 times = st.lists(st.integers(0, 80).map(lambda n: n / 4), max_size=60)
@@ -67,3 +80,15 @@ def test_job_frame_has_the_contract_columns_in_order() -> None:
     assert np.isnan(frame["detection_lag_s"].iloc[0])
     assert frame["polls"].dtype == np.int64
     assert list(job_frame([]).columns) == list(JobRow._fields)
+
+
+def test_outcomes_are_the_clients() -> None:
+    """A job ends as its client says; what is learnt of is what the server told."""
+    assert get_args(get_type_hints(Result)["outcome"]) == OUTCOMES
+    assert DETECTED == ("completed", "error")
+
+
+@pytest.mark.parametrize(("status_code", "name"), [(200, "200"), (503, "503"), (None, "transport_error")])
+def test_a_response_is_its_status_code_or_none_at_all(status_code: int | None, name: str) -> None:
+    """A poll that got no reply has a name of its own."""
+    assert response_name(status_code) == name

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from measure_records import job, polls_of, run_of, statuses, visits_of
+from measure_records import job, polls_of, results_of, run_of, statuses, visits_of
 
-from harness.measure import Run, ServerCounts, Visit, analyse
+from harness.measure import Run, ServerCounts, Visit
 
 SOUND = [job(name, key) for name in ("a", "b") for key in range(100)]
 TWICE = [job(name, key, repeat=repeat) for repeat in (0, 1) for name in ("a", "b") for key in range(100)]
@@ -19,13 +19,13 @@ LIVE_CHECKS = REAL_TIME | {
 
 def test_a_sound_run_passes_every_check() -> None:
     """Records that agree leave nothing to confess."""
-    assert statuses(analyse(run_of(SOUND))) == dict.fromkeys(LIVE_CHECKS, "pass")
+    assert statuses(results_of(run_of(SOUND))) == dict.fromkeys(LIVE_CHECKS, "pass")
 
 
 def test_virtual_time_has_no_real_time_checks() -> None:
     """A simulated run cannot be late and needs no server's count."""
     visits = [replace(each, server=None, generator_cpu=()) for each in visits_of(SOUND)]
-    found = statuses(analyse(run_of(SOUND, visits=visits, engine="virtual")))
+    found = statuses(results_of(run_of(SOUND, visits=visits, engine="virtual")))
     assert found == dict.fromkeys(LIVE_CHECKS - REAL_TIME, "pass")
 
 
@@ -38,7 +38,7 @@ def test_lateness_is_not_judged_where_nothing_was_learnt() -> None:
         "completion_latency_s": None,
     }
     cut = [each._replace(outcome="censored", **unknown) for each in SOUND]
-    found = statuses(analyse(run_of(cut)))
+    found = statuses(results_of(run_of(cut)))
     assert (found["poll lateness"], found["arrival lateness"]) == ("warn", "warn")
 
 
@@ -131,7 +131,7 @@ FAULTS = [
 @pytest.mark.parametrize(("check", "status", "figure", "run"), FAULTS)
 def test_each_fault_is_caught_with_its_figure(check: str, status: str, figure: str, run: Run) -> None:
     """One fault in otherwise sound records changes its own check, and the detail holds the figure."""
-    trust = analyse(run)["trust"]
+    trust = results_of(run)["trust"]
     (found,) = [each for each in trust if each["check"] == check]
     assert found["status"] == status
     assert figure in found["detail"]
@@ -141,15 +141,15 @@ def test_each_fault_is_caught_with_its_figure(check: str, status: str, figure: s
 
 def test_an_invalid_check_withholds_the_recommendation() -> None:
     """A verdict is refused when the run's own numbers cannot be trusted; a warning does not refuse it."""
-    refused = analyse(one_visit(workers_expected=4, workers_lost=1))["recommendation"]
+    refused = results_of(one_visit(workers_expected=4, workers_lost=1))["recommendation"]
     assert refused["setting"] is None
     assert refused["why"].startswith("withheld: workers:")
-    assert analyse(one_visit(generator_cpu=(0.8,)))["recommendation"]["setting"] is not None
+    assert results_of(one_visit(generator_cpu=(0.8,)))["recommendation"]["setting"] is not None
 
 
 def test_a_run_without_jobs_is_invalid() -> None:
     """Nothing measured is nothing proved."""
     visit = Visit("a", 0, 0, 1.0, 1.0, 1, server=ServerCounts(0, 0))
-    results = analyse(run_of([], visits=[visit], settings={"a": "x"}))
+    results = results_of(run_of([], visits=[visit], settings={"a": "x"}))
     assert statuses(results)["jobs conserved"] == "invalid"
     assert results["recommendation"]["setting"] is None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError
 
 import pytest
-from measure_records import job, run_of
+from measure_records import job, results_of, run_of
 
-from harness.measure import analyse
 from scenarios import OBJECTIVES
 
 
@@ -41,7 +40,7 @@ def test_the_table_is_complete_and_fixed() -> None:
 
 def test_each_objective_leads_to_a_figure_of_the_results() -> None:
     """What an objective calls its result is a number in every setting's part of the results."""
-    settings = analyse(run_of([job(key=key) for key in range(1000)]))["settings"]
+    settings = results_of(run_of([job(key=key) for key in range(1000)]))["settings"]
     for objective in OBJECTIVES.values():
         part, key = objective.result
         assert settings["a"][part][key] > 0

@@ -80,9 +80,9 @@ def test_the_recommended_setting_meets_the_objectives_on_jobs_of_another_seed(
     policy = plan.recommendation.policy
     assert policy is not None
     judge = replace(example, seed=987, settings={"it": policy}, baseline=None)
-    figures = analyse(simulate(judge, jobs=20_000).run)["settings"]["it"]
-    assert figures["objectives"]["lag_p95"]["met"]
-    assert figures["polls_per_job"]["mean"] == pytest.approx(plan.robustness[0].polls, rel=0.03)
+    figures = analyse(simulate(judge, jobs=20_000).run).settings["it"]
+    assert figures.objectives["lag_p95"].met
+    assert figures.polls_per_job.mean == pytest.approx(plan.robustness[0].polls, rel=0.03)
 
 
 def test_the_yaml_can_be_pasted_under_settings(peaked: tuple[Scenario, Plan], tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_trace_is_fitted_to_one_half_and_judged_by_the_other(tmp_path: Path) -
     assert any("one half of the trace" in note for note in plan.notes)
     held_out = limits(example, simulate(example, jobs=2_000).run)
     ratio = plan.settings["constant-1s"].ratio
-    assert held_out.settings["constant-1s"]["ratio"] < ratio
+    assert held_out.settings["constant-1s"].ratio < ratio
 
 
 def test_hints_that_tell_the_time_left_are_exempt_from_the_limit(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_no_policy_whatever_beats_the_limit(folder: Path, cadence: Backoff, law:
     service = "service: {delay: 30ms, faults: [{status: 503, rate: 0.1}]}" if faulty else ""
     example = replace(scenario(folder, law, service), settings={"it": PollingPolicy(cadence)}, baseline=None)
     run = simulate(example, jobs=2_000).run
-    ratio = limits(example, run, LIGHT).settings["it"]["ratio"]
+    ratio = limits(example, run, LIGHT).settings["it"].ratio
     estimate = estimate_mean(run.jobs["polls"].to_numpy(dtype=np.float64))
     assert estimate is not None
     noise = 4.0 * (estimate.standard_error or 0.0) / estimate.mean

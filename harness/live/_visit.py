@@ -93,7 +93,7 @@ class VisitUnderWay:
             planned_jobs=self._planned_jobs(scenario, len(jobs)),
             workers_expected=len(self.nodes),
             workers_lost=self._lost,
-            generator_cpu=[each.cpu_mean for each in self._done],
+            generator_cpu=tuple(each.cpu_mean for each in self._done),
             generator_cpu_peak=max((each.cpu_peak for each in self._done), default=0.0),
             server=counts,
             complete=complete and not self._lost,

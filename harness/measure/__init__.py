@@ -4,15 +4,19 @@ Raw records come first (:class:`JobRow`, :class:`PollRow`, :class:`Visit`, :clas
 :class:`RunFolder`); all else is a pure function of them. See ``docs/reading-the-report.md``.
 """
 
+from harness.measure._analysis import Limits, analyse, write_report
 from harness.measure._compare_runs import RunComparison, compare_runs
+from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
 from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._report import render_report
-from harness.measure._results import Limits, analyse, results_schema, write_report
+from harness.measure._results import Check, Recommendation, Results, results_schema
 from harness.measure._rows import (
+    DETECTED,
     OUTCOMES,
+    TRANSPORT_ERROR,
     JobRow,
     Lateness,
     PollAggregate,
@@ -28,17 +32,28 @@ from harness.measure._rows import (
     response_name,
     sliding_peak,
 )
-from harness.measure._table import render_table
+from harness.measure._table import render_comparison, render_table
+from harness.measure._text import Page, grid
+from harness.measure._trust import TRUST_CHECKS, TrustCheck
 
 __all__ = [
+    "COMPARED",
+    "Check",
+    "DETECTED",
     "Estimate",
+    "FIGURES",
+    "Figure",
     "JobRow",
     "LOST_SHARE_ALLOWED",
     "Lateness",
+    "Limit",
     "Limits",
     "OUTCOMES",
+    "Page",
     "PollAggregate",
     "PollRow",
+    "Recommendation",
+    "Results",
     "Run",
     "RunComparison",
     "RunFolder",
@@ -47,11 +62,16 @@ __all__ = [
     "RunUnusable",
     "ScenarioInfo",
     "ServerCounts",
+    "SettingFigures",
+    "TRANSPORT_ERROR",
+    "TRUST_CHECKS",
+    "TrustCheck",
     "Visit",
     "aggregate_polls",
     "analyse",
     "compare_runs",
     "estimate_mean",
+    "grid",
     "in_seconds",
     "job_frame",
     "load_run",
@@ -61,6 +81,7 @@ __all__ = [
     "poll_aggregates",
     "quantile",
     "quantity",
+    "render_comparison",
     "render_report",
     "render_table",
     "response_name",

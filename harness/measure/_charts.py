@@ -1,24 +1,28 @@
 """The report's pictures as Plotly figures in plain data; colours of text and grid are the page's own."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from harness.measure._figures import Interval, job_values
 from harness.measure._intervals import Floats
-from harness.measure._metrics import job_order, job_values
+from harness.measure._metrics import job_order
 from harness.measure._numbers import in_seconds, number
+from harness.measure._results import Results
 from harness.measure._rows import PollAggregate, Run
 from scenarios import OBJECTIVES
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; shapes and dashes say the same again.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
-DASHES = ("solid", "dash", "dot", "dashdot")
-MOST_POINTS = 300  # More than a screen can show; keeps a million jobs from swelling the file.
-SMALLEST_LAG_S = 0.001  # A logarithmic axis has no zero.
+_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")
+_DASHES: Final = ("solid", "dash", "dot", "dashdot")
+_MOST_POINTS: Final = 300  # More than a screen can show; keeps a million jobs from swelling the file.
+_SMALLEST_LAG_S: Final = 0.001  # A logarithmic axis has no zero.
 
 
 class Look(NamedTuple):
@@ -30,18 +34,20 @@ class Look(NamedTuple):
 
 
 def looks(settings: Sequence[str]) -> dict[str, Look]:
-    """A look per setting, by its place in the scenario."""
+    """Return a look per setting, by its place in the scenario."""
     return {
         name: Look(
-            COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)], DASHES[i // len(COLOURS) % len(DASHES)]
+            _COLOURS[i % len(_COLOURS)],
+            _SYMBOLS[i % len(_SYMBOLS)],
+            _DASHES[i // len(_COLOURS) % len(_DASHES)],
         )
         for i, name in enumerate(settings)
     }
 
 
-def charts(results: Mapping[str, Any], run: Run) -> dict[str, dict[str, Any]]:
-    """The figures by the id of their place in the page."""
-    styles = looks(list(results["settings"]))
+def charts(results: Results, run: Run) -> dict[str, dict[str, Any]]:
+    """Return the figures by the id of their place in the page."""
+    styles = looks(list(results.settings))
     return {
         "load-versus-lag": _load_versus_lag(results, styles),
         "load-over-time": _load_over_time(run, styles),
@@ -49,26 +55,25 @@ def charts(results: Mapping[str, Any], run: Run) -> dict[str, dict[str, Any]]:
     }
 
 
-def _load_versus_lag(results: Mapping[str, Any], styles: Mapping[str, Look]) -> dict[str, Any]:
+def _load_versus_lag(results: Results, styles: Mapping[str, Look]) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
-    curve = sorted((point["polls"], point["lag_s"]) for point in results["limit_curve"])
+    curve = sorted((point.polls, point.lag_s) for point in results.limit_curve)
     points: list[tuple[float, float]] = []
-    for name, figures in results["settings"].items():
-        polls, lag = figures["polls_per_job"], figures["detection_lag_s"]
-        if polls["mean"] is None or lag["mean"] is None:
+    for name, figures in results.settings.items():
+        polls, lag = figures.polls_per_job, figures.detection_lag_s
+        if polls.mean is None or lag.mean is None:
             continue
-        spans = (polls["ci95"] or [polls["mean"]], lag["ci95"] or [lag["mean"]])
-        points += zip(*(each * (2 // len(each)) for each in spans), strict=True)
+        points += zip(polls.ci95 or (polls.mean,) * 2, lag.ci95 or (lag.mean,) * 2, strict=True)
         look = styles[name]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": escape(name),
-                "x": [polls["mean"]],
-                "y": [lag["mean"]],
-                "error_x": _error(polls, look),
-                "error_y": _error(lag, look),
+                "x": [polls.mean],
+                "y": [lag.mean],
+                "error_x": _error(polls.mean, polls.ci95, look),
+                "error_y": _error(lag.mean, lag.ci95, look),
                 "marker": {"color": look.colour, "symbol": look.symbol, "size": 13},
                 "hovertemplate": f"<b>{escape(name)}</b><br>%{{x:.3g}} polls per job"
                 "<br>mean lag %{y:.3g} s<extra></extra>",
@@ -100,12 +105,12 @@ def _load_versus_lag(results: Mapping[str, Any], styles: Mapping[str, Look]) -> 
     }
 
 
-def _error(figures: Mapping[str, Any], look: Look) -> dict[str, Any]:
-    low, high = figures["ci95"] or (figures["mean"], figures["mean"])
+def _error(mean: float, interval: Interval | None, look: Look) -> dict[str, Any]:
+    low, high = interval or (mean, mean)
     return {
         "type": "data",
-        "array": [high - figures["mean"]],
-        "arrayminus": [figures["mean"] - low],
+        "array": [high - mean],
+        "arrayminus": [mean - low],
         "color": look.colour,
         "thickness": 1.5,
         "width": 5,
@@ -159,9 +164,9 @@ def _load_over_time(run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
 
 
 def _mean_rate(visits: Sequence[PollAggregate]) -> tuple[list[int], list[float]]:
-    """Polls per second, averaged over the repeats and over as many seconds as a point must stand for."""
+    """Return polls per second, averaged over the repeats and the seconds that a point must stand for."""
     seconds = max(each.per_second.size for each in visits)
-    width = max(1, math.ceil(seconds / MOST_POINTS))
+    width = max(1, math.ceil(seconds / _MOST_POINTS))
     total = np.zeros(math.ceil(seconds / width) * width)
     for each in visits:
         total[: each.per_second.size] += each.per_second
@@ -170,7 +175,7 @@ def _mean_rate(visits: Sequence[PollAggregate]) -> tuple[list[int], list[float]]
     return [*range(0, total.size, width), total.size], [*rates.round(3).tolist(), 0.0]
 
 
-def _lag_distribution(results: Mapping[str, Any], run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
+def _lag_distribution(results: Results, run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
     jobs = job_order(run.jobs)
     traces: list[dict[str, Any]] = []
     for name, look in styles.items():
@@ -191,7 +196,7 @@ def _lag_distribution(results: Mapping[str, Any], run: Run, styles: Mapping[str,
         )
     goals = {
         objective.p: bound
-        for objective, bound in ((OBJECTIVES[name], bound) for name, bound in results["objectives"].items())
+        for objective, bound in ((OBJECTIVES[name], bound) for name, bound in results.objectives.items())
         if objective.figure == "lag" and objective.p is not None and objective.p < 1
     }
     if goals:
@@ -220,21 +225,21 @@ def _lag_distribution(results: Mapping[str, Any], run: Run, styles: Mapping[str,
 
 
 def _distribution(lags: Floats) -> tuple[list[float], list[float]]:
-    """The share of *all* jobs learnt of within each lag: lost jobs keep the curve below one."""
-    known = np.sort(np.maximum(lags[~np.isnan(lags)], SMALLEST_LAG_S))
+    """Return the share of *all* jobs learnt of within each lag: lost jobs keep the curve below one."""
+    known = np.sort(np.maximum(lags[~np.isnan(lags)], _SMALLEST_LAG_S))
     if known.size == 0:
         return [], []
-    ranks = np.unique(np.linspace(0, known.size - 1, MOST_POINTS).round().astype(np.int64))
+    ranks = np.unique(np.linspace(0, known.size - 1, _MOST_POINTS).round().astype(np.int64))
     shares = (ranks + 1) / lags.size
     return known[ranks].round(6).tolist(), shares.round(6).tolist()
 
 
-def describe_load_versus_lag(results: Mapping[str, Any]) -> str:
-    """What the first chart shows, for those who cannot see it."""
+def describe_load_versus_lag(results: Results) -> str:
+    """Say what the first chart shows, for those who cannot see it."""
     said = (
-        f"{name}: {figures['polls_per_job']['mean']:.3g} polls per job, "
-        f"mean lag {in_seconds(figures['detection_lag_s']['mean'])}"
-        for name, figures in results["settings"].items()
-        if figures["detection_lag_s"]["mean"] is not None
+        f"{name}: {figures.polls_per_job.mean:.3g} polls per job, "
+        f"mean lag {in_seconds(figures.detection_lag_s.mean)}"
+        for name, figures in results.settings.items()
+        if figures.detection_lag_s.mean is not None
     )
     return "; ".join(said)

@@ -6,14 +6,17 @@ The intervals of one comparison hold *together* at 95 % (Bonferroni: each at 1 -
 a verdict is simply whether the interval excludes zero, and identical settings are rarely told apart.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Verdict, job_values
 from harness.measure._intervals import LEVEL, Estimate, Floats, estimate_difference, estimate_mean
-from harness.measure._metrics import JOB_METRICS, job_values
+from harness.measure._numbers import number, percent
 
 
 class Difference(NamedTuple):
@@ -28,20 +31,20 @@ class Difference(NamedTuple):
     unpaired: int
 
 
-def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str | None) -> list[dict[str, Any]]:
-    """Every other setting against the baseline, on every metric: the results' ``comparison``."""
+def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str | None) -> list[ComparisonRow]:
+    """Compare every other setting with the baseline, in every metric."""
     if baseline is None or baseline not in jobs:
         return []
     return judge(
         paired(name, baseline, metric, frame, jobs[baseline])
         for name, frame in jobs.items()
         if name != baseline
-        for metric in JOB_METRICS
+        for metric in COMPARED
     )
 
 
 def paired(setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference:
-    """The mean difference over jobs that both have a value for; both frames in (repeat, key) order."""
+    """Return the mean difference over jobs that both have a value for; both frames in (repeat, key) order."""
     a, b = matched(ours, theirs, metric)
     return Difference(
         setting,
@@ -55,7 +58,7 @@ def paired(setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs:
 
 
 def matched(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str) -> tuple[Floats, Floats]:
-    """The metric of the jobs that both frames know it of, in the order of ``ours``."""
+    """Return the metric of the jobs that both frames know it of, in the order of ``ours``."""
     both = pd.merge(_keyed(ours, metric), _keyed(theirs, metric), on=["repeat", "key"]).dropna()
     return both["value_x"].to_numpy(dtype=np.float64), both["value_y"].to_numpy(dtype=np.float64)
 
@@ -67,15 +70,15 @@ def _keyed(jobs: pd.DataFrame, metric: str) -> pd.DataFrame:
 def unpaired(
     setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs: pd.DataFrame
 ) -> Difference:
-    """The difference of the means of two runs that have no jobs in common (Welch)."""
+    """Return the difference of the means of two runs that have no jobs in common (Welch)."""
     a, b = job_values(ours, metric), job_values(theirs, metric)
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
     mean = float(b.mean()) if b.size else None
     return Difference(setting, baseline, metric, estimate_difference(a, b), mean, 0, int(a.size + b.size))
 
 
-def judge(differences: Iterable[Difference]) -> list[dict[str, Any]]:
-    """Intervals that hold together, and the verdicts; less is better in every metric."""
+def judge(differences: Iterable[Difference]) -> list[ComparisonRow]:
+    """Return the differences with intervals that hold together, and verdicts; less is better everywhere."""
     rows = list(differences)
     # A difference without any spread (say, no lost jobs on either side) leaves nothing to chance.
     judged = sum(bool(row.estimate and row.estimate.standard_error) for row in rows)
@@ -83,37 +86,49 @@ def judge(differences: Iterable[Difference]) -> list[dict[str, Any]]:
     return [_judged(row, level) for row in rows]
 
 
-def _judged(row: Difference, level: float) -> dict[str, Any]:
+def _judged(row: Difference, level: float) -> ComparisonRow:
     difference = row.estimate.mean if row.estimate else None
     interval = row.estimate.interval(level) if row.estimate else None
-    verdict = "indistinguishable"
+    verdict: Verdict = "indistinguishable"
     if interval is not None and interval[1] < 0:
         verdict = "better"
     elif interval is not None and interval[0] > 0:
         verdict = "worse"
-    return {
-        "setting": row.setting,
-        "baseline": row.baseline,
-        "metric": row.metric,
-        "difference": difference,
-        "ci95": list(interval) if interval else None,
-        "relative": difference / row.reference if difference is not None and row.reference else None,
-        "pairs": row.pairs,
-        "unpaired": row.unpaired,
-        "verdict": verdict,
-    }
+    return ComparisonRow(
+        setting=row.setting,
+        baseline=row.baseline,
+        metric=row.metric,
+        difference=difference,
+        ci95=interval,
+        relative=difference / row.reference if difference is not None and row.reference else None,
+        pairs=row.pairs,
+        unpaired=row.unpaired,
+        verdict=verdict,
+    )
 
 
-def worse_settings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Settings that lose more jobs, or are worse somewhere and better nowhere.
+def worse_settings(rows: Sequence[ComparisonRow]) -> list[str]:
+    """Return the settings that lose more jobs, or are worse somewhere and better nowhere.
 
     Polls against waiting is a trade and no failure; jobs given up buy nothing that counts.
     """
-    verdicts: dict[str, dict[str, str]] = {}
+    verdicts: dict[str, dict[str, Verdict]] = {}
     for row in rows:
-        verdicts.setdefault(row["setting"], {})[row["metric"]] = row["verdict"]
+        verdicts.setdefault(row.setting, {})[row.metric] = row.verdict
     return [
         name
         for name, seen in verdicts.items()
         if seen.get("lost_share") == "worse" or ("worse" in seen.values() and "better" not in seen.values())
     ]
+
+
+def change(row: ComparisonRow) -> str:
+    """Return a difference in the most telling form: relative, or absolute where the reference is nothing."""
+    if row.difference is None:
+        return "–"
+    if FIGURES[row.metric].points:
+        points = row.difference * 100
+        return f"{points:+.3g} points" if points else "0"
+    if row.relative is None:
+        return f"{'+' if row.difference > 0 else ''}{number(row.difference)}"
+    return percent(row.relative, sign=True)

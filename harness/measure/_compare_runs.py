@@ -1,34 +1,39 @@
 """Comparing runs on disk, for a person at a prompt or a gate in a pipeline."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from harness.measure._analysis import analyse
 from harness.measure._compare import Difference, judge, paired, unpaired, worse_settings
+from harness.measure._figures import COMPARED, ComparisonRow
 from harness.measure._folder import RunUnusable, folder_of, load_run
-from harness.measure._metrics import JOB_METRICS, job_order
-from harness.measure._results import analyse
+from harness.measure._metrics import job_order
+from harness.measure._results import Results
 from harness.measure._rows import Run
-from harness.measure._table import render_comparison
 
 # Two runs share their jobs when these durations agree; live clocks read a duration to some milliseconds.
-SAME_DURATION_S, SAME_DURATION_SHARE = 0.010, 0.01
-SAME_JOBS = 0.95
+_SAME_DURATION_S: Final = 0.010
+_SAME_DURATION_SHARE: Final = 0.01
+_SAME_JOBS: Final = 0.95
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What :func:`compare_runs` found.
+    """What ``compare_runs`` found; ``render_comparison`` gives it as text.
 
-    ``rows`` are like the results' ``comparison``, with the ``run`` they belong to. ``worse`` names what
-    got worse. ``note`` says in English what was compared, and how.
+    ``rows`` are like the results' ``comparison``, and ``runs`` names the run that each belongs to. ``worse``
+    names what got worse. ``note`` says in English what was compared, and how.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[ComparisonRow]
+    runs: list[str]
     worse: list[str]
     note: str
 
@@ -37,14 +42,12 @@ class RunComparison:
         """0: the same or better; 1: worse."""
         return 1 if self.worse else 0
 
-    def render(self, width: int | None = None, *, colour: bool = False) -> str:
-        """The comparison as text, as :func:`render_table` does."""
-        verdict = f"Worse: {', '.join(self.worse)}." if self.worse else "Nothing is worse."
-        return render_comparison(self.rows, self.note, width, colour=colour) + verdict + "\n"
-
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON-ready data: ``{note, worse, comparison}``."""
-        return {"note": self.note, "worse": self.worse, "comparison": self.rows}
+        """Return the same as JSON-ready data: ``{note, worse, comparison}``."""
+        rows = [
+            {"run": run, **row.model_dump(mode="json")} for run, row in zip(self.runs, self.rows, strict=True)
+        ]
+        return {"note": self.note, "worse": self.worse, "comparison": rows}
 
 
 def compare_runs(*paths: str | Path, allow_untrusted: bool = False) -> RunComparison:
@@ -69,18 +72,18 @@ def compare_runs(*paths: str | Path, allow_untrusted: bool = False) -> RunCompar
     return _across(folders, runs)
 
 
-def _must_be_trusted(folder: Path, results: Mapping[str, Any]) -> None:
-    for check in results["trust"]:
-        if check["status"] == "invalid":
-            raise RunUnusable(f"{folder}: not to be trusted: {check['check']}: {check['detail']}")
+def _must_be_trusted(folder: Path, results: Results) -> None:
+    for check in results.trust:
+        if check.status == "invalid":
+            raise RunUnusable(f"{folder}: not to be trusted: {check.check}: {check.detail}")
 
 
-def _within(folder: Path, results: Mapping[str, Any]) -> RunComparison:
-    if not results["comparison"]:
+def _within(folder: Path, results: Results) -> RunComparison:
+    if not results.comparison:
         raise RunUnusable(f"{folder}: one setting alone; there is nothing to compare it with")
-    rows = [{"run": folder.name, **row} for row in results["comparison"]]
-    note = f"{folder.name}: every setting against {results['baseline']}, job by job"
-    return RunComparison(rows, worse_settings(rows), note)
+    rows = results.comparison
+    note = f"{folder.name}: every setting against {results.baseline}, job by job"
+    return RunComparison(rows, [folder.name] * len(rows), worse_settings(rows), note)
 
 
 def _across(folders: Sequence[Path], runs: Sequence[Run]) -> RunComparison:
@@ -98,17 +101,17 @@ def _across(folders: Sequence[Path], runs: Sequence[Run]) -> RunComparison:
         notes.append(f"{folder.name} against {folders[0].name}, {how}")
         for name in common:
             label = name if len(runs) == 2 else f"{name} in {folder.name}"
-            for metric in JOB_METRICS:
+            for metric in COMPARED:
                 difference = paired if shared else unpaired
                 differences.append(difference(label, name, metric, jobs[name], reference[name]))
                 names.append(folder.name)
-    rows = [{"run": name, **row} for name, row in zip(names, judge(differences), strict=True)]
-    worse = list(dict.fromkeys(row["setting"] for row in rows if row["verdict"] == "worse"))
-    return RunComparison(rows, worse, "\n".join(notes))
+    rows = judge(differences)
+    worse = dict.fromkeys(row.setting for row in rows if row.verdict == "worse")
+    return RunComparison(rows, names, list(worse), "\n".join(notes))
 
 
 def share_jobs(ours: Run, theirs: Run) -> bool:
-    """Whether a key means the same job in both runs: same seed, and the same scenario or durations."""
+    """Say whether a key means the same job in both runs: same seed, and the same scenario or durations."""
     if ours.info.seed != theirs.info.seed:
         return False
     if ours.info.scenario.sha256 == theirs.info.scenario.sha256:
@@ -117,7 +120,7 @@ def share_jobs(ours: Run, theirs: Run) -> bool:
     if both.empty:
         return False
     a, b = both["duration_s_x"].to_numpy(np.float64), both["duration_s_y"].to_numpy(np.float64)
-    return bool(np.isclose(a, b, atol=SAME_DURATION_S, rtol=SAME_DURATION_SHARE).mean() >= SAME_JOBS)
+    return bool(np.isclose(a, b, atol=_SAME_DURATION_S, rtol=_SAME_DURATION_SHARE).mean() >= _SAME_JOBS)
 
 
 def _durations(run: Run) -> pd.DataFrame:

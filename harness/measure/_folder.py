@@ -5,19 +5,25 @@ Raw are ``scenario.yaml``, ``jobs.csv``, ``arrivals.csv`` (when each submission 
 ``results.json`` and ``report.html`` can be made again at any time.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from harness.measure._rows import (
     JOB_COLUMNS,
@@ -30,8 +36,6 @@ from harness.measure._rows import (
     PollRow,
     Run,
     RunInfo,
-    ScenarioInfo,
-    ServerCounts,
     Visit,
     aggregates_of_frame,
     job_frame,
@@ -39,8 +43,11 @@ from harness.measure._rows import (
     typed_frame,
 )
 
-RAW_FORMAT = 1
-DECIMALS = 6  # Microseconds: finer than any clock involved, and it keeps the files readable.
+_FORMAT: Final = 1
+_DECIMALS: Final = 6  # Microseconds: finer than any clock involved, and it keeps the files readable.
+
+
+_Value = TypeVar("_Value")
 
 
 class RunFolderError(OSError):
@@ -58,7 +65,7 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, reports_root: str | Path, scenario_name: str, now: datetime) -> "RunFolder":
+    def create(cls, reports_root: str | Path, scenario_name: str, now: datetime) -> RunFolder:
         """Make ``<root>/<scenario>-<UTC YYYYMMDDTHHMMSSZ>``, with ``-2``, ``-3``... where that is taken.
 
         ``now`` must know its time zone. Raises RunFolderError when the folder cannot be made, and ValueError
@@ -105,12 +112,16 @@ class RunFolder:
         if isinstance(polls, pd.DataFrame):
             write_text(self.path / "polls.csv", _csv(typed_frame(polls, POLL_COLUMNS)))
         elif polls and isinstance(polls[0], PollAggregate):
-            aggregates = [_aggregate_to_json(each) for each in cast(Sequence[PollAggregate], polls)]
-            write_text(self.path / "polls.json", json.dumps(aggregates, allow_nan=False))
+            reduced = [_PollsRecord.of(each) for each in cast(Sequence[PollAggregate], polls)]
+            text = _polls_record().dump_json(reduced).decode()
+            write_text(self.path / "polls.json", text)
         else:
             write_text(self.path / "polls.csv", _csv(poll_frame(cast(Sequence[PollRow], polls))))
-        raw = {"format": RAW_FORMAT, "info": _info_to_json(info), "visits": [_plain(each) for each in visits]}
-        write_text(self.path / "run.json", json.dumps(raw, indent=1, allow_nan=False) + "\n")
+        # The fallback is for mappings of other kinds than dict.
+        record = to_jsonable_python(_RunRecord(_FORMAT, info, tuple(visits)), fallback=dict)
+        # The text itself is scenario.yaml; a copy here could come to differ from it.
+        del record["info"]["scenario"]["text"]
+        write_text(self.path / "run.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def load_run(folder: str | Path) -> Run:
@@ -120,26 +131,14 @@ def load_run(folder: str | Path) -> Run:
     RunUnusable when something is missing or damaged.
     """
     folder = folder_of(folder)
-    raw = _read_json(folder / "run.json")
-    try:
-        if raw["format"] != RAW_FORMAT:
-            raise RunUnusable(
-                f"{folder / 'run.json'}: format {raw['format']} was written by another version of "
-                f"this tool; this one reads format {RAW_FORMAT}"
-            )
-        visits = tuple(_visit_from_json(each) for each in raw["visits"])
-        info = _info_from_json(raw["info"], _read_text(folder / "scenario.yaml"))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunUnusable(f"{folder / 'run.json'}: not a run's record ({error!r})") from error
+    record = _read_run(folder)
     jobs = _read_jobs(folder)
     if (folder / "polls.json").exists():
-        try:
-            polls = tuple(_aggregate_from_json(each) for each in _read_json(folder / "polls.json"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunUnusable(f"{folder / 'polls.json'}: not a record of polls ({error!r})") from error
+        reduced = read_json(folder / "polls.json", _polls_record(), "not a record of polls")
+        polls = tuple(each.aggregate() for each in reduced)
     else:
         polls = aggregates_of_frame(_read_csv(folder / "polls.csv", POLL_COLUMNS))
-    return Run(info, visits, jobs, polls)
+    return Run(record.info, record.visits, jobs, polls)
 
 
 def folder_of(path: str | Path) -> Path:
@@ -172,7 +171,7 @@ def write_text(path: Path, text: str) -> None:
 
 def _csv(frame: pd.DataFrame) -> str:
     text = StringIO()
-    frame.round(DECIMALS).to_csv(text, index=False, lineterminator="\n")
+    frame.round(_DECIMALS).to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()
 
 
@@ -223,66 +222,103 @@ def _read_text(path: Path) -> str:
         raise RunUnusable(f"{path}: not UTF-8 text ({error.reason})") from error
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path, adapter: TypeAdapter[_Value], fault: str) -> _Value:
+    """Return what a file of JSON holds; RunUnusable names the file and the fault."""
+    return _valid(path, _parse(path), adapter, fault)
+
+
+def _valid(path: Path, raw: object, adapter: TypeAdapter[_Value], fault: str) -> _Value:
+    try:
+        return adapter.validate_python(raw)
+    except ValidationError as error:
+        raise RunUnusable(f"{path}: {fault} ({_first(error)})") from error
+
+
+def _parse(path: Path) -> Any:
     try:
         return json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise RunUnusable(f"{path}: not JSON ({error})") from error
 
 
-def _plain(value: Any) -> Any:
-    """Dataclasses and mappings of any kind as plain dicts, sequences as lists."""
-    if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
+def _first(error: ValidationError) -> str:
+    """Return the first fault in a line: "visits.0.setting: Field required"."""
+    details = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in details["loc"])
+    return f"{where}: {details['msg']}" if where else details["msg"]
 
 
-def _info_to_json(info: RunInfo) -> dict[str, Any]:
-    raw: dict[str, Any] = _plain(info)
-    # The text itself is scenario.yaml; a copy here could come to differ from it.
-    raw["scenario"] = {"name": info.scenario.name, "question": info.scenario.question}
-    return raw
+@dataclass(frozen=True)
+class _RunRecord:
+    """What ``run.json`` holds."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    format: int
+    info: RunInfo
+    visits: tuple[Visit, ...]
 
 
-def _info_from_json(raw: Mapping[str, Any], text: str) -> RunInfo:
-    return RunInfo(**{**raw, "scenario": ScenarioInfo(text=text, **raw["scenario"])})
+class _PollsRecord(BaseModel):
+    """The polls of one visit as ``polls.json`` holds them: a PollAggregate with lists for arrays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    setting: str
+    repeat: int
+    per_second: list[NonNegativeInt]
+    peak_per_second: NonNegativeInt
+    responses: dict[str, NonNegativeInt]
+    latency_s: list[float]
+    latency_count: list[NonNegativeInt]
+    lateness: Lateness | None
+
+    @classmethod
+    def of(cls, polls: PollAggregate) -> Self:
+        """Return the record of these polls."""
+        return cls(
+            setting=polls.setting,
+            repeat=polls.repeat,
+            per_second=polls.per_second.tolist(),
+            peak_per_second=polls.peak_per_second,
+            responses=dict(polls.responses),
+            latency_s=polls.latency_s.round(_DECIMALS).tolist(),
+            latency_count=polls.latency_count.tolist(),
+            lateness=polls.lateness,
+        )
+
+    def aggregate(self) -> PollAggregate:
+        """Return the polls that were recorded."""
+        return PollAggregate(
+            setting=self.setting,
+            repeat=self.repeat,
+            per_second=np.asarray(self.per_second, dtype=np.int64),
+            peak_per_second=self.peak_per_second,
+            responses=self.responses,
+            latency_s=np.asarray(self.latency_s, dtype=np.float64),
+            latency_count=np.asarray(self.latency_count, dtype=np.int64),
+            lateness=self.lateness,
+        )
 
 
-def _visit_from_json(raw: Mapping[str, Any]) -> Visit:
-    server = raw["server"]
-    return Visit(
-        **{
-            **raw,
-            "generator_cpu": tuple(raw["generator_cpu"]),
-            "server": None if server is None else ServerCounts(**server),
-        }
-    )
+@cache
+def _run_record() -> TypeAdapter[_RunRecord]:
+    return TypeAdapter(_RunRecord)
 
 
-def _aggregate_to_json(aggregate: PollAggregate) -> dict[str, Any]:
-    return {
-        "setting": aggregate.setting,
-        "repeat": aggregate.repeat,
-        "per_second": aggregate.per_second.tolist(),
-        "peak_per_second": aggregate.peak_per_second,
-        "responses": dict(aggregate.responses),
-        "latency_s": aggregate.latency_s.round(DECIMALS).tolist(),
-        "latency_count": aggregate.latency_count.tolist(),
-        "lateness": aggregate.lateness,
-    }
+@cache
+def _polls_record() -> TypeAdapter[list[_PollsRecord]]:
+    return TypeAdapter(list[_PollsRecord])
 
 
-def _aggregate_from_json(raw: Mapping[str, Any]) -> PollAggregate:
-    return PollAggregate(
-        **{
-            **raw,
-            "per_second": np.asarray(raw["per_second"], dtype=np.int64),
-            "latency_s": np.asarray(raw["latency_s"], dtype=np.float64),
-            "latency_count": np.asarray(raw["latency_count"], dtype=np.int64),
-            "lateness": None if raw["lateness"] is None else Lateness(*raw["lateness"]),
-        }
-    )
+def _read_run(folder: Path) -> _RunRecord:
+    path = folder / "run.json"
+    raw = _parse(path)
+    if isinstance(raw, dict) and raw.get("format", _FORMAT) != _FORMAT:
+        raise RunUnusable(
+            f"{path}: format {raw['format']} was written by another version of "
+            f"this tool; this one reads format {_FORMAT}"
+        )
+    with suppress(KeyError, TypeError):  # What is missing is said below, with its place.
+        raw["info"]["scenario"]["text"] = _read_text(folder / "scenario.yaml")
+    return _valid(path, raw, _run_record(), "not a run's record")

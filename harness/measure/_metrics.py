@@ -1,117 +1,121 @@
 """The figures of one setting, from its rows."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from harness.measure._figures import (
+    USUAL_RESPONSES,
+    CountSummary,
+    JobCounts,
+    Limit,
+    LostJobs,
+    ServerTime,
+    SettingFigures,
+    StatusLatency,
+    StatusRequests,
+    Summary,
+    TimeSummary,
+    detected,
+    job_values,
+)
 from harness.measure._intervals import Floats, estimate_mean, quantile, quantile_interval
-from harness.measure._rows import LEARNT, OUTCOMES, PollAggregate, Visit
+from harness.measure._objectives import judge_objectives
+from harness.measure._rows import OUTCOMES, PollAggregate, Visit
 
-USUAL_RESPONSES = ("200", "429", "503", "transport_error")  # Always listed, so that a zero can be read.
-JOB_METRICS = ("detection_lag_s", "polls_per_job", "completion_latency_s", "lost_share")
+_LEVELS: Final = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+
+_Summary = TypeVar("_Summary", bound=Summary)
 
 
 def job_order(jobs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each setting's jobs in (repeat, key) order, which batch means rely on."""
+    """Return each setting's jobs in (repeat, key) order, which batch means rely on."""
     ordered = jobs.sort_values(["repeat", "key"], kind="stable")
     return {str(name): group for name, group in ordered.groupby("setting", sort=False)}
 
 
-def learnt(jobs: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which jobs' clients learnt of the end."""
-    return jobs["outcome"].isin(LEARNT).to_numpy(dtype=np.bool_)
+def setting_figures(
+    description: str,
+    jobs: pd.DataFrame,
+    visits: Sequence[Visit],
+    polls: Sequence[PollAggregate],
+    objectives: Mapping[str, float],
+    limit: Limit | None = None,
+) -> SettingFigures:
+    """Return everything that is known about one setting; ``jobs`` are in (repeat, key) order.
 
-
-def job_values(jobs: pd.DataFrame, metric: str) -> Floats:
-    """One number per job for a metric of :data:`JOB_METRICS`, NaN where the job has none.
-
-    A lost job has no lag and no latency; its polls count, since the server had to answer them.
+    Raises ValueError for an unknown objective.
     """
-    if metric == "polls_per_job":
-        return jobs["polls"].to_numpy(dtype=np.float64)
-    found = learnt(jobs)
-    if metric == "lost_share":
-        return (~found).astype(np.float64)
-    return np.where(found, jobs[metric].to_numpy(dtype=np.float64), np.nan)
-
-
-def setting_metrics(
-    description: str, jobs: pd.DataFrame, visits: Sequence[Visit], polls: Sequence[PollAggregate]
-) -> dict[str, Any]:
-    """The ``settings.<name>`` part of the results; ``jobs`` are in (repeat, key) order."""
     outcomes = Counter(jobs["outcome"])
-    wasted = summary(jobs["wasted_polls"].to_numpy(dtype=np.float64), ())
-    return {
-        "description": description,
-        "jobs": {"submitted": len(jobs), **{name: int(outcomes[name]) for name in OUTCOMES}},
-        "lost_jobs": lost_jobs(jobs),
-        "polls_per_job": summary(job_values(jobs, "polls_per_job"), (50, 95, 99)),
-        "wasted_polls_per_job": wasted["mean"],
-        "wasted_polls_per_job_ci95": wasted["ci95"],
-        "detection_lag_s": summary(job_values(jobs, "detection_lag_s"), (50, 90, 95, 99)),
-        "completion_latency_s": summary(job_values(jobs, "completion_latency_s"), (50, 90, 95, 99)),
-        "status_requests": _status_requests(visits, polls),
-        "status_latency_s": _status_latency(polls),
-        "responses": _responses(polls),
-        "server": _server(visits),
-        "limit": None,
-    }
+    wasted = summarise(job_values(jobs, "wasted_polls_per_job"), Summary)
+    figures = SettingFigures(
+        description=description,
+        jobs=JobCounts(submitted=len(jobs), **{name: int(outcomes[name]) for name in OUTCOMES}),
+        lost_jobs=_lost_jobs(jobs),
+        polls_per_job=summarise(job_values(jobs, "polls_per_job"), CountSummary),
+        wasted_polls_per_job=wasted.mean,
+        wasted_polls_per_job_ci95=wasted.ci95,
+        detection_lag_s=summarise(job_values(jobs, "detection_lag_s"), TimeSummary),
+        completion_latency_s=summarise(job_values(jobs, "completion_latency_s"), TimeSummary),
+        status_requests=_status_requests(visits, polls),
+        status_latency_s=_status_latency(polls),
+        responses=_responses(polls),
+        server=_server(visits),
+        limit=limit,
+        objectives={},
+    )
+    return figures.model_copy(update={"objectives": judge_objectives(objectives, jobs, figures)})
 
 
-def lost_jobs(jobs: pd.DataFrame) -> dict[str, Any]:
-    """How many jobs' ends were not learnt, and their share of all (1.0 without jobs)."""
-    lost = int((~learnt(jobs)).sum())
-    return {"n": lost, "share": lost / len(jobs) if len(jobs) else 1.0}
-
-
-def summary(values: Floats, percents: Sequence[int]) -> dict[str, Any]:
-    """Count, mean with its interval, quantiles with theirs, and maximum of the values that are known."""
+def summarise(values: Floats, kind: type[_Summary]) -> _Summary:
+    """Return the summary of the values that are known, with the quantiles that its kind has."""
     known = values[~np.isnan(values)]
     estimate = estimate_mean(known)
-    interval = estimate.interval() if estimate else None
     figures: dict[str, Any] = {
-        "n": int(known.size),
+        "n": known.size,
         "mean": estimate.mean if estimate else None,
-        "ci95": list(interval) if interval else None,
+        "ci95": estimate.interval() if estimate else None,
     }
-    if percents:
+    levels = {name: p for name, p in _LEVELS.items() if name in kind.model_fields}
+    if levels:
         ordered = np.sort(known)
-        figures |= {f"p{percent}": quantile(ordered, percent / 100) for percent in percents}
+        figures |= {name: quantile(ordered, p) for name, p in levels.items()}
         figures["max"] = float(ordered[-1]) if ordered.size else None
         figures["quantiles_ci95"] = {
-            f"p{percent}": list(span)
-            for percent in percents
-            if (span := quantile_interval(ordered, percent / 100)) is not None
+            name: span for name, p in levels.items() if (span := quantile_interval(ordered, p)) is not None
         }
-    return figures
+    return kind(**figures)
 
 
-def _status_requests(visits: Sequence[Visit], polls: Sequence[PollAggregate]) -> dict[str, Any]:
-    """The load in time, over whole visits: the drain counts, so slow finders look lighter than they are.
+def _lost_jobs(jobs: pd.DataFrame) -> LostJobs:
+    """Without jobs all of them are lost: nothing measured is nothing proved."""
+    lost = int((~detected(jobs)).sum())
+    return LostJobs(n=lost, share=lost / len(jobs) if len(jobs) else 1.0)
 
-    No interval: the number of jobs and the length of the drain vary together with the polls.
-    """
+
+def _status_requests(visits: Sequence[Visit], polls: Sequence[PollAggregate]) -> StatusRequests:
     total = sum(each.total for each in polls)
     measured_s = sum(visit.duration_s for visit in visits)
-    return {
-        "total": total,
-        "measured_s": measured_s,
-        "per_second_mean": total / measured_s if measured_s > 0 else None,
-        "per_second_peak": max((each.peak_per_second for each in polls), default=0),
-    }
+    return StatusRequests(
+        total=total,
+        measured_s=measured_s,
+        per_second_mean=total / measured_s if measured_s > 0 else None,
+        per_second_peak=max((each.peak_per_second for each in polls), default=0),
+    )
 
 
-def _status_latency(polls: Sequence[PollAggregate]) -> dict[str, Any]:
+def _status_latency(polls: Sequence[PollAggregate]) -> StatusLatency:
     values = np.concatenate([np.empty(0), *(each.latency_s for each in polls)])
     counts = np.concatenate([np.empty(0, np.int64), *(each.latency_count for each in polls)])
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
-    figures = {f"p{percent}": quantile(values, percent / 100, counts) for percent in (50, 95, 99)}
-    return {"n": int(counts.sum()), **figures, "max": float(values[-1]) if values.size else None}
+    quantiles = {name: quantile(values, _LEVELS[name], counts) for name in ("p50", "p95", "p99")}
+    return StatusLatency(n=int(counts.sum()), **quantiles, max=float(values[-1]) if values.size else None)
 
 
 def _responses(polls: Sequence[PollAggregate]) -> dict[str, int]:
@@ -121,13 +125,13 @@ def _responses(polls: Sequence[PollAggregate]) -> dict[str, int]:
     return dict(sorted(seen.items()))
 
 
-def _server(visits: Sequence[Visit]) -> dict[str, float | None]:
+def _server(visits: Sequence[Visit]) -> ServerTime:
     def total(values: list[float | None]) -> float | None:
         known = [value for value in values if value is not None]
         return sum(known) if known and len(known) == len(values) else None
 
     counts = [visit.server for visit in visits]
-    return {
-        "cpu_seconds": total([each.cpu_seconds if each else None for each in counts]),
-        "busy_seconds": total([each.busy_seconds if each else None for each in counts]),
-    }
+    return ServerTime(
+        cpu_seconds=total([each.cpu_seconds if each else None for each in counts]),
+        busy_seconds=total([each.busy_seconds if each else None for each in counts]),
+    )

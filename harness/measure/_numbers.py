@@ -1,12 +1,15 @@
 """Numbers for people: three significant digits, no exponents, units where they help."""
 
-import math
+from __future__ import annotations
 
-UNKNOWN = "–"
+import math
+from typing import Final
+
+UNKNOWN: Final = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """``0.0312``, ``4.50``, ``1,240``; whole numbers keep all their digits; a dash for None."""
+    """Return ``0.0312``, ``4.50``, ``1,240``; whole numbers keep all their digits; None is a dash."""
     if value is None:
         return UNKNOWN
     if isinstance(value, int):
@@ -19,26 +22,21 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def in_seconds(value: float | None) -> str:
-    """``2.50 s``, or ``31.2 ms`` below a second."""
+    """Return seconds as ``2.50 s``, or ``31.2 ms`` below a second."""
     if value is None:
         return UNKNOWN
     return f"{number(value)} s" if abs(value) >= 1 or value == 0 else f"{number(value * 1000)} ms"
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """Return a figure of that unit: as :func:`in_seconds` for ``"s"``, as :func:`number` for ``""``."""
+    """Return a figure of that unit: as ``in_seconds`` does for ``"s"``, as ``number`` does for ``""``."""
     return in_seconds(value) if unit == "s" else number(value)
 
 
 def percent(value: float | None, sign: bool = False) -> str:
-    """A share as ``4.2 %``; with ``sign`` a plus before an increase."""
+    """Return a share as ``4.2 %``; with ``sign`` a plus before an increase."""
     if value is None:
         return UNKNOWN
     hundredfold = value * 100
     decimals = 0 if abs(hundredfold) >= 10 or hundredfold == 0 else 1 if abs(hundredfold) >= 1 else 2
     return f"{hundredfold:{'+' if sign and value else ''},.{decimals}f} %"
-
-
-def half_width(interval: list[float] | None) -> float | None:
-    """Half the length of an interval."""
-    return None if interval is None else (interval[1] - interval[0]) / 2

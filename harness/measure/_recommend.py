@@ -1,51 +1,52 @@
 """Naming the setting to ship, and why, in two sentences."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Final
 
 import pandas as pd
 
 from harness.measure._compare import paired
+from harness.measure._figures import Judged, SettingFigures
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
-from harness.measure._trust import Check
+from harness.measure._results import Check, Recommendation
 from scenarios import OBJECTIVES
 
 # Without objectives: polls times lag is nearly the same for all fixed intervals (about half the mean duration
 # plus a quarter of the interval), so differences below this say more about the interval than about merit.
-PRODUCT_MARGIN = 0.10
+_PRODUCT_MARGIN: Final = 0.10
 
 # Two means and their product say little of a setting on fewer jobs than this.
-FEWEST_JOBS = 20
+_FEWEST_JOBS: Final = 20
 
-Settings = Mapping[str, Mapping[str, Any]]
+_Settings = Mapping[str, SettingFigures]
 
 
 def recommend(
-    settings: Settings,
+    settings: _Settings,
     jobs: Mapping[str, pd.DataFrame],
     objectives: Mapping[str, float],
     trust: Sequence[Check],
-) -> dict[str, str | None]:
-    """``{setting, why}``; the setting is None when the run's numbers or the objectives allow no verdict."""
+) -> Recommendation:
+    """Return the setting to ship; there is none when the run's numbers or the objectives allow no verdict."""
     if not settings:
-        return {"setting": None, "why": "withheld: no setting was run."}
-    invalid = [check for check in trust if check["status"] == "invalid"]
+        return Recommendation(setting=None, why="withheld: no setting was run.")
+    invalid = [check for check in trust if check.status == "invalid"]
     # What a run that was cut short lacks follows from its being cut short; the checks are listed anyway.
-    invalid = [check for check in invalid if check["check"] == "run complete"] or invalid
+    invalid = [check for check in invalid if check.check == "run complete"] or invalid
     if invalid:
-        reasons = "; ".join(f"{check['check']}: {check['detail']}" for check in invalid)
-        return {"setting": None, "why": f"withheld: {reasons}."}
+        reasons = "; ".join(f"{check.check}: {check.detail}" for check in invalid)
+        return Recommendation(setting=None, why=f"withheld: {reasons}.")
     if objectives:
         return _by_objectives(settings, jobs)
     return _by_efficiency(settings)
 
 
-def _by_objectives(settings: Settings, jobs: Mapping[str, pd.DataFrame]) -> dict[str, str | None]:
+def _by_objectives(settings: _Settings, jobs: Mapping[str, pd.DataFrame]) -> Recommendation:
     good = [
-        name
-        for name, figures in settings.items()
-        if all(each["met"] for each in figures["objectives"].values())
+        name for name, figures in settings.items() if all(each.met for each in figures.objectives.values())
     ]
     if not good:
         return _nearest(settings)
@@ -54,7 +55,7 @@ def _by_objectives(settings: Settings, jobs: Mapping[str, pd.DataFrame]) -> dict
     best = min(tied, key=lambda name: (_lag(settings[name]), _polls(settings[name])))
     others = [name for name in good if name != best]
     polls = number(_polls(settings[best]))
-    met = "; ".join(_held(name, each) for name, each in settings[best]["objectives"].items())
+    met = "; ".join(_against_bound(name, each) for name, each in settings[best].objectives.items())
     why = f"{best} meets every objective ({met}) with {polls} polls per job"
     if best != fewest:
         lags = f"{in_seconds(_lag(settings[fewest]))} against {in_seconds(_lag(settings[best]))}"
@@ -67,50 +68,49 @@ def _by_objectives(settings: Settings, jobs: Mapping[str, pd.DataFrame]) -> dict
         why += f", the fewest. The next setting to meet them, {runner_up}, needs {needs}."
     else:
         why += ". No other setting meets them all."
-    return {"setting": best, "why": why}
+    return Recommendation(setting=best, why=why)
 
 
-def _nearest(settings: Settings) -> dict[str, str | None]:
+def _nearest(settings: _Settings) -> Recommendation:
     def shortfall(name: str) -> float:
-        return max(_excess(each) for each in settings[name]["objectives"].values())
+        return max(_excess(each) for each in settings[name].objectives.values())
 
     nearest = min(settings, key=shortfall)
-    unjudged = [each["note"] for each in settings[nearest]["objectives"].values() if each["met"] is None]
-    missed = [
-        _held(name, each) + (f": {each['note']}" if each["note"] else "")
-        for name, each in settings[nearest]["objectives"].items()
-        if not each["met"]
-    ]
-    if not any(each["met"] is False for each in settings[nearest]["objectives"].values()):
-        return {
-            "setting": None,
-            "why": f"No setting can be judged against every objective: {'; '.join(unjudged)}.",
-        }
-    return {
-        "setting": None,
-        "why": f"No setting meets every objective. {nearest} comes nearest, but misses {'; '.join(missed)}.",
-    }
+    judged = settings[nearest].objectives
+    if not any(each.met is False for each in judged.values()):
+        unjudged = "; ".join(str(each.note) for each in judged.values() if each.met is None)
+        return Recommendation(
+            setting=None, why=f"No setting can be judged against every objective: {unjudged}."
+        )
+    missed = "; ".join(
+        _against_bound(name, each) + (f": {each.note}" if each.note else "")
+        for name, each in judged.items()
+        if not each.met
+    )
+    return Recommendation(
+        setting=None, why=f"No setting meets every objective. {nearest} comes nearest, but misses {missed}."
+    )
 
 
-def _excess(judged: Mapping[str, Any]) -> float:
-    if judged["met"]:
+def _excess(judged: Judged) -> float:
+    if judged.met:
         return 0.0
-    if judged["value"] is None or judged["value"] <= judged["limit"] or not judged["limit"]:
+    if judged.value is None or judged.value <= judged.bound or not judged.bound:
         return float("inf")  # Missed for another reason than its size: jobs were lost, or are too few.
-    return float(judged["value"] / judged["limit"])
+    return judged.value / judged.bound
 
 
-def _held(name: str, judged: Mapping[str, Any]) -> str:
+def _against_bound(name: str, judged: Judged) -> str:
     objective = OBJECTIVES[name]
-    value, allowed = (quantity(judged[each], objective.unit) for each in ("value", "limit"))
-    close = ", a close call" if judged["met"] and judged["note"] else ""
+    value, allowed = (quantity(each, objective.unit) for each in (judged.value, judged.bound))
+    close = ", a close call" if judged.met and judged.note else ""
     return f"{objective.words()} {value}, allowed {allowed}{close}"
 
 
-def bound(name: str, limit: float) -> str:
-    """An objective in English: "p95 lag ≤ 2.00 s"."""
+def bound(name: str, most: float) -> str:
+    """Return an objective in English: "p95 lag ≤ 2.00 s"."""
     objective = OBJECTIVES[name]
-    return f"{objective.words()} ≤ {quantity(limit, objective.unit)}"
+    return f"{objective.words()} ≤ {quantity(most, objective.unit)}"
 
 
 def _same_polls(name: str, other: str, jobs: Mapping[str, pd.DataFrame]) -> bool:
@@ -119,40 +119,40 @@ def _same_polls(name: str, other: str, jobs: Mapping[str, pd.DataFrame]) -> bool
     return interval is not None and interval[0] <= 0 <= interval[1]
 
 
-def _by_efficiency(settings: Settings) -> dict[str, str | None]:
+def _by_efficiency(settings: _Settings) -> Recommendation:
     able = {
         name: _polls(figures) * _lag(figures)
         for name, figures in settings.items()
-        if figures["detection_lag_s"]["n"] and figures["lost_jobs"]["share"] <= LOST_SHARE_ALLOWED
+        if figures.detection_lag_s.n and figures.lost_jobs.share <= LOST_SHARE_ALLOWED
     }
-    fewest_jobs = min((figures["detection_lag_s"]["n"] for figures in settings.values()), default=0)
-    if able and fewest_jobs < FEWEST_JOBS:
-        return {
-            "setting": None,
-            "why": f"{fewest_jobs} jobs are too few to choose without objectives; {FEWEST_JOBS} are needed.",
-        }
+    fewest_jobs = min((figures.detection_lag_s.n for figures in settings.values()), default=0)
+    if able and fewest_jobs < _FEWEST_JOBS:
+        return Recommendation(
+            setting=None,
+            why=f"{fewest_jobs} jobs are too few to choose without objectives; {_FEWEST_JOBS} are needed.",
+        )
     if not able:
         share = percent(1 - LOST_SHARE_ALLOWED)
-        return {"setting": None, "why": f"No setting learnt the end of at least {share} of its jobs."}
+        return Recommendation(setting=None, why=f"No setting learnt the end of at least {share} of its jobs.")
     least = min(able.values())
-    equal = [name for name, product in able.items() if product <= least * (1 + PRODUCT_MARGIN)]
+    equal = [name for name, product in able.items() if product <= least * (1 + _PRODUCT_MARGIN)]
     best = min(equal, key=lambda name: _polls(settings[name]))
     figures = settings[best]
     polls, lag = number(_polls(figures)), in_seconds(_lag(figures))
     why = (
         "No objectives are set, so this goes by polls per job times mean lag, which is nearly the same for "
         "all fixed intervals and lower where polls are better placed. Of the settings within "
-        f"{percent(PRODUCT_MARGIN)} of the lowest product ({number(least)}), {best} needs the fewest polls: "
+        f"{percent(_PRODUCT_MARGIN)} of the lowest product ({number(least)}), {best} needs the fewest polls: "
         f"{polls} per job, for a mean lag of {lag}."
     )
-    return {"setting": best, "why": why}
+    return Recommendation(setting=best, why=why)
 
 
-def _polls(figures: Mapping[str, Any]) -> float:
-    mean = figures["polls_per_job"]["mean"]
-    return float("inf") if mean is None else float(mean)
+def _polls(figures: SettingFigures) -> float:
+    mean = figures.polls_per_job.mean
+    return float("inf") if mean is None else mean
 
 
-def _lag(figures: Mapping[str, Any]) -> float:
-    mean = figures["detection_lag_s"]["mean"]
-    return float("inf") if mean is None else float(mean)
+def _lag(figures: SettingFigures) -> float:
+    mean = figures.detection_lag_s.mean
+    return float("inf") if mean is None else mean

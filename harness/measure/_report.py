@@ -1,24 +1,24 @@
 """report.html: one file that opens offline, made of the results and the rows."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
-from jinja2 import Environment
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from harness.measure._charts import charts, describe_load_versus_lag, looks
-from harness.measure._metrics import JOB_METRICS
-from harness.measure._numbers import half_width, number
+from harness.measure._compare import change
+from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Figure, SettingFigures
+from harness.measure._numbers import number
 from harness.measure._recommend import bound
+from harness.measure._results import Results
 from harness.measure._rows import Run
-from harness.measure._table import change
-from harness.measure._trust import worst_status
 
 # The legend's keys, drawn as the charts draw them: marker paths around (0, 0) and dash patterns.
-SHAPES = {
+_SHAPES: Final = {
     "circle": "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0",
     "square": "M-5,-5h10v10h-10z",
     "diamond": "M0,-6l6,6l-6,6l-6,-6z",
@@ -28,32 +28,39 @@ SHAPES = {
     "star": "M0,-7l1.8,4.6h5l-4,3l1.5,5l-4.3,-3l-4.3,3l1.5,-5l-4,-3h5z",
     "hexagon": "M-5,-3l5,-3l5,3v6l-5,3l-5,-3z",
 }
-DASH_PATTERNS = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
+_DASH_PATTERNS: Final = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
 
-GRAVITY = ("invalid", "warn", "pass")
+_SEVERITY: Final = ("invalid", "warn", "pass")
 
 
-def render_report(results: Mapping[str, Any], run: Run) -> str:
-    """The report as one HTML page without outside references; the same input gives the same text."""
+def render_report(results: Results, run: Run) -> str:
+    """Return the report as one HTML page without outside references; the same input gives the same text."""
+    # Loaded here, for Plotly is large and few who use this room make a page.
+    from jinja2 import Environment
+    from plotly.offline import get_plotlyjs
+
     environment = Environment(autoescape=True, trim_blocks=False, keep_trailing_newline=True)
-    page = files("harness.measure").joinpath("report.html")
-    template = environment.from_string(page.read_text(encoding="utf-8"))
+    template = environment.from_string(
+        files("harness.measure").joinpath("report.html").read_text(encoding="utf-8")
+    )
     return template.render(
         r=results,
-        jobs=sum(figures["jobs"]["submitted"] for figures in results["settings"].values()),
-        started_at=results["started_at"].replace("T", " ").replace("+00:00", " UTC"),
-        trust=worst_status(results["trust"]),
-        trust_by_gravity=sorted(results["trust"], key=lambda check: GRAVITY.index(check["status"])),
-        limits=any(figures["limit"] for figures in results["settings"].values()),
+        jobs=sum(figures.jobs.submitted for figures in results.settings.values()),
+        started_at=results.started_at.replace("T", " ").replace("+00:00", " UTC"),
+        trust=results.worst_status,
+        trust_by_severity=sorted(results.trust, key=lambda check: _SEVERITY.index(check.status)),
+        limits=any(figures.limit for figures in results.settings.values()),
         repeats=len({visit.repeat for visit in run.visits}),
+        columns=_columns(),
+        compared=[FIGURES[metric].words for metric in COMPARED],
         comparison=_comparison(results),
-        environment=_flat(results["environment"]),
-        looks=looks(list(results["settings"])),
-        shapes=SHAPES,
-        dashes=DASH_PATTERNS,
+        environment=_flat(results.environment),
+        looks=looks(list(results.settings)),
+        shapes=_SHAPES,
+        dashes=_DASH_PATTERNS,
         alt=describe_load_versus_lag(results),
         number=number,
-        plus_minus=_plus_minus,
+        note=_note,
         change=change,
         span=_span,
         bound=bound,
@@ -63,7 +70,7 @@ def render_report(results: Mapping[str, Any], run: Run) -> str:
 
 
 def _script_json(value: object) -> Markup:
-    """JSON that can stand in a script element: it holds no character that HTML gives a meaning to."""
+    """Return JSON that can stand in a script element: it holds no character that HTML gives a meaning to."""
     text = json.dumps(value, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -71,26 +78,40 @@ def _script_json(value: object) -> Markup:
 
 
 def _script(source: str) -> Markup:
-    """A script's source that cannot close its own element."""
+    """Return a script's source that cannot close its own element."""
     return Markup(source.replace("</script", "<\\/script"))  # noqa: S704 - Plotly's own source
 
 
-def _comparison(results: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any] | None]]:
-    rows = {(row["setting"], row["metric"]): row for row in results["comparison"]}
-    names = dict.fromkeys(row["setting"] for row in results["comparison"])
-    return {name: [rows.get((name, metric)) for metric in JOB_METRICS] for name in names}
+def _columns() -> list[tuple[Markup, list[Figure]]]:
+    """Return each column of the page with its heading; some figures stand beside another one."""
+    columns: list[tuple[Markup, list[Figure]]] = []
+    for figure in FIGURES.values():
+        if figure.page:
+            columns.append((Markup("<br>").join(figure.page.split("\n")), [figure]))
+        elif figure.page is not None:
+            columns[-1][1].append(figure)
+    return columns
 
 
-def _plus_minus(interval: list[float] | None) -> str:
-    return "" if interval is None else f"± {number(half_width(interval), 2)}"
+def _note(figure: Figure, figures: SettingFigures) -> str:
+    half = figure.half_width(figures)
+    return figure.note(figures) if half is None else f"± {number(half, 2)}"
 
 
-def _span(row: Mapping[str, Any]) -> str:
-    scale = 100 if row["metric"] == "lost_share" else 1
-    difference = f"{number(row['difference'] * scale)}"
-    if row["ci95"] is None:
+def _comparison(results: Results) -> dict[str, list[ComparisonRow | None]]:
+    rows = {(row.setting, row.metric): row for row in results.comparison}
+    names = dict.fromkeys(row.setting for row in results.comparison)
+    return {name: [rows.get((name, metric)) for metric in COMPARED] for name in names}
+
+
+def _span(row: ComparisonRow) -> str:
+    scale = 100 if FIGURES[row.metric].points else 1
+    if row.difference is None:
+        return ""
+    difference = f"{number(row.difference * scale)}"
+    if row.ci95 is None:
         return difference
-    low, high = (number(each * scale) for each in row["ci95"])
+    low, high = (number(each * scale) for each in row.ci95)
     return f"{difference} [{low}, {high}]"
 
 

@@ -4,19 +4,22 @@ Everything that is reported is a pure function of these. Times are seconds from 
 setting's visit, by a monotonic clock; an unknown value is ``None`` (an empty field on disk, NaN in a frame).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-OUTCOMES = ("completed", "error", "timeout", "gave_up", "censored")
+OUTCOMES: Final = ("completed", "error", "timeout", "gave_up", "censored")
 """How a job can end for its client; the last three are *lost*: their end was not learnt."""
 
-LEARNT = ("completed", "error")
+DETECTED: Final = ("completed", "error")
+"""The outcomes of jobs whose end their clients learnt."""
 
 TRANSPORT_ERROR: Final = "transport_error"
 """What records call the response to a poll that got none, or one that came too late."""
@@ -68,7 +71,7 @@ class PollRow(NamedTuple):
 def _column_types(row: type[JobRow] | type[PollRow]) -> dict[str, str]:
     """Column name to pandas type, read off the row's annotations."""
     names = {str: "str", int: "int64"}
-    return {name: names.get(hint, "float64") for name, hint in row.__annotations__.items()}
+    return {name: names.get(hint, "float64") for name, hint in get_type_hints(row).items()}
 
 
 JOB_COLUMNS = _column_types(JobRow)
@@ -111,7 +114,7 @@ class Visit:
     planned_jobs: int | None = None
     workers_expected: int = 1
     workers_lost: int = 0
-    generator_cpu: Sequence[float] = ()
+    generator_cpu: tuple[float, ...] = ()
     generator_cpu_peak: float | None = None
     server: ServerCounts | None = None
     complete: bool = True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from harness.measure import LOST_SHARE_ALLOWED, Limits, Run
+from harness.measure import DETECTED, LOST_SHARE_ALLOWED, Limit, Limits, Run
 from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import LimitCurve, frontier, held_out_frontier
 from scenarios import Scenario
@@ -65,11 +65,11 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
         def bound(each: _Figures) -> float:
             return limit.polls_at(each.lag_s, each.lost, each.deadline)
 
-    settings: dict[str, Mapping[str, float]] = {}
+    settings: dict[str, Limit] = {}
     for name, each in known.items():
         if not knows_the_end(scenario, name) and not gives_up(each.given_up):
             least = bound(each)
-            settings[name] = {"polls_at_same_lag": least, "ratio": each.polls / least}
+            settings[name] = Limit(polls_at_same_lag=least, ratio=each.polls / least)
     return Limits(settings, curve)
 
 
@@ -86,7 +86,7 @@ class _Figures:
 def _figures(scenario: Scenario, run: Run, setting: str) -> _Figures | None:
     """Return what a run says of a setting; None if it says nothing."""
     jobs = run.jobs[(run.jobs["setting"] == setting) & (run.jobs["outcome"] != "censored")]
-    found = jobs[jobs["outcome"].isin(("completed", "error")) & jobs["detection_lag_s"].notna()]
+    found = jobs[jobs["outcome"].isin(DETECTED) & jobs["detection_lag_s"].notna()]
     if found.empty:
         return None
     spent = (found["finished_at_s"] - found["submitted_at_s"]).to_numpy(dtype=np.float64)

@@ -1,0 +1,328 @@
+"""What is known about a setting: the types of its part of ``results.json``, and the table of what is shown.
+
+``SettingFigures`` and its parts are type, JSON Schema and documentation at once. ``FIGURES`` says of each
+number what it is called, where it is in them, and where it is shown; text table, page, comparison and
+verification read it. A new figure is a field there and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, WithJsonSchema
+
+from harness.measure._intervals import Floats
+from harness.measure._numbers import number
+from harness.measure._rows import DETECTED, TRANSPORT_ERROR
+
+USUAL_RESPONSES: Final = ("200", "429", "503", TRANSPORT_ERROR)
+"""Always listed, so that a zero can be read."""
+
+Interval = tuple[float, float]
+Verdict = Literal["better", "worse", "indistinguishable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a setting, and every place where it is shown.
+
+    ``read`` takes it from the setting's part of the results; None there means unknown. ``words`` name it
+    where there is room, ``table`` heads its column of the text table and ``page`` that of the report (None:
+    it has none; empty: it stands in the column before). ``interval`` is its 95 % interval, half of which
+    stands below it in the report and in a column of its own under the heading ``spread``; ``note`` is what
+    else the report says below. ``verified``: a plan's prediction is held against it. ``values`` is given
+    where the figure is a mean over jobs: one number per job, NaN where the job has none. Differences of
+    ``points`` are of shares, and told in percentage points.
+    """
+
+    words: str
+    read: Callable[[SettingFigures], float | None]
+    interval: Callable[[SettingFigures], Interval | None] = lambda _: None
+    values: Callable[[pd.DataFrame], Floats] | None = None
+    points: bool = False
+    table: str | None = None
+    spread: str | None = None
+    page: str | None = None
+    note: Callable[[SettingFigures], str] = lambda _: ""
+    verified: bool = False
+
+    def half_width(self, figures: SettingFigures) -> float | None:
+        """Return half the length of the figure's interval."""
+        interval = self.interval(figures)
+        return None if interval is None else (interval[1] - interval[0]) / 2
+
+
+def detected(jobs: pd.DataFrame) -> Any:
+    """Return which jobs' clients learnt of the end."""
+    return jobs["outcome"].isin(DETECTED).to_numpy(dtype=np.bool_)
+
+
+def _where_detected(column: str) -> Callable[[pd.DataFrame], Floats]:
+    """A lost job has no lag and no latency."""
+    return lambda jobs: np.where(detected(jobs), jobs[column].to_numpy(dtype=np.float64), np.nan)
+
+
+FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
+    {
+        "polls_per_job": Figure(
+            words="polls per job",
+            read=lambda s: s.polls_per_job.mean,
+            values=lambda jobs: jobs["polls"].to_numpy(dtype=np.float64),
+            table="polls\n/job",
+            page="polls\nper job",
+            interval=lambda s: s.polls_per_job.ci95,
+            verified=True,
+        ),
+        "wasted_polls_per_job": Figure(
+            words="wasted polls per job",
+            read=lambda s: s.wasted_polls_per_job,
+            values=lambda jobs: jobs["wasted_polls"].to_numpy(dtype=np.float64),
+            table="wasted\n/job",
+            page="wasted\nper job",
+        ),
+        "detection_lag_s": Figure(
+            words="mean lag, s",
+            read=lambda s: s.detection_lag_s.mean,
+            values=_where_detected("detection_lag_s"),
+            table="lag, s\nmean",
+            spread="\n±95%",
+            page="mean\nlag, s",
+            interval=lambda s: s.detection_lag_s.ci95,
+            verified=True,
+        ),
+        "detection_lag_s.p95": Figure(
+            words="p95 lag, s",
+            read=lambda s: s.detection_lag_s.p95,
+            table="\np95",
+            page="p95\nlag, s",
+            verified=True,
+        ),
+        "completion_latency_s": Figure(
+            words="mean latency, s",
+            read=lambda s: s.completion_latency_s.mean,
+            values=_where_detected("completion_latency_s"),
+            verified=True,
+        ),
+        "completion_latency_s.p95": Figure(
+            words="p95 latency, s",
+            read=lambda s: s.completion_latency_s.p95,
+            table="latency\np95, s",
+            page="p95\nlatency, s",
+        ),
+        "status_requests.per_second_mean": Figure(
+            words="requests/s, mean",
+            read=lambda s: s.status_requests.per_second_mean,
+            table="req/s\nmean",
+            page="requests/s\nmean · peak",
+            verified=True,
+        ),
+        "status_requests.per_second_peak": Figure(
+            words="requests/s, peak",
+            read=lambda s: s.status_requests.per_second_peak,
+            table="\npeak",
+            page="",
+            verified=True,
+        ),
+        "lost_jobs": Figure(
+            words="lost jobs",
+            read=lambda s: s.lost_jobs.n,
+            table="jobs\nlost",
+            page="jobs\nlost",
+            note=lambda s: f"of {number(s.jobs.submitted)}" if s.lost_jobs.n else "",
+        ),
+        "lost_share": Figure(
+            words="lost jobs, points",
+            read=lambda s: s.lost_jobs.share,
+            points=True,
+            values=lambda jobs: (~detected(jobs)).astype(np.float64),
+        ),
+    }
+)
+"""Every number that is shown of a setting, in the order of the columns; a new one is a row here."""
+
+COMPARED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "detection_lag_s": "mean lag",
+        "polls_per_job": "polls/job",
+        "completion_latency_s": "latency",
+        "lost_share": "lost jobs",
+    }
+)
+"""The figures in which settings are compared, each with a heading; all have ``values``, less is better."""
+
+
+def job_values(jobs: pd.DataFrame, metric: str) -> Floats:
+    """Return one number per job for a figure that is a mean over jobs, NaN where the job has none."""
+    values = FIGURES[metric].values
+    if values is None:
+        raise ValueError(f"{metric} is no mean over jobs")
+    return values(jobs)
+
+
+class Part(BaseModel):
+    """Base of every part of the results: frozen, and nothing but what is named."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        serialize_by_alias=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+    )
+
+
+class JobCounts(Part):
+    """Jobs by outcome; the outcomes add up to submitted."""
+
+    submitted: NonNegativeInt
+    completed: NonNegativeInt
+    error: NonNegativeInt
+    timeout: NonNegativeInt
+    gave_up: NonNegativeInt
+    censored: NonNegativeInt
+
+
+class LostJobs(Part):
+    """Jobs whose end was not learnt: timeout, gave_up and censored."""
+
+    n: NonNegativeInt
+    share: Annotated[float, Field(ge=0, le=1)]
+
+
+class Summary(Part):
+    """Of one number per job: how many are known, and their mean.
+
+    Quantiles that the sample does not support are null.
+    """
+
+    n: NonNegativeInt
+    mean: float | None
+    ci95: Interval | None
+    """The two-sided 95 % interval [low, high] of the mean; null where the sample allows none."""
+
+
+class CountSummary(Summary):
+    """A summary of numbers of status requests."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+    quantiles_ci95: dict[Literal["p50", "p95", "p99"], Interval]
+    """Distribution-free intervals of the quantiles that the sample supports."""
+
+
+class TimeSummary(Summary):
+    """A summary of seconds, over the n jobs whose end was learnt."""
+
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+    quantiles_ci95: dict[Literal["p50", "p90", "p95", "p99"], Interval]
+    """Distribution-free intervals of the quantiles that the sample supports."""
+
+
+class StatusRequests(Part):
+    """The load in time, over whole visits: the drain counts, so slow finders look lighter than they are.
+
+    There is no interval, for the number of jobs and the length of the drain vary together with the polls.
+    """
+
+    total: NonNegativeInt
+    measured_s: NonNegativeFloat
+    """The time of all visits, drain included."""
+    per_second_mean: float | None
+    """All requests divided by that time."""
+    per_second_peak: NonNegativeInt
+    """The most requests in any window of one second."""
+
+
+class StatusLatency(Part):
+    """Seconds from sending a status request to its reply."""
+
+    n: NonNegativeInt
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+class ServerTime(Part):
+    """The simulator's processor time and its simulated service time; null where unknown."""
+
+    cpu_seconds: float | None
+    busy_seconds: float | None
+
+
+class Limit(Part):
+    """What any schedule must spend for the setting's own mean lag."""
+
+    polls_at_same_lag: float | None
+    """The fewest polls per job."""
+    ratio: float | None
+    """How many times that the setting spends."""
+
+
+class Judged(Part):
+    """A setting's figure held against one objective."""
+
+    bound: Annotated[float, Field(alias="limit")]
+    value: int | float | None  # a peak is a whole number, and shown as one
+    met: bool | None
+    """Null when too few jobs support the figure."""
+    note: str | None
+
+
+class SettingFigures(Part):
+    """Everything that is known about one setting."""
+
+    description: str
+    """The setting in one English line."""
+    jobs: JobCounts
+    lost_jobs: LostJobs
+    polls_per_job: CountSummary
+    """Status requests per job, over all jobs."""
+    wasted_polls_per_job: float | None
+    """Mean status requests answered pending per job, over all jobs."""
+    wasted_polls_per_job_ci95: Interval | None
+    detection_lag_s: TimeSummary
+    """From a job's finish to its client's learning of it."""
+    completion_latency_s: TimeSummary
+    """From a job's planned submission to its client's learning of the end."""
+    status_requests: StatusRequests
+    status_latency_s: StatusLatency
+    responses: Annotated[
+        dict[str, NonNegativeInt], Field(json_schema_extra={"required": list(USUAL_RESPONSES)})
+    ]
+    """Replies by status code, and transport_error."""
+    server: ServerTime
+    limit: Limit | None
+    """Null where the law of the durations is unknown."""
+    objectives: dict[str, Judged]
+    """The setting held against each objective."""
+
+
+class ComparisonRow(Part):
+    """A setting against the baseline in one metric, on the jobs that both know it of.
+
+    The intervals of one comparison hold together at 95 %.
+    """
+
+    setting: str
+    baseline: str
+    metric: Annotated[str, WithJsonSchema({"enum": list(COMPARED)})]
+    difference: float | None
+    ci95: Interval | None
+    relative: float | None
+    """The difference as a share of the baseline's mean; null where that is zero."""
+    pairs: NonNegativeInt
+    unpaired: NonNegativeInt
+    verdict: Verdict
