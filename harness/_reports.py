@@ -13,7 +13,16 @@ from rich.console import Console
 from rich.live import Live
 
 from harness._refusal import FAILED, UNUSABLE, Refusal
-from harness.measure import Limits, Results, RunFolder, RunFolderError, RunUnusable, load_run, write_report
+from harness.measure import (
+    Limits,
+    Results,
+    Run,
+    RunFolder,
+    RunFolderError,
+    RunUnusable,
+    load_run,
+    write_report,
+)
 from harness.plan import limits
 from harness.virtual import MOST_ROWS, Progress, VisitTooLong, simulate
 from scenarios import Options, Scenario, load_scenario
@@ -32,7 +41,8 @@ def make_report(
     when the folder cannot be read or written.
     """
     try:
-        return write_report(folder, _limits(folder, scenario, on_note))
+        run = load_run(folder)
+        return write_report(folder, _limits(folder, run, scenario, on_note), run)
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
     except RunFolderError as error:
@@ -44,8 +54,9 @@ def is_trustworthy(results: Results) -> bool:
     return results.complete and results.worst_status != "invalid"
 
 
-def _limits(folder: Path, scenario: Scenario | None, on_note: Callable[[str], object]) -> Limits | None:
-    run = load_run(folder)
+def _limits(
+    folder: Path, run: Run, scenario: Scenario | None, on_note: Callable[[str], object]
+) -> Limits | None:
     if scenario is None or scenario.sha256 != run.info.scenario.sha256:
         try:
             scenario = load_scenario(folder / "scenario.yaml")

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
 
-import pandas as pd
+import polars as pl
 import pytest
 from measure_records import info_of, job, polls_of, visits_of
 
-from harness.measure import RunFolder, RunFolderError, RunUnusable, load_run, poll_aggregates
+from harness.measure import JobRow, RunFolder, RunFolderError, RunUnusable, load_run, poll_aggregates
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 JOBS = [job("a", key) for key in range(3)] + [job("b", key, outcome="timeout") for key in range(3)]
@@ -61,8 +61,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     run = load_run(written(tmp_path))
     assert run.info == info_of(JOBS)
     assert list(run.visits) == visits_of(JOBS)
-    assert run.jobs["key"].tolist() == [0, 1, 2, 0, 1, 2]
-    assert run.jobs["detection_lag_s"].isna().tolist() == [False] * 3 + [True] * 3
+    assert run.jobs["key"].to_list() == [0, 1, 2, 0, 1, 2]
+    assert run.jobs["detection_lag_s"].is_null().to_list() == [False] * 3 + [True] * 3
     assert [each.per_second.tolist() for each in run.polls] == [
         each.per_second.tolist() for each in poll_aggregates(polls_of(JOBS))
     ]
@@ -104,14 +104,14 @@ def test_a_setting_may_look_like_a_number_or_a_gap(tmp_path: Path, name: str) ->
     folder = RunFolder.create(tmp_path, "sample", NOW)
     folder.write(info_of(jobs), visits_of(jobs), jobs, polls_of(jobs))
     run = load_run(folder.path)
-    assert run.jobs["setting"].tolist() == [name]
+    assert run.jobs["setting"].to_list() == [name]
     assert run.polls[0].setting == name
 
 
 def test_frames_aggregates_and_frozen_mappings_can_be_written(tmp_path: Path) -> None:
     """A virtual run gives its jobs as a frame and its polls reduced."""
     folder = RunFolder.create(tmp_path, "sample", NOW)
-    frame = pd.DataFrame(JOBS)[["key", *[name for name in JOBS[0]._fields if name != "key"]]]
+    frame = pl.DataFrame(JOBS).select("key", *[name for name in JOBS[0]._fields if name != "key"])
     info = info_of(JOBS, objectives=MappingProxyType({"lag_p95": 2.0}), engine="virtual")
     folder.write(info, visits_of(JOBS), frame, poll_aggregates(polls_of(JOBS)))
     run = load_run(folder.path)
@@ -128,6 +128,9 @@ def test_a_file_of_the_run_leads_to_its_folder(tmp_path: Path) -> None:
     assert load_run(written(tmp_path) / "jobs.csv").info.seed == 42
 
 
+JOBS_HEADER = ",".join(JobRow._fields[:14]) + "\n"
+
+
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
@@ -135,9 +138,16 @@ def test_a_file_of_the_run_leads_to_its_folder(tmp_path: Path) -> None:
         ("run.json", "{}", "run.json: not a run's record"),
         ("run.json", "[]", "run.json: not a run's record"),
         ("run.json", json.dumps({"format": 99}), "format 99 was written by another version"),
-        ("jobs.csv", "", "jobs.csv: No columns"),
+        ("jobs.csv", "", "jobs.csv: empty CSV"),
         ("jobs.csv", "setting,repeat\na,0\n", "jobs.csv: missing columns key, lane"),
-        ("jobs.csv", "setting,repeat\na,x\n", "jobs.csv: .*'x'"),
+        ("jobs.csv", JOBS_HEADER + "a,x,0,0,0,,,,,completed,1,0,,\n", "jobs.csv: .*`x`"),
+        (
+            "jobs.csv",
+            JOBS_HEADER + "a,0,0,0,0,,,,,completed,,0,,\n",
+            "jobs.csv: column polls has an empty cell",
+        ),
+        ("jobs.csv", JOBS_HEADER + "a,0,0,0,0,,,,,completed,1,0,,,,7\n", "jobs.csv: found more fields"),
+        ("run.json", json.dumps({"format": 1, "info": {}, "visits": []}), r"record \(info.engine: Field"),
         ("polls.csv", "setting\na\n", "polls.csv: missing columns"),
     ],
 )
@@ -171,3 +181,19 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         load_run(folder)
     with pytest.raises(RunUnusable, match="no such run folder"):
         load_run(tmp_path / "nowhere")
+
+
+def test_many_jobs_are_kept_as_parquet_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a number of jobs on there is a second table of the same values, and it is the one that is read."""
+    monkeypatch.setattr("harness.measure._folder._PARQUET_FROM", len(JOBS) + 1)
+    few = written(tmp_path / "few")
+    assert not (few / "jobs.parquet").exists()
+    monkeypatch.setattr("harness.measure._folder._PARQUET_FROM", len(JOBS))
+    many = written(tmp_path / "many")
+    assert (many / "jobs.csv").read_bytes() == (few / "jobs.csv").read_bytes()
+    (many / "jobs.csv").unlink()
+    assert load_run(many).jobs.equals(load_run(few).jobs)
+    (many / "jobs.parquet").write_bytes(b"PAR1")
+    with pytest.raises(RunUnusable, match=r"jobs\.parquet: parquet: ") as told:
+        load_run(many)
+    assert "\n" not in str(told.value)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import polars as pl
 import pytest
 
 from harness.measure import load_run
@@ -60,11 +60,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measured_overhead(folder: Path) -> Overhead:
     """What this machine added to each poll: medians over the run's replies, halved between the two ways."""
-    polls = pd.read_csv(folder / "polls.csv").query("response != 'transport_error'")
+    polls = pl.read_csv(folder / "polls.csv").filter(pl.col("response").cast(pl.String) != "transport_error")
     scenario = load_scenario(folder / "scenario.yaml")
     draws = uniforms(scenario.seed, "delay", polls["key"].to_numpy(), polls["attempt"].to_numpy())
     assert scenario.service.delay is not None
-    way = float(np.median(polls["latency_s"] - scenario.service.delay.ppf(draws))) / 2
+    way = float(np.median(polls["latency_s"].to_numpy() - scenario.service.delay.ppf(draws))) / 2
     late = float(np.median(polls["sent_at_s"] - polls["planned_at_s"]))
     return Overhead(request_s=max(way, 0.0), reply_s=max(way, 0.0), wake_s=max(late, 0.0))
 
@@ -73,23 +73,23 @@ def test_the_twin_foresees_each_job_of_a_live_run(live: Path) -> None:
     """Same jobs, equal outcomes for all, equal polls for at least 97 %, lags within the machine's noise."""
     overhead = measured_overhead(live)
     twin = simulate(load_scenario(live / "scenario.yaml"), overhead=overhead).run
-    both = load_run(live).jobs.merge(twin.jobs, on=KEY, suffixes=("", "_twin"), how="outer", indicator=True)
-    assert (both["_merge"] == "both").all()
-    assert len(both) == 240
+    real = load_run(live).jobs
+    both = real.join(twin.jobs, on=KEY, suffix="_twin")
+    assert len(both) == len(real) == len(twin.jobs) == 240
     assert np.allclose(both["planned_at_s"], both["planned_at_s_twin"], atol=1e-6)
     assert np.allclose(both["duration_s"], both["duration_s_twin"], atol=1e-6)
 
     # A job may finish within a moment of a poll; then a hair decides which poll finds it, or whether any does
     # before the deadline. No other difference is allowed.
     same_polls = both["polls"] == both["polls_twin"]
-    assert same_polls.mean() >= 0.97, both[~same_polls].to_string()
-    assert (both["outcome"] == both["outcome_twin"]).all(), both[
-        both["outcome"] != both["outcome_twin"]
-    ].to_string()
+    assert same_polls.mean() >= 0.97, both.filter(~same_polls)
+    assert (both["outcome"] == both["outcome_twin"]).all(), both.filter(
+        pl.col("outcome") != pl.col("outcome_twin")
+    )
 
-    alike = both[same_polls & both["detection_lag_s"].notna()]
+    alike = both.filter(same_polls & both["detection_lag_s"].is_not_null())
     difference = (alike["detection_lag_s"] - alike["detection_lag_s_twin"]).abs()
-    polls = pd.read_csv(live / "polls.csv")
+    polls = pl.read_csv(live / "polls.csv")
     noise = float((polls["sent_at_s"] - polls["planned_at_s"]).max()) + 0.005
     assert difference.median() < 0.01
     assert difference.max() < alike["polls"].max() * noise

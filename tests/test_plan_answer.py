@@ -314,7 +314,7 @@ def test_no_policy_whatever_beats_the_limit(folder: Path, cadence: Backoff, law:
     example = replace(scenario(folder, law, service), settings={"it": PollingPolicy(cadence)}, baseline=None)
     run = simulate(example, jobs=2_000).run
     ratio = limits(example, run, LIGHT).settings["it"].ratio
-    estimate = estimate_mean(run.jobs["polls"].to_numpy(dtype=np.float64))
+    estimate = estimate_mean(run.jobs["polls"].to_numpy().astype(np.float64))
     assert estimate is not None
     noise = 4.0 * (estimate.standard_error or 0.0) / estimate.mean
     assert ratio >= 1.0 - noise - 0.03

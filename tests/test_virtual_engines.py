@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from virtual_scenarios import every, scenario
 
 from client import CURVES, JITTERS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
@@ -124,7 +124,7 @@ OVERHEADS = st.just(Overhead()) | st.builds(
 
 def assert_equal(one: Run, other: Run) -> None:
     """The same records, to the last bit."""
-    pd.testing.assert_frame_equal(one.jobs, other.jobs, check_exact=True)
+    assert_frame_equal(one.jobs, other.jobs, check_exact=True)
     assert one.visits == other.visits
     for these, those in zip(one.polls, other.polls, strict=True):
         assert (these.setting, these.repeat) == (those.setting, those.repeat)
@@ -300,17 +300,17 @@ def test_rows_mean_what_a_live_run_means_by_them() -> None:
         until=4.0,
     )
     run = both(made)
-    assert run.jobs.dtypes.equals(job_frame([]).dtypes)
+    assert run.jobs.schema == job_frame([]).schema
     assert set(run.jobs["outcome"]) == {"completed", "error", "timeout"}
     unknown = run.jobs["outcome"] == "timeout"
     for column in ("finished_at_s", "detected_at_s", "detection_lag_s", "completion_latency_s"):
-        assert (run.jobs[column].isna() == unknown).all()
+        assert (run.jobs[column].is_null() == unknown).all()
     (visit,), (polls,) = run.visits, run.polls
     assert visit.planned_jobs == len(run.jobs) == 40
     assert visit.server is not None
     assert visit.server.polls == polls.total == run.jobs["polls"].sum()
     assert visit.submit_window_s == 4.0
-    last_given_up = run.jobs["submitted_at_s"][unknown].max() + 3.0 + 0.02
+    last_given_up = run.jobs["submitted_at_s"].filter(unknown).max() + 3.0 + 0.02
     assert visit.duration_s == pytest.approx(max(run.jobs["detected_at_s"].max(), last_given_up))
 
 
@@ -320,7 +320,7 @@ def test_a_simulated_run_can_be_written_and_read_back(tmp_path: Any) -> None:
     folder = Folder.create(tmp_path, "made-up", datetime(2030, 1, 1, tzinfo=UTC))
     folder.write(run.info, run.visits, run.jobs, run.polls)
     back = load_run(folder.path)
-    pd.testing.assert_frame_equal(back.jobs, run.jobs, atol=1e-6, rtol=0)
+    assert_frame_equal(back.jobs, run.jobs, abs_tol=1e-6, rel_tol=0)
     assert [polls.total for polls in back.polls] == [polls.total for polls in run.polls]
 
 
@@ -349,10 +349,10 @@ def test_jobs_replaces_the_workloads_end() -> None:
     """More jobs than the workload's duration holds: same keys, same times as far as they go."""
     short = scenario(every(1.0), arrivals={"type": "poisson", "rate": 10.0}, until=2.0)
     long = simulate(short, jobs=100).run.jobs
-    assert long["key"].tolist() == list(range(100))
+    assert long["key"].to_list() == list(range(100))
     usual = simulate(short).run.jobs
     assert 0 < len(usual) < 100
-    pd.testing.assert_frame_equal(usual, long.iloc[: len(usual)])
+    assert_frame_equal(usual, long[: len(usual)])
 
 
 def test_only_some_settings_and_repeats_are_visited_in_the_scenarios_order() -> None:
@@ -363,7 +363,7 @@ def test_only_some_settings_and_repeats_are_visited_in_the_scenarios_order() -> 
         ("jittered", 1, 1),
     ]
     assert list(run.info.settings) == ["jittered"]
-    assert run.jobs["key"].tolist() == [*range(100), *range(10**9, 10**9 + 100)]
+    assert run.jobs["key"].to_list() == [*range(100), *range(10**9, 10**9 + 100)]
     with pytest.raises(ValueError, match="jittered"):
         simulate(MIXED, only=["jitered"])
 

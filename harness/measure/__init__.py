@@ -1,13 +1,14 @@
 """Records of a run, the metrics made of them, and the report and comparisons made of those.
 
-Raw records come first (:class:`JobRow`, :class:`PollRow`, :class:`Visit`, :class:`RunInfo`, kept in a
-:class:`RunFolder`); all else is a pure function of them. See ``docs/reading-the-report.md``.
+Raw records come first (JobRow, PollRow, Visit, RunInfo, kept in a RunFolder); all else is a pure function of
+them. See ``docs/reading-the-report.md``. Importing this room loads neither polars nor scipy nor Plotly.
 """
 
 from harness.measure._analysis import Limits, analyse, write_report
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
 from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
+from harness.measure._frames import job_frame, poll_aggregates
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
@@ -27,8 +28,6 @@ from harness.measure._rows import (
     ServerCounts,
     Visit,
     aggregate_polls,
-    job_frame,
-    poll_aggregates,
     response_name,
     sliding_peak,
 )

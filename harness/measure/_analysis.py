@@ -13,11 +13,12 @@ from pydantic import TypeAdapter
 from harness.measure._compare import compare_with_baseline
 from harness.measure._figures import Limit
 from harness.measure._folder import folder_of, load_run, read_json, write_text
+from harness.measure._frames import job_frame
 from harness.measure._metrics import job_order, setting_figures
 from harness.measure._recommend import recommend
 from harness.measure._report import render_report
 from harness.measure._results import LimitPoint, Results, ScenarioText
-from harness.measure._rows import Run, job_frame
+from harness.measure._rows import Run
 from harness.measure._trust import trust_checks
 
 
@@ -77,10 +78,11 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
     )
 
 
-def write_report(folder: str | Path, limits: Limits | None = None) -> Results:
+def write_report(folder: str | Path, limits: Limits | None = None, run: Run | None = None) -> Results:
     """Make ``results.json`` and ``report.html`` from the folder's raw records; return the results.
 
     The limits are kept in the folder as ``limits.json``, so a later call without them gives the same files.
+    ``run`` is what the folder holds, for a caller who has read it already.
     Raises RunUnusable when the records cannot be read, RunFolderError when the files cannot be written.
     """
     folder = folder_of(folder)
@@ -89,7 +91,7 @@ def write_report(folder: str | Path, limits: Limits | None = None) -> Results:
         write_text(kept, json.dumps(_limits_json().dump_python(limits, mode="json"), allow_nan=False))
     elif kept.exists():
         limits = read_json(kept, _limits_json(), "not a record of limits")
-    run = load_run(folder)
+    run = run or load_run(folder)
     results = analyse(run, limits)
     write_text(folder / "results.json", json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
     write_text(folder / "report.html", render_report(results, run))

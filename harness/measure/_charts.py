@@ -11,7 +11,6 @@ import numpy as np
 
 from harness.measure._figures import Interval, job_values
 from harness.measure._intervals import Floats
-from harness.measure._metrics import job_order
 from harness.measure._numbers import in_seconds, number
 from harness.measure._results import Results
 from harness.measure._rows import PollAggregate, Run
@@ -176,12 +175,13 @@ def _mean_rate(visits: Sequence[PollAggregate]) -> tuple[list[int], list[float]]
 
 
 def _lag_distribution(results: Results, run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
-    jobs = job_order(run.jobs)
+    jobs = run.jobs.select("setting", "outcome", "detection_lag_s")
     traces: list[dict[str, Any]] = []
     for name, look in styles.items():
-        if name not in jobs:
+        mine = jobs.filter(jobs["setting"] == name)
+        if mine.is_empty():
             continue
-        lags, shares = _distribution(job_values(jobs[name], "detection_lag_s"))
+        lags, shares = _distribution(job_values(mine, "detection_lag_s"))
         traces.append(
             {
                 "type": "scatter",

@@ -9,14 +9,16 @@ a verdict is simply whether the interval excludes zero, and identical settings a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Verdict, job_values
 from harness.measure._intervals import LEVEL, Estimate, Floats, estimate_difference, estimate_mean
 from harness.measure._numbers import number, percent
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Difference(NamedTuple):
@@ -31,7 +33,7 @@ class Difference(NamedTuple):
     unpaired: int
 
 
-def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str | None) -> list[ComparisonRow]:
+def compare_with_baseline(jobs: Mapping[str, pl.DataFrame], baseline: str | None) -> list[ComparisonRow]:
     """Compare every other setting with the baseline, in every metric."""
     if baseline is None or baseline not in jobs:
         return []
@@ -43,7 +45,7 @@ def compare_with_baseline(jobs: Mapping[str, pd.DataFrame], baseline: str | None
     )
 
 
-def paired(setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs: pd.DataFrame) -> Difference:
+def paired(setting: str, baseline: str, metric: str, ours: pl.DataFrame, theirs: pl.DataFrame) -> Difference:
     """Return the mean difference over jobs that both have a value for; both frames in (repeat, key) order."""
     a, b = matched(ours, theirs, metric)
     return Difference(
@@ -57,18 +59,20 @@ def paired(setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs:
     )
 
 
-def matched(ours: pd.DataFrame, theirs: pd.DataFrame, metric: str) -> tuple[Floats, Floats]:
+def matched(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str) -> tuple[Floats, Floats]:
     """Return the metric of the jobs that both frames know it of, in the order of ``ours``."""
-    both = pd.merge(_keyed(ours, metric), _keyed(theirs, metric), on=["repeat", "key"]).dropna()
-    return both["value_x"].to_numpy(dtype=np.float64), both["value_y"].to_numpy(dtype=np.float64)
+    both = _keyed(ours, metric).join(_keyed(theirs, metric), on=("repeat", "key"), maintain_order="left")
+    a, b = both["value"].to_numpy(), both["value_right"].to_numpy()
+    known = ~(np.isnan(a) | np.isnan(b))
+    return a[known], b[known]
 
 
-def _keyed(jobs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    return jobs[["repeat", "key"]].assign(value=job_values(jobs, metric))
+def _keyed(jobs: pl.DataFrame, metric: str) -> pl.DataFrame:
+    return jobs.select("repeat", "key").with_columns(value=job_values(jobs, metric))
 
 
 def unpaired(
-    setting: str, baseline: str, metric: str, ours: pd.DataFrame, theirs: pd.DataFrame
+    setting: str, baseline: str, metric: str, ours: pl.DataFrame, theirs: pl.DataFrame
 ) -> Difference:
     """Return the difference of the means of two runs that have no jobs in common (Welch)."""
     a, b = job_values(ours, metric), job_values(theirs, metric)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 
 from harness.measure._analysis import analyse
 from harness.measure._compare import Difference, judge, paired, unpaired, worse_settings
@@ -17,6 +16,9 @@ from harness.measure._folder import RunUnusable, folder_of, load_run
 from harness.measure._metrics import job_order
 from harness.measure._results import Results
 from harness.measure._rows import Run
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # Two runs share their jobs when these durations agree; live clocks read a duration to some milliseconds.
 _SAME_DURATION_S: Final = 0.010
@@ -116,13 +118,14 @@ def share_jobs(ours: Run, theirs: Run) -> bool:
         return False
     if ours.info.scenario.sha256 == theirs.info.scenario.sha256:
         return True
-    both = pd.merge(_durations(ours), _durations(theirs), on=["repeat", "key"])
-    if both.empty:
+    both = _durations(ours).join(_durations(theirs), on=("repeat", "key"))
+    if both.is_empty():
         return False
-    a, b = both["duration_s_x"].to_numpy(np.float64), both["duration_s_y"].to_numpy(np.float64)
-    return bool(np.isclose(a, b, atol=_SAME_DURATION_S, rtol=_SAME_DURATION_SHARE).mean() >= _SAME_JOBS)
+    a, b = both["duration_s"].to_numpy(), both["duration_s_right"].to_numpy()
+    same = np.isclose(a, b, atol=_SAME_DURATION_S, rtol=_SAME_DURATION_SHARE)
+    return bool(same.mean() >= _SAME_JOBS)
 
 
-def _durations(run: Run) -> pd.DataFrame:
-    known = run.jobs[["repeat", "key", "duration_s"]].dropna()
-    return known.drop_duplicates(["repeat", "key"])
+def _durations(run: Run) -> pl.DataFrame:
+    known = run.jobs.select("repeat", "key", "duration_s").drop_nulls()
+    return known.unique(("repeat", "key"), keep="first", maintain_order=True)

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, WithJsonSchema
 
 from harness.measure._intervals import Floats
 from harness.measure._numbers import number
 from harness.measure._rows import DETECTED, TRANSPORT_ERROR
+
+if TYPE_CHECKING:
+    import polars as pl
 
 USUAL_RESPONSES: Final = ("200", "429", "503", TRANSPORT_ERROR)
 """Always listed, so that a zero can be read."""
@@ -43,7 +46,7 @@ class Figure:
     words: str
     read: Callable[[SettingFigures], float | None]
     interval: Callable[[SettingFigures], Interval | None] = lambda _: None
-    values: Callable[[pd.DataFrame], Floats] | None = None
+    values: Callable[[pl.DataFrame], Floats] | None = None
     points: bool = False
     table: str | None = None
     spread: str | None = None
@@ -57,14 +60,19 @@ class Figure:
         return None if interval is None else (interval[1] - interval[0]) / 2
 
 
-def detected(jobs: pd.DataFrame) -> Any:
+def detected(jobs: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which jobs' clients learnt of the end."""
-    return jobs["outcome"].isin(DETECTED).to_numpy(dtype=np.bool_)
+    return jobs["outcome"].is_in(DETECTED).to_numpy()
 
 
-def _where_detected(column: str) -> Callable[[pd.DataFrame], Floats]:
+def _numbers(jobs: pl.DataFrame, column: str) -> Floats:
+    """Return a column with NaN where it is unknown."""
+    return jobs[column].to_numpy().astype(np.float64, copy=False)
+
+
+def _where_detected(column: str) -> Callable[[pl.DataFrame], Floats]:
     """A lost job has no lag and no latency."""
-    return lambda jobs: np.where(detected(jobs), jobs[column].to_numpy(dtype=np.float64), np.nan)
+    return lambda jobs: np.where(detected(jobs), _numbers(jobs, column), np.nan)
 
 
 FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
@@ -72,7 +80,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "polls_per_job": Figure(
             words="polls per job",
             read=lambda s: s.polls_per_job.mean,
-            values=lambda jobs: jobs["polls"].to_numpy(dtype=np.float64),
+            values=lambda jobs: _numbers(jobs, "polls"),
             table="polls\n/job",
             page="polls\nper job",
             interval=lambda s: s.polls_per_job.ci95,
@@ -81,7 +89,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "wasted_polls_per_job": Figure(
             words="wasted polls per job",
             read=lambda s: s.wasted_polls_per_job,
-            values=lambda jobs: jobs["wasted_polls"].to_numpy(dtype=np.float64),
+            values=lambda jobs: _numbers(jobs, "wasted_polls"),
             table="wasted\n/job",
             page="wasted\nper job",
         ),
@@ -156,7 +164,7 @@ COMPARED: Final[Mapping[str, str]] = MappingProxyType(
 """The figures in which settings are compared, each with a heading; all have ``values``, less is better."""
 
 
-def job_values(jobs: pd.DataFrame, metric: str) -> Floats:
+def job_values(jobs: pl.DataFrame, metric: str) -> Floats:
     """Return one number per job for a figure that is a mean over jobs, NaN where the job has none."""
     values = FIGURES[metric].values
     if values is None:

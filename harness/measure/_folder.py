@@ -1,8 +1,8 @@
 """A run's folder on disk: raw records are written first, and everything else is made from them.
 
-Raw are ``scenario.yaml``, ``jobs.csv``, ``arrivals.csv`` (when each submission was sent), ``polls.csv`` (or
-``polls.json``, for reduced polls) and ``run.json``;
-``results.json`` and ``report.html`` can be made again at any time.
+Raw are ``scenario.yaml``, ``jobs.csv`` (and ``jobs.parquet`` of many jobs), ``arrivals.csv`` (when each
+submission was sent), ``polls.csv`` (or ``polls.json``, for reduced polls) and ``run.json``. ``results.json``
+and ``report.html`` can be made again at any time.
 """
 
 from __future__ import annotations
@@ -11,40 +11,39 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from io import StringIO
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from harness.measure._rows import (
-    JOB_COLUMNS,
+from harness.measure._frames import (
+    DECIMALS,
     JOB_KEY,
-    OUTCOMES,
-    POLL_COLUMNS,
-    JobRow,
-    Lateness,
-    PollAggregate,
-    PollRow,
-    Run,
-    RunInfo,
-    Visit,
+    Schema,
     aggregates_of_frame,
     job_frame,
+    job_there_twice,
     poll_frame,
+    read_frame,
+    rounded,
+    schema_of,
     typed_frame,
 )
+from harness.measure._rows import OUTCOMES, JobRow, Lateness, PollAggregate, PollRow, Run, RunInfo, Visit
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _FORMAT: Final = 1
-_DECIMALS: Final = 6  # Microseconds: finer than any clock involved, and it keeps the files readable.
+_PARQUET_FROM: Final = 100_000
+"""Jobs from which they are kept as Parquet too, which is read many times faster."""
 
 
 _Value = TypeVar("_Value")
@@ -98,30 +97,39 @@ class RunFolder:
         self,
         info: RunInfo,
         visits: Sequence[Visit],
-        jobs: Sequence[JobRow] | pd.DataFrame,
-        polls: Sequence[PollRow] | Sequence[PollAggregate] | pd.DataFrame,
+        jobs: Sequence[JobRow] | pl.DataFrame,
+        polls: Sequence[PollRow] | Sequence[PollAggregate] | pl.DataFrame,
     ) -> None:
         """Write the raw records, each file at once or not at all; ``run.json`` comes last.
 
         Raises RunFolderError when a file cannot be written, ValueError when a frame lacks a column.
         """
-        jobs = typed_frame(jobs, JOB_COLUMNS) if isinstance(jobs, pd.DataFrame) else job_frame(jobs)
+        frame = job_frame(jobs) if isinstance(jobs, Sequence) else typed_frame(jobs, schema_of(JobRow))
+        frame = rounded(frame)
         write_text(self.path / "scenario.yaml", info.scenario.text)
-        write_text(self.path / "jobs.csv", _csv(jobs.drop(columns="sent_at_s")))
-        write_text(self.path / "arrivals.csv", _csv(jobs[[*JOB_KEY, "sent_at_s"]]))
-        if isinstance(polls, pd.DataFrame):
-            write_text(self.path / "polls.csv", _csv(typed_frame(polls, POLL_COLUMNS)))
+        self._write_table("jobs.csv", frame.drop("sent_at_s"))
+        if frame.height >= _PARQUET_FROM:
+            self._write_table("jobs.parquet", frame)
+        self._write_table("arrivals.csv", frame.select(*JOB_KEY, "sent_at_s"))
+        if not isinstance(polls, Sequence):
+            self._write_table("polls.csv", rounded(typed_frame(polls, schema_of(PollRow))))
         elif polls and isinstance(polls[0], PollAggregate):
             reduced = [_PollsRecord.of(each) for each in cast(Sequence[PollAggregate], polls)]
-            text = _polls_record().dump_json(reduced).decode()
-            write_text(self.path / "polls.json", text)
+            write_text(self.path / "polls.json", _polls_record().dump_json(reduced).decode())
         else:
-            write_text(self.path / "polls.csv", _csv(poll_frame(cast(Sequence[PollRow], polls))))
+            self._write_table("polls.csv", rounded(poll_frame(cast(Sequence[PollRow], polls))))
         # The fallback is for mappings of other kinds than dict.
         record = to_jsonable_python(_RunRecord(_FORMAT, info, tuple(visits)), fallback=dict)
         # The text itself is scenario.yaml; a copy here could come to differ from it.
         del record["info"]["scenario"]["text"]
         write_text(self.path / "run.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+    def _write_table(self, name: str, frame: pl.DataFrame) -> None:
+        with _whole(self.path / name) as path:
+            if name.endswith(".parquet"):
+                frame.write_parquet(path)
+            else:
+                frame.write_csv(path)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -137,7 +145,7 @@ def load_run(folder: str | Path) -> Run:
         reduced = read_json(folder / "polls.json", _polls_record(), "not a record of polls")
         polls = tuple(each.aggregate() for each in reduced)
     else:
-        polls = aggregates_of_frame(_read_csv(folder / "polls.csv", POLL_COLUMNS))
+        polls = aggregates_of_frame(_read_table(folder / "polls.csv", schema_of(PollRow)))
     return Run(record.info, record.visits, jobs, polls)
 
 
@@ -155,61 +163,59 @@ def folder_of(path: str | Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Put the text at the path at once or not at all; RunFolderError when that fails."""
-    temporary = ""
+    with _whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a file to write that comes to be at ``path`` when it is whole; RunFolderError when that fails."""
+    temporary = None
     try:
         # In the same folder, since a rename is only atomic within one file system.
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise RunFolderError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _csv(frame: pd.DataFrame) -> str:
-    text = StringIO()
-    frame.round(_DECIMALS).to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()
-
-
-def _read_jobs(folder: Path) -> pd.DataFrame:
-    """The jobs with the moment each was sent, which ``jobs.csv`` leaves to a file of its own."""
-    sent = {name: JOB_COLUMNS[name] for name in (*JOB_KEY, "sent_at_s")}
-    types = {name: kind for name, kind in JOB_COLUMNS.items() if name != "sent_at_s"}
-    jobs = _read_csv(folder / "jobs.csv", types)
+def _read_jobs(folder: Path) -> pl.DataFrame:
+    """Return the jobs with the moment each was sent, which ``jobs.csv`` leaves to a file of its own."""
+    schema = schema_of(JobRow)
+    if (folder / "jobs.parquet").exists():
+        jobs = _read_table(folder / "jobs.parquet", schema)
+        _check_jobs(jobs, folder / "jobs.parquet")
+        return jobs
+    jobs = _read_table(folder / "jobs.csv", {name: schema[name] for name in schema if name != "sent_at_s"})
     _check_jobs(jobs, folder / "jobs.csv")
-    arrivals = _read_csv(folder / "arrivals.csv", sent)
-    if not arrivals[JOB_KEY].equals(jobs[JOB_KEY]):
+    arrivals = _read_table(folder / "arrivals.csv", {name: schema[name] for name in (*JOB_KEY, "sent_at_s")})
+    if not arrivals.select(JOB_KEY).equals(jobs.select(JOB_KEY)):
         raise RunUnusable(f"{folder / 'arrivals.csv'}: its rows are not those of jobs.csv")
-    return typed_frame(jobs.assign(sent_at_s=arrivals["sent_at_s"]), JOB_COLUMNS)
+    return jobs.with_columns(arrivals["sent_at_s"])
 
 
-def _read_csv(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
-    # Only an empty field is "unknown", and only in a column of numbers: a setting may be called "NA".
-    unknown = {name: [""] for name, kind in types.items() if kind == "float64"}
+def _read_table(path: Path, schema: Schema) -> pl.DataFrame:
     try:
-        frame = pd.read_csv(path, dtype=dict(types), keep_default_na=False, na_values=unknown)
-        return typed_frame(frame, types)
+        return read_frame(path, schema)
     except OSError as error:
         raise RunUnusable(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # Pandas' parser errors are ValueErrors too.
-        raise RunUnusable(f"{path}: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise RunUnusable(f"{path}: {error}") from error
 
 
-def _check_jobs(jobs: pd.DataFrame, path: Path) -> None:
+def _check_jobs(jobs: pl.DataFrame, path: Path) -> None:
     unknown = sorted(set(jobs["outcome"].unique()) - set(OUTCOMES))
     if unknown:
         raise RunUnusable(f"{path}: unknown outcome {unknown[0]!r}; the outcomes are {', '.join(OUTCOMES)}")
-    twice = jobs.duplicated(JOB_KEY)
-    if twice.any():
-        first = jobs[twice].iloc[0]
-        raise RunUnusable(
-            f"{path}: job {first['key']} of setting {first['setting']!r}, repeat {first['repeat']}, "
-            "is there twice"
-        )
+    if twice := job_there_twice(jobs):
+        setting, repeat, key = twice
+        raise RunUnusable(f"{path}: job {key} of setting {setting!r}, repeat {repeat}, is there twice")
 
 
 def _read_text(path: Path) -> str:
@@ -282,7 +288,7 @@ class _PollsRecord(BaseModel):
             per_second=polls.per_second.tolist(),
             peak_per_second=polls.peak_per_second,
             responses=dict(polls.responses),
-            latency_s=polls.latency_s.round(_DECIMALS).tolist(),
+            latency_s=polls.latency_s.round(DECIMALS).tolist(),
             latency_count=polls.latency_count.tolist(),
             lateness=polls.lateness,
         )

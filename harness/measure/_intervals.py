@@ -15,19 +15,20 @@ distribution, P(l <= Bin(n, p) < u) (H. A. David and H. N. Nagaraja, Order Stati
 most 2.5 %.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # not scipy.stats, which takes longer to import than all the rest together
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
-LEVEL = 0.95
-BATCHES = 20
-SMALLEST_BATCH = 5  # Below 100 jobs fewer batches, below 50 none: then each job stands for itself.
-FEWEST_BATCHES = 10
+LEVEL: Final = 0.95
+_BATCHES: Final = 20
+_SMALLEST_BATCH: Final = 5  # Below 100 jobs fewer batches, below 50 none: then each job stands for itself.
+FEWEST_BATCHES: Final = 10
 
 
 class Estimate(NamedTuple):
@@ -41,13 +42,15 @@ class Estimate(NamedTuple):
         """The two-sided Student interval at the level; None without a standard error."""
         if self.standard_error is None:
             return None
+        from scipy import special  # here, for it is slow to load and who records rows does not need it
+
         half = float(special.stdtrit(self.degrees, (1 + level) / 2)) * self.standard_error
         return self.mean - half, self.mean + half
 
 
 def batch_means(values: Floats) -> Floats:
     """The means of contiguous batches whose sizes differ by at most one; ``values`` are in job order."""
-    batches = min(BATCHES, values.size // SMALLEST_BATCH)
+    batches = min(_BATCHES, values.size // _SMALLEST_BATCH)
     if batches < FEWEST_BATCHES:
         return values
     edges = np.arange(batches) * values.size // batches
@@ -127,5 +130,7 @@ def quantile_interval(ordered: Floats, p: float) -> Interval | None:
 
 def _binomial_quantile(q: float, n: int, p: float) -> int:
     """The smallest ``k`` with ``P(Bin(n, p) <= k) >= q``."""
+    from scipy import special
+
     k = int(np.ceil(special.bdtrik(q, n, p)))
     return k - 1 if k > 0 and special.bdtr(k - 1, n, p) >= q else k

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from harness.measure._figures import (
     USUAL_RESPONSES,
@@ -28,20 +27,35 @@ from harness.measure._intervals import Floats, estimate_mean, quantile, quantile
 from harness.measure._objectives import judge_objectives
 from harness.measure._rows import OUTCOMES, PollAggregate, Visit
 
+if TYPE_CHECKING:
+    import polars as pl
+
 _LEVELS: Final = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+
+_PER_JOB: Final = ("wasted_polls", "detection_lag_s", "completion_latency_s")
 
 _Summary = TypeVar("_Summary", bound=Summary)
 
 
-def job_order(jobs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def job_order(jobs: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Return each setting's jobs in (repeat, key) order, which batch means rely on."""
-    ordered = jobs.sort_values(["repeat", "key"], kind="stable")
-    return {str(name): group for name, group in ordered.groupby("setting", sort=False)}
+    # Only what figures are made of is copied, and sorted only where it is not in order already.
+    kept = jobs.select("repeat", "key", "outcome", "polls", *_PER_JOB)
+    settings = jobs["setting"].unique(maintain_order=True)
+    if len(settings) == 1:
+        return {settings[0]: _in_order(kept)}
+    return {name: _in_order(kept.filter(jobs["setting"] == name)) for name in settings}
+
+
+def _in_order(jobs: pl.DataFrame) -> pl.DataFrame:
+    repeat, key = jobs["repeat"].to_numpy(), jobs["key"].to_numpy()
+    later = (repeat[1:] > repeat[:-1]) | ((repeat[1:] == repeat[:-1]) & (key[1:] >= key[:-1]))
+    return jobs if later.all() else jobs.sort("repeat", "key", maintain_order=True)
 
 
 def setting_figures(
     description: str,
-    jobs: pd.DataFrame,
+    jobs: pl.DataFrame,
     visits: Sequence[Visit],
     polls: Sequence[PollAggregate],
     objectives: Mapping[str, float],
@@ -51,11 +65,11 @@ def setting_figures(
 
     Raises ValueError for an unknown objective.
     """
-    outcomes = Counter(jobs["outcome"])
+    outcomes = Counter(dict(jobs["outcome"].value_counts().iter_rows()))
     wasted = summarise(job_values(jobs, "wasted_polls_per_job"), Summary)
     figures = SettingFigures(
         description=description,
-        jobs=JobCounts(submitted=len(jobs), **{name: int(outcomes[name]) for name in OUTCOMES}),
+        jobs=JobCounts(submitted=len(jobs), **{name: outcomes[name] for name in OUTCOMES}),
         lost_jobs=_lost_jobs(jobs),
         polls_per_job=summarise(job_values(jobs, "polls_per_job"), CountSummary),
         wasted_polls_per_job=wasted.mean,
@@ -92,7 +106,7 @@ def summarise(values: Floats, kind: type[_Summary]) -> _Summary:
     return kind(**figures)
 
 
-def _lost_jobs(jobs: pd.DataFrame) -> LostJobs:
+def _lost_jobs(jobs: pl.DataFrame) -> LostJobs:
     """Without jobs all of them are lost: nothing measured is nothing proved."""
     lost = int((~detected(jobs)).sum())
     return LostJobs(n=lost, share=lost / len(jobs) if len(jobs) else 1.0)

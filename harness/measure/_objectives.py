@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from harness.measure._figures import Interval, Judged, SettingFigures, job_values
 from harness.measure._intervals import Floats, needed, quantile, quantile_interval, supports
 from harness.measure._numbers import percent
 from scenarios import OBJECTIVES, Objective
 
+if TYPE_CHECKING:
+    import polars as pl
+
 LOST_SHARE_ALLOWED: Final = 0.01
 """Up to this share of lost jobs an average over the others still speaks for the setting."""
 
 
 def judge_objectives(
-    objectives: Mapping[str, float], jobs: pd.DataFrame, figures: SettingFigures
+    objectives: Mapping[str, float], jobs: pl.DataFrame, figures: SettingFigures
 ) -> dict[str, Judged]:
     """Hold a setting's jobs and figures against upper bounds, by name.
 
@@ -32,7 +34,7 @@ def judge_objectives(
     return {name: _judge(OBJECTIVES[name], bound, jobs, figures) for name, bound in objectives.items()}
 
 
-def _judge(objective: Objective, bound: float, jobs: pd.DataFrame, figures: SettingFigures) -> Judged:
+def _judge(objective: Objective, bound: float, jobs: pl.DataFrame, figures: SettingFigures) -> Judged:
     lost, p = percent(figures.lost_jobs.share), objective.p
     part, key = objective.result
 
@@ -61,7 +63,7 @@ def _closeness(interval: Interval | None, bound: float) -> str | None:
     return "a close call: the limit lies within the figure's 95 % interval"
 
 
-def _with_lost_jobs(jobs: pd.DataFrame, figure: str) -> Floats:
+def _with_lost_jobs(jobs: pl.DataFrame, figure: str) -> Floats:
     lost = job_values(jobs, "lost_share") == 1
     values = np.where(lost, np.inf, job_values(jobs, figure))
     return np.sort(values[~np.isnan(values)])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-import pandas as pd
+from typing import TYPE_CHECKING, Final
 
 from harness.measure._compare import paired
 from harness.measure._figures import Judged, SettingFigures
@@ -13,6 +11,9 @@ from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._results import Check, Recommendation
 from scenarios import OBJECTIVES
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # Without objectives: polls times lag is nearly the same for all fixed intervals (about half the mean duration
 # plus a quarter of the interval), so differences below this say more about the interval than about merit.
@@ -26,7 +27,7 @@ _Settings = Mapping[str, SettingFigures]
 
 def recommend(
     settings: _Settings,
-    jobs: Mapping[str, pd.DataFrame],
+    jobs: Mapping[str, pl.DataFrame],
     objectives: Mapping[str, float],
     trust: Sequence[Check],
 ) -> Recommendation:
@@ -44,7 +45,7 @@ def recommend(
     return _by_efficiency(settings)
 
 
-def _by_objectives(settings: _Settings, jobs: Mapping[str, pd.DataFrame]) -> Recommendation:
+def _by_objectives(settings: _Settings, jobs: Mapping[str, pl.DataFrame]) -> Recommendation:
     good = [
         name for name, figures in settings.items() if all(each.met for each in figures.objectives.values())
     ]
@@ -113,7 +114,7 @@ def bound(name: str, most: float) -> str:
     return f"{objective.words()} ≤ {quantity(most, objective.unit)}"
 
 
-def _same_polls(name: str, other: str, jobs: Mapping[str, pd.DataFrame]) -> bool:
+def _same_polls(name: str, other: str, jobs: Mapping[str, pl.DataFrame]) -> bool:
     estimate = paired(name, other, "polls_per_job", jobs[name], jobs[other]).estimate
     interval = estimate.interval() if estimate else None
     return interval is not None and interval[0] <= 0 <= interval[1]

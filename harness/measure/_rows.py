@@ -1,19 +1,21 @@
 """The raw records of a run: one row per job, one per poll, and what was true of each visit.
 
 Everything that is reported is a pure function of these. Times are seconds from the start of the
-setting's visit, by a monotonic clock; an unknown value is ``None`` (an empty field on disk, NaN in a frame).
+setting's visit, by a monotonic clock; an unknown value is ``None`` (an empty field on disk, null in a frame).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, Literal, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import polars as pl
 
 OUTCOMES: Final = ("completed", "error", "timeout", "gave_up", "censored")
 """How a job can end for its client; the last three are *lost*: their end was not learnt."""
@@ -66,17 +68,6 @@ class PollRow(NamedTuple):
     sent_at_s: float
     latency_s: float | None
     response: str
-
-
-def _column_types(row: type[JobRow] | type[PollRow]) -> dict[str, str]:
-    """Column name to pandas type, read off the row's annotations."""
-    names = {str: "str", int: "int64"}
-    return {name: names.get(hint, "float64") for name, hint in get_type_hints(row).items()}
-
-
-JOB_COLUMNS = _column_types(JobRow)
-POLL_COLUMNS = _column_types(PollRow)
-JOB_KEY = ["setting", "repeat", "key"]
 
 
 @dataclass(frozen=True)
@@ -188,11 +179,11 @@ class PollAggregate:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run's records in memory, as :func:`load_run` returns them; what :func:`analyse` takes."""
+    """A run's records in memory, as ``load_run`` returns them; what ``analyse`` takes."""
 
     info: RunInfo
     visits: tuple[Visit, ...]
-    jobs: pd.DataFrame
+    jobs: pl.DataFrame
     polls: tuple[PollAggregate, ...]
 
 
@@ -202,7 +193,7 @@ def response_name(status_code: int | None) -> str:
 
 
 def sliding_peak(times_s: ArrayLike, window_s: float = 1.0) -> int:
-    """The largest number of events in any half-open window ``[t, t + window_s)``; 0 without events."""
+    """Return the largest number of events in any half-open window ``[t, t + window_s)``; 0 without events."""
     times = np.sort(np.asarray(times_s, dtype=np.float64))
     if times.size == 0:
         return 0
@@ -219,7 +210,7 @@ def aggregate_polls(
     latency_s: ArrayLike = (),
     planned_at_s: ArrayLike | None = None,
 ) -> PollAggregate:
-    """Reduce one visit's polls to a :class:`PollAggregate`.
+    """Reduce one visit's polls to a PollAggregate.
 
     ``sent_at_s`` has one time per poll, in any order; ``latency_s`` one per reply (NaN where none came); both
     may be large arrays. ``planned_at_s`` is given where lateness has a meaning. Raises ValueError when the
@@ -249,44 +240,3 @@ def aggregate_polls(
         latency_count=counts.astype(np.int64),
         lateness=lateness,
     )
-
-
-def job_frame(rows: Iterable[JobRow]) -> pd.DataFrame:
-    """The rows as a frame with typed columns (NaN where unknown)."""
-    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(JobRow._fields)), JOB_COLUMNS)
-
-
-def poll_frame(rows: Iterable[PollRow]) -> pd.DataFrame:
-    """The rows as a frame with typed columns (NaN where unknown)."""
-    return typed_frame(pd.DataFrame.from_records(list(rows), columns=list(PollRow._fields)), POLL_COLUMNS)
-
-
-def poll_aggregates(rows: Iterable[PollRow]) -> tuple[PollAggregate, ...]:
-    """One :class:`PollAggregate` per (setting, repeat), in order of first appearance."""
-    return aggregates_of_frame(poll_frame(rows))
-
-
-def aggregates_of_frame(polls: pd.DataFrame) -> tuple[PollAggregate, ...]:
-    """The same from a frame with the columns of :class:`PollRow`."""
-    aggregates = []
-    for (setting, repeat), visit in polls.groupby(["setting", "repeat"], sort=False):
-        responses = {str(name): int(count) for name, count in visit["response"].value_counts().items()}
-        aggregates.append(
-            aggregate_polls(
-                str(setting),
-                int(str(repeat)),
-                visit["sent_at_s"].to_numpy(),
-                responses,
-                visit["latency_s"].to_numpy(),
-                visit["planned_at_s"].to_numpy(),
-            )
-        )
-    return tuple(aggregates)
-
-
-def typed_frame(frame: pd.DataFrame, types: Mapping[str, str]) -> pd.DataFrame:
-    """The frame with exactly these columns, in order and of these types; ValueError names a missing one."""
-    missing = [name for name in types if name not in frame.columns]
-    if missing:
-        raise ValueError(f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
-    return frame[list(types)].astype(dict(types))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from harness.measure._figures import FIGURES, SettingFigures, job_values
-from harness.measure._intervals import FEWEST_BATCHES, batch_means
+from harness.measure._figures import FIGURES, SettingFigures, detected, job_values
+from harness.measure._frames import VisitTotals, job_there_twice, jobs_with_other_durations, totals_by_visit
+from harness.measure._intervals import FEWEST_BATCHES, Floats, batch_means
 from harness.measure._numbers import in_seconds, percent
 from harness.measure._results import Check, Status
-from harness.measure._rows import DETECTED, JOB_KEY, TRANSPORT_ERROR, PollAggregate, Run, Visit
+from harness.measure._rows import TRANSPORT_ERROR, PollAggregate, Run, Visit
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _Finding = tuple[Status, str]
 
@@ -44,8 +48,20 @@ class _Evidence:
 
     run: Run
     settings: Mapping[str, SettingFigures]
-    jobs: Mapping[str, pd.DataFrame]
+    jobs: Mapping[str, pl.DataFrame]
     visits: tuple[tuple[Visit, PollAggregate | None], ...]
+
+    @cached_property
+    def totals(self) -> dict[tuple[str, int], VisitTotals]:
+        """What the jobs of each visit add up to."""
+        return totals_by_visit(self.run.jobs)
+
+    def totals_of(self, visit: Visit) -> VisitTotals:
+        return self.totals.get((visit.setting, visit.repeat), VisitTotals(0, 0))
+
+    def column(self, name: str) -> Floats:
+        """Return a column of all jobs, NaN where it is unknown."""
+        return self.run.jobs[name].to_numpy().astype(np.float64, copy=False)
 
 
 def _graded(value: float, warn: float, invalid: float) -> Status:
@@ -75,53 +91,53 @@ def _run_complete(e: _Evidence) -> _Finding:
 
 
 def _jobs_conserved(e: _Evidence) -> _Finding:
-    rows = e.run.jobs.groupby(["setting", "repeat"]).size().to_dict()
     total = len(e.run.jobs)
     if total == 0:
         return "invalid", "no job was recorded"
     for visit, _ in e.visits:
-        recorded = int(rows.get((visit.setting, visit.repeat), 0))
+        recorded = e.totals_of(visit).jobs
         if visit.server is not None and visit.server.submissions != recorded:
             there = f"{visit.server.submissions} submitted to the server"
             return "invalid", f"{_named(visit)}: {recorded} jobs recorded, {there}"
-    strays = set(rows) - {(visit.setting, visit.repeat) for visit, _ in e.visits}
+    strays = set(e.totals) - {(visit.setting, visit.repeat) for visit, _ in e.visits}
     if strays:
         return "invalid", f"jobs of {len(strays)} visits that are not on record"
-    if e.run.jobs.duplicated(JOB_KEY).any():
+    if job_there_twice(e.run.jobs):
         return "invalid", "a job is on record twice"
     return "pass", f"all {total} jobs have one row and one outcome"
 
 
 def _rows_consistent(e: _Evidence) -> _Finding:
     """Each row must agree with itself, and a job must need the same work under every setting."""
-    jobs = e.run.jobs
-    detected = jobs["outcome"].isin(DETECTED)
-    lag = jobs["detected_at_s"] - jobs["finished_at_s"] - jobs["detection_lag_s"]
-    latency = jobs["detected_at_s"] - jobs["planned_at_s"] - jobs["completion_latency_s"]
-    work = jobs.groupby(["repeat", "key"])["duration_s"]
+    jobs, at = e.run.jobs, e.column
+    learnt = detected(jobs)
+    lag, latency = at("detection_lag_s"), at("completion_latency_s")
     faults = {
-        "learnt, but without a lag": detected & jobs["detection_lag_s"].isna(),
-        "not learnt, but with a lag": ~detected & jobs["detection_lag_s"].notna(),
-        "a lag that is not detection less finish": lag.abs() > _CLOCK_NOISE_S,
-        "a latency that is not detection less plan": latency.abs() > _CLOCK_NOISE_S,
-        "more wasted polls than polls": jobs["wasted_polls"] > jobs["polls"],
-        "submitted before it was sent": jobs["submitted_at_s"] < jobs["sent_at_s"] - _RESOLUTION_S,
-        "detected before it was submitted": jobs["detected_at_s"] < jobs["submitted_at_s"] - _RESOLUTION_S,
-        "another duration than under other settings": work.transform("max") - work.transform("min")
-        > 2 * _RESOLUTION_S,
+        "learnt, but without a lag": learnt & np.isnan(lag),
+        "not learnt, but with a lag": ~learnt & ~np.isnan(lag),
+        "a lag that is not detection less finish": np.abs(at("detected_at_s") - at("finished_at_s") - lag)
+        > _CLOCK_NOISE_S,
+        "a latency that is not detection less plan": np.abs(
+            at("detected_at_s") - at("planned_at_s") - latency
+        )
+        > _CLOCK_NOISE_S,
+        "more wasted polls than polls": at("wasted_polls") > at("polls"),
+        "submitted before it was sent": at("submitted_at_s") < at("sent_at_s") - _RESOLUTION_S,
+        "detected before it was submitted": at("detected_at_s") < at("submitted_at_s") - _RESOLUTION_S,
     }
-    for fault, rows in faults.items():
-        if rows.any():
-            return "invalid", f"{int(rows.sum())} jobs: {fault}"
+    counts = {fault: int(rows.sum()) for fault, rows in faults.items()}
+    counts["another duration than under other settings"] = jobs_with_other_durations(jobs, 2 * _RESOLUTION_S)
+    for fault, count in counts.items():
+        if count:
+            return "invalid", f"{count} jobs: {fault}"
     return "pass", "every row agrees with itself, every job with itself under other settings"
 
 
 def _missed_arrivals(e: _Evidence) -> _Finding:
-    rows = e.run.jobs.groupby(["setting", "repeat"]).size().to_dict()
     planned = [visit for visit, _ in e.visits if visit.planned_jobs is not None]
     missed, of, where = 0, 0, ""
     for visit in planned:
-        recorded = int(rows.get((visit.setting, visit.repeat), 0))
+        recorded = e.totals_of(visit).jobs
         if abs((visit.planned_jobs or 0) - recorded) > abs(missed):
             missed, of, where = (visit.planned_jobs or 0) - recorded, visit.planned_jobs or 0, _named(visit)
     if not planned:
@@ -146,12 +162,11 @@ def _censored_jobs(e: _Evidence) -> _Finding:
 
 
 def _polls_reconciled(e: _Evidence) -> _Finding:
-    by_jobs = e.run.jobs.groupby(["setting", "repeat"])["polls"].sum().to_dict()
     total, unsure = 0, ""
     for visit, polls in e.visits:
         sent = polls.total if polls else 0
         total += sent
-        counted = int(by_jobs.get((visit.setting, visit.repeat), 0))
+        counted = e.totals_of(visit).polls
         if counted != sent:
             return "invalid", f"{_named(visit)}: {sent} polls sent, but jobs count {counted}"
         if visit.server is None:
@@ -171,12 +186,12 @@ def _polls_reconciled(e: _Evidence) -> _Finding:
 
 
 def _finish_times(e: _Evidence) -> _Finding:
-    jobs = e.run.jobs
-    early_detected = int((jobs["detection_lag_s"] < -_CLOCK_NOISE_S).sum())
-    early_finish = int((jobs["finished_at_s"] < jobs["sent_at_s"] - _CLOCK_NOISE_S).sum())
+    lag = e.column("detection_lag_s")
+    early_detected = int((lag < -_CLOCK_NOISE_S).sum())
+    early_finish = int((e.column("finished_at_s") < e.column("sent_at_s") - _CLOCK_NOISE_S).sum())
     if early_detected:
         detail = f"{early_detected} jobs were known to be done before they were; lowest lag " + in_seconds(
-            float(jobs["detection_lag_s"].min())
+            float(np.nanmin(lag))
         )
         return "invalid", detail
     if early_finish:
@@ -214,8 +229,9 @@ def _poll_lateness(e: _Evidence) -> _Finding:
 
 
 def _arrival_lateness(e: _Evidence) -> _Finding:
-    late = (e.run.jobs["sent_at_s"] - e.run.jobs["planned_at_s"]).dropna()
-    if late.empty:
+    late = e.column("sent_at_s") - e.column("planned_at_s")
+    late = late[~np.isnan(late)]
+    if late.size == 0:
         return "pass", "no job was submitted"
     p50, p99 = (float(each) for each in np.quantile(late, [0.5, 0.99]))
     spread = _spread(p50, p99, float(late.max()))
@@ -303,7 +319,7 @@ TRUST_CHECKS: Final[Mapping[str, TrustCheck]] = MappingProxyType(
 
 
 def trust_checks(
-    run: Run, settings: Mapping[str, SettingFigures], jobs: Mapping[str, pd.DataFrame]
+    run: Run, settings: Mapping[str, SettingFigures], jobs: Mapping[str, pl.DataFrame]
 ) -> list[Check]:
     """Return the finding of every check; those about real time are left out of a virtual run."""
     polls = {(each.setting, each.repeat): each for each in run.polls}

@@ -96,7 +96,7 @@ def _durations(task: Task) -> Durations:
         return scenario.job.duration
     workload = scenario.workload.model_copy(update={"repeats": task.effort.queueing_visits})
     jobs = simulate(replace(scenario, workload=workload), only=[task.baseline]).run.jobs
-    spent = (jobs["finished_at_s"] - jobs["submitted_at_s"]).to_numpy(dtype=np.float64)
+    spent = (jobs["finished_at_s"] - jobs["submitted_at_s"]).to_numpy()
     spent = spent[np.isfinite(spent)]
     return sample_of(np.maximum(spent, 0.0)) if spent.size else scenario.job.duration
 

@@ -85,16 +85,19 @@ class _Figures:
 
 def _figures(scenario: Scenario, run: Run, setting: str) -> _Figures | None:
     """Return what a run says of a setting; None if it says nothing."""
-    jobs = run.jobs[(run.jobs["setting"] == setting) & (run.jobs["outcome"] != "censored")]
-    found = jobs[jobs["outcome"].isin(DETECTED) & jobs["detection_lag_s"].notna()]
-    if found.empty:
+    jobs = run.jobs.select(
+        "setting", "outcome", "polls", "detection_lag_s", "submitted_at_s", "finished_at_s"
+    )
+    jobs = jobs.filter((jobs["setting"] == setting) & (jobs["outcome"] != "censored"))
+    found = jobs.filter(jobs["outcome"].is_in(DETECTED) & jobs["detection_lag_s"].is_not_null())
+    if found.is_empty():
         return None
-    spent = (found["finished_at_s"] - found["submitted_at_s"]).to_numpy(dtype=np.float64)
+    spent = (found["finished_at_s"] - found["submitted_at_s"]).to_numpy()
     return _Figures(
-        polls=float(jobs["polls"].mean()),
-        lag_s=max(0.0, float(found["detection_lag_s"].mean())),
+        polls=float(jobs["polls"].to_numpy().mean()),
+        lag_s=max(0.0, float(found["detection_lag_s"].to_numpy().mean())),
         lost=1.0 - len(found) / len(jobs),
-        given_up=float((jobs["outcome"] == "gave_up").mean()),
+        given_up=float((jobs["outcome"] == "gave_up").to_numpy().mean()),
         deadline=scenario.settings[setting].deadline,
         sojourns=np.maximum(spent[np.isfinite(spent)], 0.0),
     )

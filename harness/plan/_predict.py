@@ -229,7 +229,7 @@ def _visits(scenario: Scenario, repeats: int) -> tuple[_Columns, Floats]:
     workload = scenario.workload.model_copy(update={"repeats": repeats})
     run = simulate(replace(scenario, workload=workload)).run
     polls, lag, latency = (
-        run.jobs[name].to_numpy(dtype=np.float64)
+        run.jobs[name].to_numpy().astype(np.float64)
         for name in ("polls", "detection_lag_s", "completion_latency_s")
     )
     peaks = np.array([each.peak_per_second for each in run.polls], dtype=np.float64)

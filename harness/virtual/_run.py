@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, RunInfo, ScenarioInfo, ServerCounts, Visit
@@ -26,6 +25,9 @@ from harness.virtual._vector import obstacle, run_block
 from scenarios import Block, Scenario
 from scenarios import Visit as PlannedVisit
 
+if TYPE_CHECKING:
+    import polars as pl
+
 BLOCK: Final = 2**17
 """Jobs per block: enough work for one task of a pool of processes, and a bounded amount of memory."""
 
@@ -36,7 +38,7 @@ MOST_JOBS: Final = 10**9
 """Most jobs in a visit: beyond, keys would be those of the next repeat."""
 
 _AHEAD: Final = 32  # tasks handed to an executor before the first result is waited for
-_REPORTED_PACKAGES: Final = ("numpy", "pandas", "scipy")
+_REPORTED_PACKAGES: Final = ("numpy", "polars", "scipy")
 
 
 class EngineChoice(NamedTuple):
@@ -304,22 +306,23 @@ class _VisitRecord:
         )
 
 
-def _frame(records: Sequence[_VisitRecord]) -> pd.DataFrame:
-    """Return the rows of all jobs, visit by visit in order of the keys, typed as those of ``JobRow``."""
-    parts = [(record.visit, jobs) for record in records for jobs in record.jobs]
-    sizes = [jobs.size for _, jobs in parts]
+def _frame(records: Sequence[_VisitRecord]) -> pl.DataFrame:
+    """Return the rows of all jobs, visit by visit in order of the keys, with the columns of ``JobRow``."""
+    import polars as pl
+
+    plans = [(record.visit, jobs.size) for record in records for jobs in record.jobs]
+    sizes = [size for _, size in plans]
+    parts = [jobs for record in records for jobs in record.jobs]
 
     def column(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(jobs, name) for _, jobs in parts])
+        return np.concatenate([getattr(jobs, name) for jobs in parts])
 
-    def texts(names: Sequence[str], codes: NDArray[Any]) -> Any:
-        return pd.array(np.array(names, dtype=object)[codes], dtype="str")
-
-    settings = sorted({plan.setting for plan, _ in parts})
+    settings = sorted({plan.setting for plan, _ in plans})
+    which = np.repeat(np.array([settings.index(plan.setting) for plan, _ in plans], dtype=np.int64), sizes)
     planned_at, detected_at, lag = column("planned_at"), column("detected_at"), column("lag")
     columns = {
-        "setting": texts(settings, np.repeat([settings.index(plan.setting) for plan, _ in parts], sizes)),
-        "repeat": np.repeat(np.array([plan.repeat for plan, _ in parts], dtype=np.int64), sizes),
+        "setting": pl.Series(settings, dtype=pl.String).gather(which),
+        "repeat": np.repeat(np.array([plan.repeat for plan, _ in plans], dtype=np.int64), sizes),
         "key": column("key"),
         "lane": column("lane"),
         "planned_at_s": planned_at,
@@ -327,14 +330,14 @@ def _frame(records: Sequence[_VisitRecord]) -> pd.DataFrame:
         "finished_at_s": detected_at - lag,
         "detected_at_s": detected_at,
         "duration_s": column("duration"),
-        "outcome": texts(OUTCOMES, column("outcome")),
+        "outcome": pl.Series(OUTCOMES, dtype=pl.String).gather(column("outcome")),
         "polls": column("polls"),
         "wasted_polls": column("wasted"),
         "detection_lag_s": lag,
         "completion_latency_s": detected_at - planned_at,
         "sent_at_s": column("sent_at"),
     }
-    return pd.DataFrame(columns, columns=list(JobRow._fields), copy=False)
+    return pl.DataFrame(columns).select(JobRow._fields).fill_nan(None)
 
 
 def _environment(choice: EngineChoice, overhead: Overhead) -> dict[str, Any]:

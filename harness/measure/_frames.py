@@ -1,0 +1,168 @@
+"""Rows as polars frames, in memory and on disk: typed columns, null where unknown.
+
+Polars is loaded when a frame is made, not with this room: it starts threads, which do not survive the fork of
+Locust's processes, and who only records rows does not need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measure._rows import JobRow, PollAggregate, PollRow, aggregate_polls
+
+if TYPE_CHECKING:
+    import polars as pl
+
+JOB_KEY: Final = ("setting", "repeat", "key")
+"""The columns that name one job under one setting."""
+
+DECIMALS: Final = 6  # Microseconds: finer than any clock involved, and it keeps the files readable.
+
+Schema: TypeAlias = "Mapping[str, pl.DataType]"
+
+
+@cache
+def schema_of(row: type[NamedTuple]) -> dict[str, pl.DataType]:
+    """Return a row's columns in order and their types, read off its annotations."""
+    import polars as pl
+
+    kinds: dict[object, pl.DataType] = {str: pl.String(), int: pl.Int64()}
+    return {name: kinds.get(hint, pl.Float64()) for name, hint in get_type_hints(row).items()}
+
+
+def job_frame(rows: Iterable[JobRow]) -> pl.DataFrame:
+    """Return the rows as a frame with the columns of JobRow."""
+    return _frame(rows, JobRow)
+
+
+def poll_frame(rows: Iterable[PollRow]) -> pl.DataFrame:
+    """Return the rows as a frame with the columns of PollRow."""
+    return _frame(rows, PollRow)
+
+
+def _frame(rows: Iterable[JobRow] | Iterable[PollRow], row: type[NamedTuple]) -> pl.DataFrame:
+    import polars as pl
+
+    return typed_frame(pl.DataFrame(list(rows), schema=schema_of(row), orient="row"), schema_of(row))
+
+
+def typed_frame(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return the frame with exactly these columns, in order and of these types, and null for NaN.
+
+    Raises ValueError with the names of columns that are missing.
+    """
+    check_columns(frame.columns, schema)
+    return frame.select(null_for_nan(frame[name].cast(kind)) for name, kind in schema.items())
+
+
+def null_for_nan(column: pl.Series) -> pl.Series:
+    """Return the column with null for NaN; most have none, and are not copied."""
+    return column.fill_nan(None) if column.dtype.is_float() and column.is_nan().any() else column
+
+
+def check_columns(names: Iterable[str], schema: Schema) -> None:
+    """Raise ValueError with the names of columns that are missing."""
+    there = set(names)
+    missing = [name for name in schema if name not in there]
+    if missing:
+        raise ValueError(f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}")
+
+
+def poll_aggregates(rows: Iterable[PollRow]) -> tuple[PollAggregate, ...]:
+    """Return one PollAggregate per (setting, repeat), in order of first appearance."""
+    return aggregates_of_frame(poll_frame(rows))
+
+
+def aggregates_of_frame(polls: pl.DataFrame) -> tuple[PollAggregate, ...]:
+    """Return the same of a frame with the columns of PollRow."""
+    visits = polls.partition_by("setting", "repeat", as_dict=True)
+    return tuple(
+        aggregate_polls(
+            setting,
+            repeat,
+            visit["sent_at_s"].to_numpy(),
+            dict(visit["response"].value_counts().iter_rows()),
+            visit["latency_s"].to_numpy(),
+            visit["planned_at_s"].to_numpy(),
+        )
+        for (setting, repeat), visit in visits.items()
+    )
+
+
+class VisitTotals(NamedTuple):
+    """How many rows a visit has, and how many polls its jobs count."""
+
+    jobs: int
+    polls: int
+
+
+def totals_by_visit(jobs: pl.DataFrame) -> dict[tuple[str, int], VisitTotals]:
+    """Return what the jobs of each (setting, repeat) add up to."""
+    import polars as pl
+
+    totals = jobs.group_by("setting", "repeat").agg(pl.len(), pl.col("polls").sum())
+    return {(setting, repeat): VisitTotals(n, polls) for setting, repeat, n, polls in totals.iter_rows()}
+
+
+def job_there_twice(jobs: pl.DataFrame) -> tuple[str, int, int] | None:
+    """Return (setting, repeat, key) of a job that has two rows; None if there is none."""
+    # By sorting, for polars' own `is_duplicated` takes 300 bytes of memory for each row.
+    keys = jobs.select(JOB_KEY).sort(JOB_KEY)
+    again = keys.filter(_as_the_row_before(keys))
+    return None if again.is_empty() else again.row(0)
+
+
+def jobs_with_other_durations(jobs: pl.DataFrame, tolerance_s: float) -> int:
+    """Return how many rows are of jobs whose durations differ by more than the tolerance between settings."""
+    ordered = jobs.select("repeat", "key", "duration_s").sort("repeat", "key")
+    starts = np.flatnonzero(~_as_the_row_before(ordered.select("repeat", "key")))
+    if starts.size == 0:
+        return 0
+    durations = ordered["duration_s"].to_numpy()
+    spread = np.fmax.reduceat(durations, starts) - np.fmin.reduceat(durations, starts)
+    rows = np.diff(np.append(starts, durations.size))
+    return int(rows[spread > tolerance_s].sum())
+
+
+def _as_the_row_before(frame: pl.DataFrame) -> NDArray[np.bool_]:
+    same = np.ones(frame.height, dtype=np.bool_)
+    same[:1] = False
+    for column in frame.iter_columns():
+        same[1:] &= (column[1:] == column[:-1]).to_numpy()
+    return same
+
+
+def rounded(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame as it is kept on disk: microseconds, which is finer than any clock involved."""
+    from polars import selectors
+
+    return frame.with_columns(selectors.float().round(DECIMALS))
+
+
+def read_frame(path: Path, schema: Schema) -> pl.DataFrame:
+    """Read a table in CSV or, by its name, Parquet, with exactly these columns.
+
+    Raises OSError, and ValueError with the fault in one line.
+    """
+    import polars as pl
+
+    path.open("rb").close()  # Python's own error says more briefly what is wrong with the path.
+    try:
+        if path.suffix == ".parquet":
+            frame = typed_frame(pl.read_parquet(path), schema)
+        else:
+            # Told the types, polars neither guesses nor takes a setting called "NA" for a gap.
+            check_columns(pl.read_csv(path, n_rows=0, infer_schema=False).columns, schema)
+            frame = typed_frame(pl.read_csv(path, schema_overrides=schema), schema)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(str(error).strip().splitlines()[0]) from error
+    for name, kind in schema.items():
+        if not kind.is_float() and frame[name].null_count():
+            raise ValueError(f"column {name} has an empty cell; only times may be unknown")
+    return frame
