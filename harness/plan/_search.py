@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from client import Backoff, PollingPolicy
+from harness.measure import LOST_SHARE_ALLOWED
 from harness.plan._candidates import KINDS, Family, Kind, families
 from harness.plan._effort import Effort
 from harness.plan._predict import Prediction, Sampling, predict, with_durations
@@ -53,7 +54,7 @@ class Criteria:
 
     def key(self, prediction: Prediction) -> tuple[int, float]:
         """Return what to sort by: what surely meets all by score, then others by their excess."""
-        if prediction.lost > 0.01:
+        if prediction.lost > LOST_SHARE_ALLOWED:
             return 2, prediction.lost
         if prediction.meets(self.objectives, surely=self.surely):
             return 0, self.score(prediction)
