@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from harness.measure import needed
 from harness.plan._candidates import Kind
 from harness.plan._measured import FEWEST_ROWS
-from harness.plan._predict import with_durations
+from harness.plan._predict import Twin, with_durations
 from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._task import Task
 from harness.plan.limit import grid_of, split
@@ -68,20 +68,12 @@ def choose(task: Task, durations: Durations, criteria: Criteria) -> Chosen:
     thin = thin_sample(scenario)
     if thin is not None and not thin.enough_for_settings:
         return Chosen(thin, len(scenario.settings))
-    basis = _basis(scenario, durations, halved=thin is None)
-    search = Search(
-        basis.judged,
-        scenario.settings[task.baseline],
-        criteria,
-        task.sampling,
-        task.effort,
-        basis.rows,
-        task.executor,
-    )
+    fit, judge = _basis(task.twin, durations, halved=thin is None)
+    search = Search(judge, scenario.settings[task.baseline], criteria, task.executor)
     alternatives: dict[Kind, Candidate] = {}
     if thin is None:
-        grid = grid_of(basis.fit, points=task.effort.coarse)
-        alternatives = search.by_kind(basis.fit, grid, _round_trip(scenario), task.say)
+        grid = grid_of(fit, points=task.effort.coarse)
+        alternatives = search.by_kind(fit, grid, _round_trip(scenario), task.say)
     task.say("choosing")
     existing = [
         Candidate(policy, seen, name=name)
@@ -92,24 +84,17 @@ def choose(task: Task, durations: Durations, criteria: Criteria) -> Chosen:
     return Chosen(thin, search.tried, existing, alternatives, winner)
 
 
-@dataclass(frozen=True)
-class _Basis:
-    """What a search may look at, and what judges its results: halves of a trace, or what is known."""
-
-    fit: Durations
-    judged: Scenario
-    rows: int | None = None
-
-
-def _basis(scenario: Scenario, durations: Durations, *, halved: bool) -> _Basis:
+def _basis(twin: Twin, durations: Durations, *, halved: bool) -> tuple[Durations, Twin]:
+    """Return what a search may look at, and what judges its results: halves of a trace, or what is known."""
+    scenario = twin.scenario
     if not isinstance(scenario.job.duration, Trace):
-        return _Basis(durations, scenario)
+        return durations, twin
     values = np.asarray(scenario.job.duration.seconds)
     if not halved:
-        return _Basis(durations, scenario, values.size)
+        return durations, replace(twin, rows=values.size)
     draws = uniforms(scenario.seed, Stream.SPLIT, np.arange(values.size, dtype=np.int64))
     fit, test = (sample_of(half) for half in split(values, draws))
-    return _Basis(fit, with_durations(scenario, test), test.values.size)
+    return fit, replace(twin, scenario=with_durations(scenario, test), rows=test.values.size)
 
 
 def _round_trip(scenario: Scenario) -> float:

@@ -71,7 +71,7 @@ def make_plan(
     chosen = choose(task, durations, criteria)
     named = recommend(scenario, criteria, chosen, _new_name(scenario))
     task.say("varying the durations")
-    varied = tuple(robustness(scenario, _to_vary(task, named, criteria, chosen), task.sampling, task.effort))
+    varied = tuple(robustness(task.twin, _to_vary(task, named, criteria, chosen)))
     return Plan(
         scenario=scenario.name,
         cost_reason=reason,

@@ -14,7 +14,7 @@ import numpy as np
 from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
 from harness.plan._effort import DEFAULT, Effort
-from harness.virtual import Part, choose_engine, simulate, simulate_visit
+from harness.virtual import Part, VisitTooLong, choose_engine, simulate, simulate_visit
 from scenarios import OBJECTIVES, Arrivals, Scenario, Workload
 from scenarios.draws import Durations, Floats
 
@@ -163,39 +163,50 @@ def with_durations(scenario: Scenario, durations: Durations) -> Scenario:
     return replace(scenario, job=scenario.job.model_copy(update={"duration": durations}))
 
 
-def predict(
-    scenario: Scenario,
-    policy: PollingPolicy,
-    jobs: int,
-    sampling: Sampling,
-    *,
-    effort: Effort = DEFAULT,
-    fresh: bool = False,
-    rows: int | None = None,
-) -> Prediction:
-    """Simulate about this many jobs under a policy, fewer if each takes very many polls.
+@dataclass(frozen=True)
+class Twin:
+    """A scenario to predict for: how jobs are simulated, and at what effort (``rows``: of a trace)."""
 
-    effort: how many polls and visits at most. fresh: take jobs that no prediction without it has seen. rows:
-    see ``Prediction``. Raises ``virtual.VisitTooLong`` when polls go on for more than a year.
-    """
-    alone = replace(scenario, settings={_CANDIDATE: policy}, baseline=None)
-    if fresh:
-        alone = replace(alone, seed=(scenario.seed + 1) % 2**64)
-    if sampling != "visits":
-        simulated = _long if sampling == "long" else _dense
-        first = jobs if jobs <= effort.untested_jobs else effort.pilot_jobs
+    scenario: Scenario
+    sampling: Sampling
+    effort: Effort = DEFAULT
+    rows: int | None = None
+
+    def predict(self, policy: PollingPolicy, jobs: int | None = None, *, fresh: bool = False) -> Prediction:
+        """Simulate about ``jobs`` jobs (None: as the effort says), fewer if each takes very many polls.
+
+        fresh: take jobs that no prediction without it has seen. Raises ``virtual.VisitTooLong`` when polls go
+        on for more than a year.
+        """
+        jobs = self.effort.jobs if jobs is None else jobs
+        alone = replace(self.scenario, settings={_CANDIDATE: policy}, baseline=None)
+        if fresh:
+            alone = replace(alone, seed=(alone.seed + 1) % 2**64)
+        if self.sampling == "visits":
+            return self._by_visits(alone, jobs)
+        simulated = _long if self.sampling == "long" else _dense
+        first = jobs if jobs <= self.effort.untested_jobs else self.effort.pilot_jobs
         columns = simulated(alone, first)
-        affordable = int(effort.most_polls / max(1.0, float(np.mean(columns[0]))))
+        affordable = int(self.effort.most_polls / max(1.0, float(np.mean(columns[0]))))
         if (more := min(jobs, affordable)) > first:
             columns = simulated(alone, more)
-        return Prediction(*columns, rows=rows)
-    few = effort.fewest_visits
-    columns, peaks = _visits(alone, few)
-    size, polls = columns[0].size, float(np.sum(columns[0]))
-    wanted = min(math.ceil(few * jobs / size), int(few * effort.most_polls / polls), effort.most_visits)
-    if wanted > few:
-        columns, peaks = _visits(alone, wanted)
-    return Prediction(*columns, peaks=peaks, rows=rows)
+        return Prediction(*columns, rows=self.rows)
+
+    def attempt(self, policy: PollingPolicy, jobs: int | None = None) -> Prediction | None:
+        """Return the prediction, or None if polls go on for more than a year."""
+        try:
+            return self.predict(policy, jobs)
+        except VisitTooLong:
+            return None
+
+    def _by_visits(self, scenario: Scenario, jobs: int) -> Prediction:
+        few, most = self.effort.fewest_visits, self.effort.most_visits
+        columns, peaks = _visits(scenario, few)
+        size, polls = columns[0].size, float(np.sum(columns[0]))
+        wanted = min(math.ceil(few * jobs / size), int(few * self.effort.most_polls / polls), most)
+        if wanted > few:
+            columns, peaks = _visits(scenario, wanted)
+        return Prediction(*columns, peaks=peaks, rows=self.rows)
 
 
 def _long(scenario: Scenario, jobs: int) -> _Columns:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from client import PollingPolicy
 from harness.plan._answer import Variation
-from harness.plan._effort import Effort
-from harness.plan._predict import Prediction, Sampling, predict, with_durations
+from harness.plan._predict import Prediction, Twin, with_durations
 from harness.plan.limit import LimitCurve
-from harness.virtual import VisitTooLong
-from scenarios import Scenario
 from scenarios.draws import Durations, Exponential, Lognormal, Scaled, quantiles
 
 AS_ASSUMED: Final = "as assumed"
@@ -34,19 +32,14 @@ def variations(durations: Durations) -> dict[str, Durations]:
     return tried
 
 
-def robustness(
-    scenario: Scenario, policies: Mapping[str, PollingPolicy], sampling: Sampling, effort: Effort
-) -> Iterator[Variation]:
-    """Yield each setting under each of the durations to try."""
-    for name, durations in variations(scenario.job.duration).items():
-        varied = with_durations(scenario, durations)
-        limit = LimitCurve(durations, effort.coarse)
+def robustness(twin: Twin, policies: Mapping[str, PollingPolicy]) -> Iterator[Variation]:
+    """Yield each setting under each of the durations to try, where its polls do not go on for a year."""
+    for name, durations in variations(twin.scenario.job.duration).items():
+        varied = replace(twin, scenario=with_durations(twin.scenario, durations))
+        limit = LimitCurve(durations, twin.effort.coarse)
         for setting, policy in policies.items():
-            try:
-                seen = predict(varied, policy, effort.jobs, sampling, effort=effort)
-            except VisitTooLong:
-                continue
-            yield vary(setting, name, seen, limit, policy, scenario.objectives)
+            if (seen := varied.attempt(policy)) is not None:
+                yield vary(setting, name, seen, limit, policy, twin.scenario.objectives)
 
 
 def vary(

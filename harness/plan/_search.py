@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from client import Backoff, PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED
 from harness.plan._candidates import KINDS, Family, Kind, families
-from harness.plan._effort import Effort
-from harness.plan._predict import Prediction, Sampling, predict, with_durations
+from harness.plan._predict import Prediction, Twin, with_durations
 from harness.plan.limit import DurationGrid
-from harness.virtual import VisitTooLong
 from scenarios import OBJECTIVES, Scenario
 from scenarios.draws import Capped, Durations, quantiles
 
@@ -78,14 +77,11 @@ class Candidate:
 
 @dataclass(eq=False)
 class Search:
-    """One search: the scenario, what its candidates have in common, what is wanted, and the effort."""
+    """One search: the twin, what its candidates have in common, and what is wanted."""
 
-    scenario: Scenario
+    twin: Twin
     template: PollingPolicy
     criteria: Criteria
-    sampling: Sampling
-    effort: Effort
-    rows: int | None = None
     executor: Executor | None = None
     tried: int = 0
     _seen: dict[PollingPolicy, Prediction | None] = field(default_factory=dict)
@@ -102,14 +98,14 @@ class Search:
         on_progress: Callable[[str], None],
     ) -> dict[Kind, Candidate]:
         """Return the best setting of each kind."""
-        pool = list(families(durations, grid, round_trip_s, self.criteria.objectives, self.effort))
+        pool = list(families(durations, grid, round_trip_s, self.criteria.objectives, self.twin.effort))
         on_progress(f"screening {sum(len(family.scales) for family in pool)} settings")
         screened = self._screen(pool)
         best: dict[Kind, Candidate] = {}
         for kind in KINDS:
             mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
             on_progress(f"refining: {kind.name}")
-            for _, family, scale in mine[: self.effort.refined_families]:
+            for _, family, scale in mine[: self.twin.effort.refined_families]:
                 found = self._refine(family, scale)
                 if found is None:
                     continue
@@ -122,18 +118,14 @@ class Search:
 
     def _screen(self, pool: Sequence[Family]) -> list[tuple[tuple[int, float], Family, float]]:
         """Return each family's best scale with its key."""
-        # Whole arrays of jobs are simulated fast, queues are not.
-        scenario = _without_queues(self.scenario) if self.sampling == "visits" else self.scenario
-        screening = _Screening(
-            _without_the_longest(scenario),
-            "long" if self.sampling == "visits" else self.sampling,
-            self.effort,
-            self.rows,
-        )
+        twin = replace(self.twin, scenario=_without_the_longest(self.twin.scenario))
+        if twin.sampling == "visits":  # whole arrays of jobs are simulated fast, queues are not
+            twin = replace(twin, scenario=_without_queues(twin.scenario), sampling="long")
+        screen = partial(twin.attempt, jobs=min(twin.effort.screened_jobs, twin.effort.jobs))
         tasks = [(family, scale, self.policy(family.at(scale))) for family in pool for scale in family.scales]
         self.tried += len(tasks)
         mapper = map if self.executor is None else self.executor.map
-        predictions = mapper(screening, [policy for _, _, policy in tasks])
+        predictions = mapper(screen, [policy for _, _, policy in tasks])
         best: dict[Family, tuple[tuple[int, float], Family, float]] = {}
         # Peaks are a matter of the real workload; they are left for refining.
         criteria = replace(
@@ -155,12 +147,14 @@ class Search:
     def _refine(self, family: Family, scale: float) -> Candidate | None:
         """Follow the scale up or down while that helps, with smaller and smaller steps."""
         best = self._try(family, scale)
-        if self.sampling == "visits" and self.effort.rescan:  # peaks may leave little of what screening saw
+        if (
+            self.twin.sampling == "visits" and self.twin.effort.rescan
+        ):  # peaks may leave little of what screening saw
             for each in family.scales[::2]:
                 other = self._try(family, each)
                 if other is not None and (best is None or self._key(other) < self._key(best)):
                     best, scale = other, each
-        for step in self.effort.steps:
+        for step in self.twin.effort.steps:
             for factor in (step, 1.0 / step):
                 while (other := self._try(family, scale * factor)) is not None:
                     if best is not None and self._key(other) >= self._key(best):
@@ -177,9 +171,7 @@ class Search:
         """Return what the twin says of a policy; None if its polls go on for more than a year."""
         if policy not in self._seen:
             self.tried += 1
-            self._seen[policy] = _attempt(
-                self.scenario, policy, self.effort.jobs, self.sampling, self.effort, self.rows
-            )
+            self._seen[policy] = self.twin.attempt(policy)
         return self._seen[policy]
 
     def choose(self, candidates: Sequence[Candidate]) -> Candidate | None:
@@ -191,46 +183,10 @@ class Search:
             limit = self._key(ranked[0])[1] * (1.0 + NEAR)
             near = [each for each in ranked if self._key(each)[1] <= limit]
             best = min(near, key=lambda each: (each.name is None, each.parameters, self._key(each)))
-            fresh = predict(
-                self.scenario,
-                best.policy,
-                self.effort.jobs,
-                self.sampling,
-                effort=self.effort,
-                fresh=True,
-                rows=self.rows,
-            )
+            fresh = self.twin.predict(best.policy, fresh=True)
             if fresh.meets(self.criteria.objectives, surely=False):
                 return best
             ranked.remove(best)
-        return None
-
-
-@dataclass(frozen=True)
-class _Screening:
-    """A prediction on few jobs; an object, for a pool of processes must be able to copy it."""
-
-    scenario: Scenario
-    sampling: Sampling
-    effort: Effort
-    rows: int | None
-
-    def __call__(self, policy: PollingPolicy) -> Prediction | None:
-        jobs = min(self.effort.screened_jobs, self.effort.jobs)
-        return _attempt(self.scenario, policy, jobs, self.sampling, self.effort, self.rows)
-
-
-def _attempt(
-    scenario: Scenario,
-    policy: PollingPolicy,
-    jobs: int,
-    sampling: Sampling,
-    effort: Effort,
-    rows: int | None,
-) -> Prediction | None:
-    try:
-        return predict(scenario, policy, jobs, sampling, effort=effort, rows=rows)
-    except VisitTooLong:
         return None
 
 

@@ -8,29 +8,36 @@ from dataclasses import dataclass
 
 from client import PollingPolicy
 from harness.plan._effort import Effort
-from harness.plan._predict import Prediction, Sampling, predict, sampling_for
+from harness.plan._predict import Prediction, Twin, sampling_for
 from harness.virtual import choose_engine
 from scenarios import Scenario
 
 
 @dataclass(frozen=True)
 class Task:
-    """A scenario to plan for: how it is simulated, at what effort, and whom to tell.
+    """A scenario to plan for, with the setting that others are compared with.
 
     ``say`` is told in English what is being done; ``executor`` is a pool of processes.
     """
 
-    scenario: Scenario
+    twin: Twin
     baseline: str
-    sampling: Sampling
-    effort: Effort
     executor: Executor | None
     say: Callable[[str], None]
 
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that is planned for."""
+        return self.twin.scenario
+
+    @property
+    def effort(self) -> Effort:
+        """What the plan may spend."""
+        return self.twin.effort
+
     def predict(self, policy: PollingPolicy) -> Prediction:
         """Return what the twin says of a policy, sharp enough to be reported."""
-        jobs = self.effort.sharpened * self.effort.jobs
-        return predict(self.scenario, policy, jobs, self.sampling, effort=self.effort)
+        return self.twin.predict(policy, self.effort.sharpened * self.effort.jobs)
 
 
 def task_for(
@@ -46,4 +53,4 @@ def task_for(
         jobs, in_visits=sampling == "visits", by_events=choose_engine(scenario).engine == "event"
     )
     baseline = scenario.baseline or next(iter(scenario.settings))
-    return Task(scenario, baseline, sampling, affordable, executor, say)
+    return Task(Twin(scenario, sampling, affordable), baseline, executor, say)
