@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
@@ -116,7 +117,8 @@ def _pool(jobs: int) -> Iterator[Executor | None]:
     if jobs < WORTH_A_POOL or (os.cpu_count() or 1) < 2:
         yield None
     else:
-        with ProcessPoolExecutor() as executor:
+        # Not forked from this process, which may have frames and so polars' threads by now.
+        with ProcessPoolExecutor(mp_context=get_context("forkserver")) as executor:
             yield executor
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from harness._reports import WORTH_A_POOL, _pool
+from harness.measure import job_frame
+
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"gevent", "locust", "numpy", "pandas", "plotly", "polars", "pydantic", "scipy"}
+HEAVY = {"gevent", "locust", "numpy", "plotly", "polars", "pydantic", "scipy"}
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,19 @@ runpy.run_module({arguments[0]!r}, run_name="__main__", alter_sys=True)
     loaded = done.stdout.splitlines()[-1].split()
     assert loaded[0] == "loaded:"
     assert set(loaded[1:]) <= allowed
+
+
+def test_whatever_forks_has_not_loaded_polars() -> None:
+    """Polars' threads do not survive a fork: what Locust's processes import comes without it."""
+    code = "import sys, harness.measure, harness.virtual, harness.live._lanes, harness.live._finish\n"
+    code += "print(*sorted({'polars', 'scipy.stats', 'plotly', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() in ([], ["jinja2"])  # Locust's own page is made with jinja2
+
+
+def test_a_pool_of_processes_works_beside_frames() -> None:
+    """Workers are no forks of a process that has frames, and can make frames of their own."""
+    assert job_frame([]).is_empty()
+    with _pool(WORTH_A_POOL) as executor:
+        frames = [None] if executor is None else list(executor.map(job_frame, [[], []]))
+    assert all(frame is None or frame.is_empty() for frame in frames)

@@ -228,7 +228,7 @@ def test_loading_is_light() -> None:
     """Locust loads the scenario at its start: no web framework and no load generator comes along."""
     code = (
         f"import sys; from scenarios import load_scenario; load_scenario({str(SHIPPED[0])!r}); "
-        "print(*sorted({'flask', 'requests', 'locust', 'gevent', 'pandas'} & set(sys.modules)))"
+        "print(*sorted({'flask', 'requests', 'locust', 'gevent', 'polars'} & set(sys.modules)))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == []

@@ -32,7 +32,7 @@ def schema_of(row: type[NamedTuple]) -> dict[str, pl.DataType]:
     """Return a row's columns in order and their types, read off its annotations."""
     import polars as pl
 
-    kinds: dict[object, pl.DataType] = {str: pl.String(), int: pl.Int64()}
+    kinds: dict[object, pl.DataType] = {str: pl.Categorical(), int: pl.Int64()}
     return {name: kinds.get(hint, pl.Float64()) for name, hint in get_type_hints(row).items()}
 
 
@@ -114,14 +114,14 @@ def job_there_twice(jobs: pl.DataFrame) -> tuple[str, int, int] | None:
     """Return (setting, repeat, key) of a job that has two rows; None if there is none."""
     # By sorting, for polars' own `is_duplicated` takes 300 bytes of memory for each row.
     keys = jobs.select(JOB_KEY).sort(JOB_KEY)
-    again = keys.filter(_as_the_row_before(keys))
+    again = keys.filter(as_the_row_before(keys))
     return None if again.is_empty() else again.row(0)
 
 
 def jobs_with_other_durations(jobs: pl.DataFrame, tolerance_s: float) -> int:
     """Return how many rows are of jobs whose durations differ by more than the tolerance between settings."""
     ordered = jobs.select("repeat", "key", "duration_s").sort("repeat", "key")
-    starts = np.flatnonzero(~_as_the_row_before(ordered.select("repeat", "key")))
+    starts = np.flatnonzero(~as_the_row_before(ordered.select("repeat", "key")))
     if starts.size == 0:
         return 0
     durations = ordered["duration_s"].to_numpy()
@@ -130,7 +130,8 @@ def jobs_with_other_durations(jobs: pl.DataFrame, tolerance_s: float) -> int:
     return int(rows[spread > tolerance_s].sum())
 
 
-def _as_the_row_before(frame: pl.DataFrame) -> NDArray[np.bool_]:
+def as_the_row_before(frame: pl.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows equal the row before them."""
     same = np.ones(frame.height, dtype=np.bool_)
     same[:1] = False
     for column in frame.iter_columns():

@@ -98,7 +98,7 @@ def quantile(ordered: Floats, p: float, counts: NDArray[np.int64] | None = None)
     """The p-quantile of ascending values; None when the sample does not support it.
 
     Linear between the order statistics around rank ``(n - 1) p`` (Hyndman and Fan's definition 7, the default
-    of NumPy and pandas). ``counts`` says how often each value occurred. Infinite values are allowed.
+    of NumPy and polars). ``counts`` says how often each value occurred. Infinite values are allowed.
     """
     n = ordered.size if counts is None else int(counts.sum())
     if not supports(p, n):

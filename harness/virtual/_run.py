@@ -321,7 +321,7 @@ def _frame(records: Sequence[_VisitRecord]) -> pl.DataFrame:
     which = np.repeat(np.array([settings.index(plan.setting) for plan, _ in plans], dtype=np.int64), sizes)
     planned_at, detected_at, lag = column("planned_at"), column("detected_at"), column("lag")
     columns = {
-        "setting": pl.Series(settings, dtype=pl.String).gather(which),
+        "setting": pl.Series(settings, dtype=pl.Categorical).gather(which),
         "repeat": np.repeat(np.array([plan.repeat for plan, _ in plans], dtype=np.int64), sizes),
         "key": column("key"),
         "lane": column("lane"),
@@ -330,7 +330,7 @@ def _frame(records: Sequence[_VisitRecord]) -> pl.DataFrame:
         "finished_at_s": detected_at - lag,
         "detected_at_s": detected_at,
         "duration_s": column("duration"),
-        "outcome": pl.Series(OUTCOMES, dtype=pl.String).gather(column("outcome")),
+        "outcome": pl.Series(OUTCOMES, dtype=pl.Categorical).gather(column("outcome")),
         "polls": column("polls"),
         "wasted_polls": column("wasted"),
         "detection_lag_s": lag,
