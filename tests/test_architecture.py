@@ -181,6 +181,14 @@ def test_opening_a_door_does_not_pull_in_a_driver(package: str, heavy: set[str])
     assert loaded.split() == []
 
 
+def test_nothing_with_threads_of_its_own_is_loaded_before_locust_forks() -> None:
+    """`--processes` forks after the locustfile's imports; threads of polars do not survive it."""
+    heavy = {"pandas", "polars", "plotly"}
+    code = f"import sys, harness.live._hooks; print(*sorted({heavy!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []
+
+
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_every_public_name_is_sorted_and_documented(room: str) -> None:
     """A door lists its names plainly sorted, and each says what it is."""
