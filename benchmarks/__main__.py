@@ -3,6 +3,8 @@
 A benchmark is a module of this package without a leading underscore; its ``main()`` prints a table.
 """
 
+from __future__ import annotations
+
 import sys
 from importlib import import_module
 from pathlib import Path

@@ -78,17 +78,17 @@ def compare_events() -> None:
 
 
 def events(scenario: Scenario) -> int:
-    """The event engine, with all its records."""
+    """Run the event engine, with all its records."""
     return sum(part.polls.total for part in simulate_visit(scenario, SETTING, engine="event"))
 
 
 def vector(scenario: Scenario) -> int:
-    """The vector engine, with all its records."""
+    """Run the vector engine, with all its records."""
     return sum(part.polls.total for part in simulate_visit(scenario, SETTING, engine="vector"))
 
 
 def alone(scenario: Scenario) -> int:
-    """The shipped client and service without any engine: one job after another, nothing recorded."""
+    """Run the shipped client and service without any engine: one job after another, nothing recorded."""
     policy, polls = scenario.settings[SETTING], 0
     for arrival in scenario.planned(0):
         board = Board(scenario.simulation, epoch=arrival.at)
@@ -125,7 +125,7 @@ def bare_heap(scenario: Scenario) -> int:
 
 
 def scale_vector(name: str) -> None:
-    """The same scenario with more and more jobs, each in a fresh process."""
+    """Run the same scenario with more and more jobs, each in a fresh process."""
     print(f"Vector engine, {name}.yaml (draws keyed by job and poll, arrivals and records included)")
     print(f"{'jobs':>12}{'polls':>14}{'seconds':>10}{'M polls/s':>12}{'ns/poll':>10}{'peak MB':>10}")
     for jobs in SIZES:

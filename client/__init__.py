@@ -13,6 +13,8 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
         result = client.wait_for_completion(job.id, started_at=job.replied_at)
 """
 
+from __future__ import annotations
+
 from ._backoff import Backoff
 from ._checks import InvalidSetting, Parameter, parameters
 from ._conversation import Conversation, SendRequest

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
-_HOME = Path(__file__).resolve().parent.parent
+_HOME: Final = Path(__file__).resolve().parent.parent
 
 
 def run(name: str = "backoff-harness") -> None:

@@ -167,7 +167,7 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
     _end(DONE if is_trustworthy(results) else FAILED)
 
 
-_PLANNING = [
+_PLANNING: Final = [
     click.argument("scenario", required=False),
     click.option(
         "--cost",
@@ -188,7 +188,7 @@ _PLANNING = [
 
 
 def _planning(command: Callable[..., None]) -> Callable[..., None]:
-    """The arguments that ``plan`` and ``tune`` share."""
+    """Add the arguments that ``plan`` and ``tune`` share."""
     for decorate in reversed(_PLANNING):
         command = decorate(command)
     return command

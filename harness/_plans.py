@@ -77,7 +77,7 @@ def verify(options: Options, plan: Plan, port: int | None) -> Verification:
 
 
 def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
-    """A scenario of the recommended setting and the baseline; trace files are named by absolute paths."""
+    """Return a scenario of the recommended setting and the baseline, its trace files by absolute paths."""
     recommended: Mapping[str, Any] = yaml.safe_load(plan.recommendation.yaml or "{}")
     settings = {RECOMMENDED: next(iter(recommended.values()))}
     if plan.recommendation.setting != baseline:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -29,7 +30,7 @@ from harness.virtual import MOST_ROWS, Progress, VisitTooLong, simulate
 from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
 
-WORTH_A_POOL = 200_000  # jobs; below, starting processes costs more than it saves
+_WORTH_A_POOL: Final = 200_000  # jobs; below, starting processes costs more than it saves
 
 
 def make_report(
@@ -114,7 +115,7 @@ def _run_folder(options: Options, out: str | None) -> RunFolder:
 
 @contextmanager
 def _pool(jobs: int) -> Iterator[Executor | None]:
-    if jobs < WORTH_A_POOL or (os.cpu_count() or 1) < 2:
+    if jobs < _WORTH_A_POOL or (os.cpu_count() or 1) < 2:
         yield None
     else:
         # Not forked from this process, which may have frames and so polars' threads by now.

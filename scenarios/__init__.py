@@ -8,6 +8,8 @@
 Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or draws hidden random numbers.
 """
 
+from __future__ import annotations
+
 from scenarios._arrivals import ARRIVALS, Arrival, Arrivals, Block, Closed, OpenArrivals
 from scenarios._deployment import (
     Address,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
-_HOME = Path(__file__).resolve().parent.parent
+_HOME: Final = Path(__file__).resolve().parent.parent
 
 if __name__ == "__main__":
     # `python -m` puts the working directory first: a folder there called scenarios would hide ours.

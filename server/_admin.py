@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
 
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import WWWAuthenticate
@@ -20,8 +21,8 @@ from server._tickets import UnknownTicket
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 
-_LARGEST_SCENARIO = 1 << 20
-_LONGEST_LEAD = 3600
+_LARGEST_SCENARIO: Final = 1 << 20
+_LONGEST_LEAD: Final = 3600
 
 
 @admin.before_request

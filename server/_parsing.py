@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
@@ -13,9 +13,9 @@ from scenarios import Simulation
 from scenarios.documents import Document, parse_document, validate
 from server._scenario import simulation_in
 
-_BODY = "request body"
-_LARGEST = 2**63 - 1
-_YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+_BODY: Final = "request body"
+_LARGEST: Final = 2**63 - 1
+_YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 
 def submitted_key(request: Request) -> int | None:

@@ -19,7 +19,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from server._board import Ticket
 
 _PACKED: Final = struct.Struct(">QdddB")
-_OUTCOMES: tuple[Literal["completed"], Literal["error"]] = ("completed", "error")
+_OUTCOMES: Final[tuple[Literal["completed"], Literal["error"]]] = ("completed", "error")
 
 
 class UnknownTicket(ValueError):

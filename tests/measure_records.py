@@ -1,5 +1,7 @@
 """Hand-made records for the tests of ``measure``: small, consistent, and changed one thing at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

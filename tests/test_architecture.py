@@ -260,3 +260,21 @@ def test_every_room_is_packaged() -> None:
     """What setuptools is told to install is every room, and the client by its second name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert set(project["tool"]["setuptools"]["packages"]) == {*MAY_IMPORT, "backoff_client"}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_constant_is_final_and_private_unless_another_file_reads_it(room: str) -> None:
+    """No constant is reassigned, and a name without an underscore is read outside of its file."""
+    files = [*(ROOT / "tests").glob("*.py"), *(path for place in MAY_IMPORT for path in modules(place))]
+    everywhere = {path: path.read_text() for path in files}
+    for path in modules(room):
+        for node in ast.parse(everywhere[path]).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                if not name.strip("_").isupper() or len(name.strip("_")) == 1:  # a function, a type, a T
+                    continue
+                final = isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).startswith("Final")
+                typed = isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("TypeVar")
+                assert final or typed, f"{path}: {name} is not Final"
+                read = any(name in text for other, text in everywhere.items() if other != path)
+                assert name.startswith("_") or read, f"{path}: nothing else reads {name}"

@@ -369,7 +369,7 @@ def test_requests_never_get_more_time_than_is_left() -> None:
 
 
 def test_a_call_may_bring_its_own_policy_and_draws() -> None:
-    """policy and uniform of one call replace the client's for that call."""
+    """Policy and uniform of one call replace the client's for that call."""
     client, _, clock = client_of(COMPLETED, COMPLETED)
     client.poll(policy=PollingPolicy(Backoff("constant", 8, jitter="full")), uniform=lambda n: n / 4)
     assert clock.slept == [2]

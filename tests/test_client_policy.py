@@ -103,7 +103,7 @@ def test_a_hint_only_lengthens_and_is_capped(wait: float, hint: float | None, u:
     ],
 )
 def test_a_hint_lengthens_by_the_formula(hint: float | None, u: float, expected: float) -> None:
-    """wait = max(own wait, min(hint, maximum) * (1 + spread * u)): never before the hinted time."""
+    """Wait = max(own wait, min(hint, maximum) * (1 + spread * u)): never before the hinted time."""
     assert HintPolicy().lengthen(2.0, hint, u) == pytest.approx(expected, rel=1e-12)
 
 

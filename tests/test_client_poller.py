@@ -108,7 +108,7 @@ def test_an_unknown_status_is_refused_and_changes_nothing() -> None:
 
 
 def test_waits_start_where_replies_arrive() -> None:
-    """t = 0 is the start; wait k follows its k-th delay and is counted from the reply before it."""
+    """T = 0 is the start; wait k follows its k-th delay and is counted from the reply before it."""
     machine = poller(PollingPolicy(DOUBLING))
     assert machine.start(100) == Wait(101)
     assert machine.wake(101) == Send(1, 10)
@@ -451,7 +451,7 @@ def traces(draw: st.DrawFn) -> tuple[PollingPolicy, float, Trace]:
 @LENIENT
 @given(traces())
 def test_counts_add_up(case: tuple[PollingPolicy, float, Trace]) -> None:
-    """attempts = requests sent = pending replies + failed reads + the job's end."""
+    """Attempts = requests sent = pending replies + failed reads + the job's end."""
     _, _, trace = case
     done = trace.done
     assert done is not None

@@ -87,7 +87,7 @@ def test_durations_grow_with_the_draw(law: dict[str, Any], u: float, v: float) -
 
 
 def test_shapes_are_kept() -> None:
-    """ppf and cdf answer in the shape of the question."""
+    """Ppf and cdf answer in the shape of the question."""
     ours = LAW.validate_python(MIXTURE)
     table = GRID.reshape(50, 40)
     assert ours.ppf(table).shape == ours.cdf(table).shape == (50, 40)

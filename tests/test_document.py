@@ -111,8 +111,9 @@ def test_text_that_is_no_document_is_refused_with_its_line(
 def test_aliases_that_multiply_are_refused(refused: Refuse, entry: str) -> None:
     """A small file whose aliases (or merges) expand to a billion values is refused at once."""
     lines = ["a0: &a0 {k: 1}"]
-    for level in range(1, 10):
-        lines.append(f"a{level}: &a{level} " + entry.format(", ".join([f"*a{level - 1}"] * 10)))
+    lines += [
+        f"a{level}: &a{level} " + entry.format(", ".join([f"*a{level - 1}"] * 10)) for level in range(1, 10)
+    ]
     (fault,) = refused("\n".join(lines))
     assert fault.endswith("the aliases expand to more than 100,000 values")
 

@@ -1,5 +1,7 @@
 """Comparisons on the same jobs, and the verdict of a comparison of runs."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,5 +1,7 @@
 """A run's folder: raw records first, whole files or none, and readable again."""
 
+from __future__ import annotations
+
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Means by batch means, quantiles by order statistics, and how often their intervals hold."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

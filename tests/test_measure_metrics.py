@@ -1,5 +1,7 @@
 """The figures of a setting, exactly, on records made by hand."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """results.json, the table and the report: valid, reproducible, self-contained and safe."""
 
+from __future__ import annotations
+
 import copy
 import json
 import re

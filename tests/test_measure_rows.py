@@ -1,5 +1,7 @@
 """Raw rows, their frames and their reduction."""
 
+from __future__ import annotations
+
 from typing import get_args, get_type_hints
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The harness confesses: each check passes on a sound run and catches its own fault."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

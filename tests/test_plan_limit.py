@@ -1,5 +1,7 @@
 """The limit against closed forms, exhaustive search and schedules drawn at random."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Sequence
@@ -134,8 +136,10 @@ def test_jobs_of_one_length_take_one_poll_and_no_lag(cost: float) -> None:
 
 
 def test_frequent_polls_follow_the_square_root_of_the_hazard() -> None:
-    """For cheap polls the interval at t nears sqrt(2 c / h(t)), and polls * lag half the squared
-    integral of sqrt(f S) (Keller 1974)."""
+    """Cheap polls come every sqrt(2 c / h(t)); polls * lag nears half the squared integral of sqrt(f S).
+
+    Keller 1974.
+    """
     law, cost = stats.lognorm(0.6, scale=4.0), 0.002
     best = optimum(lognormal(0.6), cost)
     times = np.array(best.schedule_s)

@@ -1,5 +1,7 @@
 """The two engines give the same records, whatever the scenario, the pool or the size of parts."""
 
+from __future__ import annotations
+
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice

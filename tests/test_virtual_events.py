@@ -1,5 +1,7 @@
 """The event engine: timelines worked out by hand."""
 
+from __future__ import annotations
+
 import math
 
 import pytest

@@ -4,6 +4,8 @@ Each band is five standard errors wide to either side, so that a correct engine 
 seeds; the seeds are fixed all the same. Where the standard error is itself taken from the sample it says so.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

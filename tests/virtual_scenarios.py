@@ -1,5 +1,7 @@
 """Scenarios for the tests of the twin, made from Python values."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

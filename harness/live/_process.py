@@ -13,16 +13,16 @@ import tempfile
 import time
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import requests
 
 from harness._child import environment, python_module
 
-MOST_LOG = 1 << 16  # bytes of the child's output that are looked at
-STARTUP_TIMEOUT_S = 20.0
-STOP_TIMEOUT_S = 5.0
-TOKEN_VARIABLE = "BACKOFF_ADMIN_TOKEN"  # noqa: S105 - the variable's name, not a token
+_MOST_LOG: Final = 1 << 16  # bytes of the child's output that are looked at
+_STARTUP_TIMEOUT_S: Final = 20.0
+_STOP_TIMEOUT_S: Final = 5.0
+_TOKEN_VARIABLE: Final = "BACKOFF_ADMIN_TOKEN"  # noqa: S105 - the variable's name, not a token
 
 
 class SimulatorError(RuntimeError):
@@ -60,7 +60,7 @@ class SimulatorProcess:
             stdin=PIPE,  # its end of file tells the child that we are gone, however we went
             stdout=PIPE,  # the ready pipe: one line, when it listens
             stderr=log,
-            env=environment(**{TOKEN_VARIABLE: token}),
+            env=environment(**{_TOKEN_VARIABLE: token}),
             start_new_session=True,  # Ctrl-C is for the harness, which still needs the counts
         )
         if process.stdout is not None:
@@ -75,19 +75,19 @@ class SimulatorProcess:
 
     @classmethod
     def attach(cls, url: str, fingerprint: str) -> SimulatorProcess:
-        """A simulator that already runs at ``url``; its token is taken from ``BACKOFF_ADMIN_TOKEN``.
+        """Return a simulator that already runs at ``url``; its token is taken from ``BACKOFF_ADMIN_TOKEN``.
 
         Raises ``SimulatorError`` when it does not answer, does not know the token, or serves something else
         than the simulation with this ``fingerprint``.
         """
-        simulator = cls(url.rstrip("/"), os.environ.get(TOKEN_VARIABLE), None, None)
+        simulator = cls(url.rstrip("/"), os.environ.get(_TOKEN_VARIABLE), None, None)
         simulator.counters()
         if simulator._call("GET", "/healthz").json()["simulation"] != fingerprint:
             raise SimulatorError(f"the simulator at {url} serves another scenario; start it with --scenario")
         return simulator
 
     def _wait_until_ready(self) -> None:
-        give_up = time.monotonic() + STARTUP_TIMEOUT_S
+        give_up = time.monotonic() + _STARTUP_TIMEOUT_S
         while time.monotonic() < give_up:
             if (death := self.death()) is not None:
                 raise SimulatorError(death)
@@ -98,7 +98,7 @@ class SimulatorProcess:
                 return
             time.sleep(0.05)
         raise SimulatorError(
-            f"the simulator did not answer within {STARTUP_TIMEOUT_S:g} s: {self._last_words()}"
+            f"the simulator did not answer within {_STARTUP_TIMEOUT_S:g} s: {self._last_words()}"
         )
 
     def _told_url(self) -> str | None:
@@ -107,7 +107,7 @@ class SimulatorProcess:
         if pipe is None:
             return None
         with contextlib.suppress(BlockingIOError):
-            self._told += os.read(pipe.fileno(), MOST_LOG)
+            self._told += os.read(pipe.fileno(), _MOST_LOG)
         line, ended, _ = self._told.partition(b"\n")
         if not ended:
             return None
@@ -140,7 +140,7 @@ class SimulatorProcess:
             raise SimulatorError(self.death() or f"no simulator answers at {self.url}") from error
         if reply.status_code == 401:
             raise SimulatorError(
-                f"the simulator at {self.url} wants its token: start both with the same {TOKEN_VARIABLE}"
+                f"the simulator at {self.url} wants its token: start both with the same {_TOKEN_VARIABLE}"
             )
         if not reply.ok:
             raise SimulatorError(f"{method} {self.url}{path} was answered {reply.status_code}: no simulator?")
@@ -151,7 +151,7 @@ class SimulatorProcess:
         if self._log is None:
             return "it said nothing"
         # The child writes through the same open file: reading must not move its position.
-        written = os.pread(self._log.fileno(), MOST_LOG, self._log_read).decode(errors="replace")
+        written = os.pread(self._log.fileno(), _MOST_LOG, self._log_read).decode(errors="replace")
         lines = [line for line in written.splitlines() if line.strip()]
         return lines[-1] if lines else "it said nothing"
 
@@ -162,7 +162,7 @@ class SimulatorProcess:
                 self._process.stdin.close()
             self._process.terminate()
             try:
-                self._process.wait(STOP_TIMEOUT_S)
+                self._process.wait(_STOP_TIMEOUT_S)
             except TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -4,6 +4,8 @@ Raw records come first (JobRow, PollRow, Visit, RunInfo, kept in a RunFolder); a
 them. See ``docs/reading-the-report.md``. Importing this room loads neither polars nor scipy nor Plotly.
 """
 
+from __future__ import annotations
+
 from harness.measure._analysis import Limits, analyse, write_report
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures

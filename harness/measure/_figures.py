@@ -71,7 +71,7 @@ def _numbers(jobs: pl.DataFrame, column: str) -> Floats:
 
 
 def _where_detected(column: str) -> Callable[[pl.DataFrame], Floats]:
-    """A lost job has no lag and no latency."""
+    """Check that a lost job has no lag and no latency."""
     return lambda jobs: np.where(detected(jobs), _numbers(jobs, column), np.nan)
 
 

@@ -150,7 +150,7 @@ def load_run(folder: str | Path) -> Run:
 
 
 def folder_of(path: str | Path) -> Path:
-    """The run's folder, given itself or a file in it; RunUnusable when there is none."""
+    """Return the run's folder, given itself or a file in it; RunUnusable when there is none."""
     path = Path(path)
     if path.is_file():
         path = path.parent

@@ -39,7 +39,7 @@ class Estimate(NamedTuple):
     degrees: float
 
     def interval(self, level: float = LEVEL) -> Interval | None:
-        """The two-sided Student interval at the level; None without a standard error."""
+        """Return the two-sided Student interval at the level; None without a standard error."""
         if self.standard_error is None:
             return None
         from scipy import special  # here, for it is slow to load and who records rows does not need it
@@ -49,7 +49,7 @@ class Estimate(NamedTuple):
 
 
 def batch_means(values: Floats) -> Floats:
-    """The means of contiguous batches whose sizes differ by at most one; ``values`` are in job order."""
+    """Return the means of contiguous batches of values in job order; sizes differ by at most one."""
     batches = min(_BATCHES, values.size // _SMALLEST_BATCH)
     if batches < FEWEST_BATCHES:
         return values
@@ -59,7 +59,7 @@ def batch_means(values: Floats) -> Floats:
 
 
 def estimate_mean(values: Floats) -> Estimate | None:
-    """The mean of ``values`` (in job order, no NaN); None of no values."""
+    """Return the mean of ``values`` (in job order, no NaN); None of no values."""
     if values.size == 0:
         return None
     mean = float(values.mean())
@@ -90,12 +90,12 @@ def supports(p: float, n: int) -> bool:
 
 
 def needed(p: float) -> int:
-    """The smallest sample that supports the p-quantile."""
+    """Return the smallest sample that supports the p-quantile."""
     return int(np.ceil(np.log((1 - LEVEL) / 2) / np.log(max(p, 1 - p))))
 
 
 def quantile(ordered: Floats, p: float, counts: NDArray[np.int64] | None = None) -> float | None:
-    """The p-quantile of ascending values; None when the sample does not support it.
+    """Return the p-quantile of ascending values; None when the sample does not support it.
 
     Linear between the order statistics around rank ``(n - 1) p`` (Hyndman and Fan's definition 7, the default
     of NumPy and polars). ``counts`` says how often each value occurred. Infinite values are allowed.
@@ -115,7 +115,7 @@ def quantile(ordered: Floats, p: float, counts: NDArray[np.int64] | None = None)
 
 
 def quantile_interval(ordered: Floats, p: float) -> Interval | None:
-    """The 95 % interval of the p-quantile between two order statistics; None when unsupported.
+    """Return the 95 % interval of the p-quantile between two order statistics; None when unsupported.
 
     It assumes independent values, so it is a little too short where neighbouring jobs resemble each other.
     """
@@ -129,7 +129,7 @@ def quantile_interval(ordered: Floats, p: float) -> Interval | None:
 
 
 def _binomial_quantile(q: float, n: int, p: float) -> int:
-    """The smallest ``k`` with ``P(Bin(n, p) <= k) >= q``."""
+    """Return the smallest ``k`` with ``P(Bin(n, p) <= k) >= q``."""
     from scipy import special
 
     k = int(np.ceil(special.bdtrik(q, n, p)))

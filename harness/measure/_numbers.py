@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Final
 
-UNKNOWN: Final = "–"
+_UNKNOWN: Final = "–"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return ``0.0312``, ``4.50``, ``1,240``; whole numbers keep all their digits; None is a dash."""
     if value is None:
-        return UNKNOWN
+        return _UNKNOWN
     if isinstance(value, int):
         return f"{value:,}"
     rounded = float(f"{value:.{digits - 1}e}")
@@ -24,7 +24,7 @@ def number(value: float | None, digits: int = 3) -> str:
 def in_seconds(value: float | None) -> str:
     """Return seconds as ``2.50 s``, or ``31.2 ms`` below a second."""
     if value is None:
-        return UNKNOWN
+        return _UNKNOWN
     return f"{number(value)} s" if abs(value) >= 1 or value == 0 else f"{number(value * 1000)} ms"
 
 
@@ -36,7 +36,7 @@ def quantity(value: float | None, unit: str) -> str:
 def percent(value: float | None, sign: bool = False) -> str:
     """Return a share as ``4.2 %``; with ``sign`` a plus before an increase."""
     if value is None:
-        return UNKNOWN
+        return _UNKNOWN
     hundredfold = value * 100
     decimals = 0 if abs(hundredfold) >= 10 or hundredfold == 0 else 1 if abs(hundredfold) >= 1 else 2
     return f"{hundredfold:{'+' if sign and value else ''},.{decimals}f} %"

@@ -6,6 +6,8 @@
 See ``docs/the-limit.md`` and ``docs/planning.md``.
 """
 
+from __future__ import annotations
+
 from harness.plan._answer import RECOMMENDED, Load, Plan, Recommendation, SettingPlan, Sizing, Variation
 from harness.plan._effort import Effort
 from harness.plan._make import make_plan

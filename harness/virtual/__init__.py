@@ -7,6 +7,8 @@ Two engines give the same records: an event engine that joins ``client.Poller`` 
 vector engine for scenarios whose jobs do not touch each other. See ``docs/the-twin.md``.
 """
 
+from __future__ import annotations
+
 from harness.virtual._columns import JobColumns, Part
 from harness.virtual._costs import visit_costs
 from harness.virtual._counts import PollCounts, VisitTooLong

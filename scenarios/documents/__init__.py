@@ -1,5 +1,7 @@
 """YAML documents: text becomes frozen values, and every fault is told with its line, path and remedy."""
 
+from __future__ import annotations
+
 from scenarios.documents._reader import (
     Diagnostic,
     Document,

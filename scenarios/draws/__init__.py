@@ -1,5 +1,7 @@
 """Keyed randomness, distributions and traces: every draw is a pure function of its coordinates."""
 
+from __future__ import annotations
+
 from scenarios.draws._composed import DISTRIBUTIONS, Distribution, Mixture, Trace
 from scenarios.draws._derived import Capped, Durations, Sample, Scaled, quantiles, sample_of
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull

@@ -3,6 +3,8 @@
 Mathematics of durations alone: it knows neither settings nor runs. See ``docs/the-limit.md``.
 """
 
+from __future__ import annotations
+
 from harness.plan.limit._frontier import frontier, lag_at_polls, polls_at_lag
 from harness.plan.limit._grid import POINTS, DurationGrid, grid_of, split
 from harness.plan.limit._lateness import least_polls, threshold_schedules
