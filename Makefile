@@ -6,7 +6,7 @@ PACKAGES := client server scenarios harness
 CODE := $(PACKAGES) tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint format check bench clean
+.PHONY: help run test unit lint format check schema bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,10 @@ lint: $(VENV)/test.ok ## ruff and mypy
 
 check: $(VENV)/run.ok ## validate the shipped scenarios and say what each would run
 	$(BIN)/python -m harness check scenarios/*.yaml
+
+schema: $(VENV)/run.ok ## write scenarios/scenario.schema.json anew from the models
+	$(BIN)/python -c 'import json, scenarios; print(json.dumps(scenarios.json_schema(), indent=2))' > scenario.schema.new
+	mv scenario.schema.new scenarios/scenario.schema.json
 
 format: $(VENV)/test.ok ## format the code
 	$(BIN)/ruff check --fix $(CODE)

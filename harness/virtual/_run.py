@@ -34,7 +34,7 @@ BLOCK: Final = 2**17
 MOST_ROWS: Final = 10**7
 """Most jobs, over all visits, whose rows ``simulate`` keeps: about 1.5 GB of memory."""
 
-MOST_JOBS: Final = 10**9
+_MOST_JOBS: Final = 10**9
 """Most jobs in a visit: beyond, keys would be those of the next repeat."""
 
 _AHEAD: Final = 32  # tasks handed to an executor before the first result is waited for
@@ -193,8 +193,8 @@ def _choice(scenario: Scenario, engine: str) -> EngineChoice:
 
 def _resized(scenario: Scenario, jobs: int) -> Scenario:
     """Return the scenario with this many jobs per visit. Keys and times of arrival stay what they are."""
-    if not 1 <= jobs <= MOST_JOBS:
-        raise ValueError(f"jobs={jobs!r} cannot be used: give a whole number from 1 to {MOST_JOBS}")
+    if not 1 <= jobs <= _MOST_JOBS:
+        raise ValueError(f"jobs={jobs!r} cannot be used: give a whole number from 1 to {_MOST_JOBS}")
     workload = scenario.workload.model_copy(update={"duration": None, "jobs": jobs})
     return replace(scenario, workload=workload)
 
