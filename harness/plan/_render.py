@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import Final
 
-from rich import box
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.measure import in_seconds, number, percent
+from harness.measure import Page, grid, in_seconds, number, percent
 from harness.plan._answer import Plan, SettingPlan, Sizing, Variation
 
 _MOST_POINTS: Final = 8  # of the frontier's points that are shown
@@ -22,45 +18,38 @@ _WORTH_A_COLUMN: Final = 0.001  # lost jobs
 
 def render_plan(plan: Plan, width: int | None = None, *, colour: bool = False) -> str:
     """Return the plan as text of at most ``width`` columns (None: the terminal's, or 80 in a pipe)."""
-    text = StringIO()
-    console = Console(
-        file=text,
-        width=width or shutil.get_terminal_size((80, 24)).columns,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-    )
+    page = Page(width, colour=colour)
     named = plan.recommendation
-    console.print(
+    page.print(
         Text.assemble("Recommendation: ", (f"ship {named.setting}" if named.setting else "none", "bold"))
     )
-    console.print(Padding(Text(named.why), (0, 0, 0, 2)))
+    page.print(Padding(Text(named.why), (0, 0, 0, 2)))
     if named.yaml is not None:
-        console.print()
+        page.print()
         # Never wrapped: it is there to be pasted.
-        console.print(Text(f"  {named.yaml}", "green"), soft_wrap=True)
-    console.print()
-    console.print(_settings("The scenario's settings", plan.settings, named.setting))
+        page.print(Text(f"  {named.yaml}", "green"), soft_wrap=True)
+    page.print()
+    page.print(_settings("The scenario's settings", plan.settings, named.setting))
     if plan.alternatives:
-        console.print()
-        console.print(_settings("The best of each kind", plan.alternatives, None))
+        page.print()
+        page.print(_settings("The best of each kind", plan.alternatives, None))
     if plan.robustness:
-        console.print()
-        console.print(_robustness(plan.robustness))
-    console.print()
-    console.print(_limit(plan))
-    console.print(Text(_price(plan)))
-    console.print()
-    console.print(_sizing(plan.sizing))
-    console.print(Text(plan.sizing.how))
-    console.print()
+        page.print()
+        page.print(_robustness(plan.robustness))
+    page.print()
+    page.print(_limit(plan))
+    page.print(Text(_price(plan)))
+    page.print()
+    page.print(_sizing(plan.sizing))
+    page.print(Text(plan.sizing.how))
+    page.print()
     for note in plan.notes:
-        console.print(_item(note))
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+        page.print(_item(note))
+    return page.text()
 
 
 def _settings(title: str, settings: Mapping[str, SettingPlan], best: str | None) -> Table:
-    table = _grid(title)
+    table = grid(title, gap=1)
     table.add_column("setting", overflow="fold")
     judged = any(each.meets is not None for each in settings.values())
     losing = any(each.lost_share > _WORTH_A_COLUMN for each in settings.values())
@@ -86,7 +75,7 @@ def _settings(title: str, settings: Mapping[str, SettingPlan], best: str | None)
 
 
 def _robustness(rows: Sequence[Variation]) -> Table:
-    table = _grid("If the durations are not as assumed")
+    table = grid("If the durations are not as assumed", gap=1)
     table.add_column("durations", overflow="fold")
     table.add_column("setting", overflow="fold")
     for heading in ("polls\n/job", "mean\nlag, s", "p95\nlag, s", "times\nlimit"):
@@ -108,7 +97,7 @@ def _robustness(rows: Sequence[Variation]) -> Table:
 
 
 def _limit(plan: Plan) -> Table:
-    table = _grid("The limit: no schedule has fewer polls for that mean lag")
+    table = grid("The limit: no schedule has fewer polls for that mean lag", gap=1)
     for heading in ("a poll is worth", "polls/job", "mean lag", "schedule"):
         table.add_column(heading, justify="left" if heading == "schedule" else "right", overflow="fold")
     step = max(1, -(-len(plan.frontier) // _MOST_POINTS))
@@ -134,7 +123,7 @@ def _price(plan: Plan) -> str:
 
 
 def _sizing(sizing: Sizing) -> Table:
-    table = _grid(f"Status requests for {sizing.jobs_per_day:,.0f} jobs a day")
+    table = grid(f"Status requests for {sizing.jobs_per_day:,.0f} jobs a day", gap=1)
     table.add_column("setting", overflow="fold")
     for heading in ("mean/s", "peak/s", "cores"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -153,16 +142,3 @@ def _item(note: str) -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_row("-", Text(note))
     return table
-
-
-def _grid(title: str) -> Table:
-    return Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
-        title=Text(title),
-        title_justify="left",
-        title_style="bold",
-    )
