@@ -17,9 +17,8 @@ from harness.live import _finish
 from harness.live._finish import (
     Finisher,
     check_reports_folder,
-    describe_environment,
+    info_of,
     report_command,
-    run_info,
 )
 from harness.live._record import Record
 from harness.measure import Visit, load_run
@@ -44,17 +43,16 @@ def test_run_info_tells_of_the_settings_that_were_planned() -> None:
     """Locust's command line may have chosen some of them only."""
     experiment = two_settings()
     record = Record(STARTED_AT, experiment.visits(["slow"]), incomplete="stopped before the end")
-    info = run_info(experiment, record)
+    info = info_of(experiment, record)
     assert list(info.settings) == ["slow"]
     assert (info.engine, info.seed, info.started_at) == ("live", 42, "2026-01-02T03:04:05+00:00")
     assert info.scenario.name == "made-up"
     assert info.incomplete == "stopped before the end"
-    assert info.environment == describe_environment()
 
 
 def test_the_environment_names_what_figures_depend_on() -> None:
     """The interpreter, the cores, and the packages that serve, send and compute."""
-    environment = describe_environment()
+    environment = info_of(two_settings(), measured(two_settings())).environment
     assert environment["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"gevent", "locust", "requests"} <= set(environment["packages"])
     assert environment["host_cores"] >= 1

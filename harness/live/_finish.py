@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import platform
 import subprocess
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +18,7 @@ from harness._child import environment, python_module
 from harness._refusal import FAILED, Refusal
 from harness.live._progress import Progress
 from harness.live._record import Record
-from harness.measure import RunFolder, RunInfo, ScenarioInfo
+from harness.measure import RunFolder, RunInfo, run_info
 from scenarios import Options, Scenario
 
 if TYPE_CHECKING:  # importing Locust patches the process
@@ -48,28 +45,14 @@ def check_reports_folder(folder: Path) -> None:
         ) from error
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return what a reader needs to judge the figures: interpreter, packages, cores, platform."""
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _REPORTED_PACKAGES},
-        "host_cores": os.cpu_count(),
-        "platform": platform.platform(),
-    }
-
-
-def run_info(scenario: Scenario, record: Record) -> RunInfo:
+def info_of(scenario: Scenario, record: Record) -> RunInfo:
     """Return what was run, when and where; of the scenario's settings those that the run planned to visit."""
-    chosen = {plan.setting for plan in record.plans}
-    return RunInfo(
+    return run_info(
+        scenario,
+        {plan.setting for plan in record.plans},
         engine="live",
-        seed=scenario.seed,
-        started_at=record.started_at.isoformat(timespec="seconds"),
-        environment=describe_environment(),
-        scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
-        settings={name: policy.describe() for name, policy in scenario.settings.items() if name in chosen},
-        baseline=scenario.baseline,
-        objectives=dict(scenario.objectives),
+        started_at=record.started_at,
+        packages=_REPORTED_PACKAGES,
         incomplete=record.incomplete,
     )
 
@@ -123,7 +106,7 @@ class Finisher:
         scenario = self._options.scenario
         try:
             folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
-            folder.write(run_info(scenario, record), record.visits, record.jobs, record.polls)
+            folder.write(info_of(scenario, record), record.visits, record.jobs, record.polls)
         except OSError as error:
             logger.error("the run could not be written: %s", error)
             self._environment.process_exit_code = FAILED

@@ -11,6 +11,7 @@ from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
 from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
 from harness.measure._frames import job_frame, poll_aggregates
+from harness.measure._info import run_info
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
@@ -87,6 +88,7 @@ __all__ = [
     "render_table",
     "response_name",
     "results_schema",
+    "run_info",
     "sliding_peak",
     "write_report",
 ]

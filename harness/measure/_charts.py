@@ -24,18 +24,18 @@ _MOST_POINTS: Final = 300  # More than a screen can show; keeps a million jobs f
 _SMALLEST_LAG_S: Final = 0.001  # A logarithmic axis has no zero.
 
 
-class Look(NamedTuple):
-    """How a setting looks in every chart."""
+class Style(NamedTuple):
+    """How a setting is drawn in every chart."""
 
     colour: str
     symbol: str
     dash: str
 
 
-def looks(settings: Sequence[str]) -> dict[str, Look]:
-    """Return a look per setting, by its place in the scenario."""
+def styles_of(settings: Sequence[str]) -> dict[str, Style]:
+    """Return a style per setting, by its place in the scenario."""
     return {
-        name: Look(
+        name: Style(
             _COLOURS[i % len(_COLOURS)],
             _SYMBOLS[i % len(_SYMBOLS)],
             _DASHES[i // len(_COLOURS) % len(_DASHES)],
@@ -46,7 +46,7 @@ def looks(settings: Sequence[str]) -> dict[str, Look]:
 
 def charts(results: Results, run: Run) -> dict[str, dict[str, Any]]:
     """Return the figures by the id of their place in the page."""
-    styles = looks(list(results.settings))
+    styles = styles_of(list(results.settings))
     return {
         "load-versus-lag": _load_versus_lag(results, styles),
         "load-over-time": _load_over_time(run, styles),
@@ -54,7 +54,7 @@ def charts(results: Results, run: Run) -> dict[str, dict[str, Any]]:
     }
 
 
-def _load_versus_lag(results: Results, styles: Mapping[str, Look]) -> dict[str, Any]:
+def _load_versus_lag(results: Results, styles: Mapping[str, Style]) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
     curve = sorted((point.polls, point.lag_s) for point in results.limit_curve)
     points: list[tuple[float, float]] = []
@@ -63,7 +63,7 @@ def _load_versus_lag(results: Results, styles: Mapping[str, Look]) -> dict[str, 
         if polls.mean is None or lag.mean is None:
             continue
         points += zip(polls.ci95 or (polls.mean,) * 2, lag.ci95 or (lag.mean,) * 2, strict=True)
-        look = styles[name]
+        style = styles[name]
         traces.append(
             {
                 "type": "scatter",
@@ -71,9 +71,9 @@ def _load_versus_lag(results: Results, styles: Mapping[str, Look]) -> dict[str, 
                 "name": escape(name),
                 "x": [polls.mean],
                 "y": [lag.mean],
-                "error_x": _error(polls.mean, polls.ci95, look),
-                "error_y": _error(lag.mean, lag.ci95, look),
-                "marker": {"color": look.colour, "symbol": look.symbol, "size": 13},
+                "error_x": _error(polls.mean, polls.ci95, style),
+                "error_y": _error(lag.mean, lag.ci95, style),
+                "marker": {"color": style.colour, "symbol": style.symbol, "size": 13},
                 "hovertemplate": f"<b>{escape(name)}</b><br>%{{x:.3g}} polls per job"
                 "<br>mean lag %{y:.3g} s<extra></extra>",
             }
@@ -104,13 +104,13 @@ def _load_versus_lag(results: Results, styles: Mapping[str, Look]) -> dict[str, 
     }
 
 
-def _error(mean: float, interval: Interval | None, look: Look) -> dict[str, Any]:
+def _error(mean: float, interval: Interval | None, style: Style) -> dict[str, Any]:
     low, high = interval or (mean, mean)
     return {
         "type": "data",
         "array": [high - mean],
         "arrayminus": [mean - low],
-        "color": look.colour,
+        "color": style.colour,
         "thickness": 1.5,
         "width": 5,
     }
@@ -135,9 +135,9 @@ def _axis(title: str, values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _load_over_time(run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
+def _load_over_time(run: Run, styles: Mapping[str, Style]) -> dict[str, Any]:
     traces = []
-    for name, look in styles.items():
+    for name, style in styles.items():
         visits = [each for each in run.polls if each.setting == name]
         if not visits:
             continue
@@ -149,7 +149,7 @@ def _load_over_time(run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
                 "name": escape(name),
                 "x": times,
                 "y": rates,
-                "line": {"color": look.colour, "dash": look.dash, "width": 2, "shape": "hv"},
+                "line": {"color": style.colour, "dash": style.dash, "width": 2, "shape": "hv"},
                 "hovertemplate": f"<b>{escape(name)}</b><br>%{{y:.3g}} polls/s at %{{x}} s<extra></extra>",
             }
         )
@@ -174,10 +174,10 @@ def _mean_rate(visits: Sequence[PollAggregate]) -> tuple[list[int], list[float]]
     return [*range(0, total.size, width), total.size], [*rates.round(3).tolist(), 0.0]
 
 
-def _lag_distribution(results: Results, run: Run, styles: Mapping[str, Look]) -> dict[str, Any]:
+def _lag_distribution(results: Results, run: Run, styles: Mapping[str, Style]) -> dict[str, Any]:
     jobs = run.jobs.select("setting", "outcome", "detection_lag_s")
     traces: list[dict[str, Any]] = []
-    for name, look in styles.items():
+    for name, style in styles.items():
         mine = jobs.filter(jobs["setting"] == name)
         if mine.is_empty():
             continue
@@ -189,7 +189,7 @@ def _lag_distribution(results: Results, run: Run, styles: Mapping[str, Look]) ->
                 "name": escape(name),
                 "x": lags,
                 "y": shares,
-                "line": {"color": look.colour, "dash": look.dash, "width": 2, "shape": "hv"},
+                "line": {"color": style.colour, "dash": style.dash, "width": 2, "shape": "hv"},
                 "hovertemplate": f"<b>{escape(name)}</b><br>%{{y:.1%}} learnt within %{{x:.3g}} s"
                 "<extra></extra>",
             }

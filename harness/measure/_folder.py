@@ -59,7 +59,7 @@ class RunUnusable(ValueError):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run; :meth:`create` makes a new one, :meth:`write` fills it with raw records."""
+    """The folder of one run; ``create`` makes a new one, ``write`` fills it with raw records."""
 
     path: Path
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from harness.measure._charts import charts, describe_load_versus_lag, looks
+from harness.measure._charts import charts, describe_load_versus_lag, styles_of
 from harness.measure._compare import change
 from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Figure, SettingFigures
 from harness.measure._numbers import number
@@ -55,7 +55,7 @@ def render_report(results: Results, run: Run) -> str:
         compared=[FIGURES[metric].words for metric in COMPARED],
         comparison=_comparison(results),
         environment=_flat(results.environment),
-        looks=looks(list(results.settings)),
+        styles=styles_of(list(results.settings)),
         shapes=_SHAPES,
         dashes=_DASH_PATTERNS,
         alt=describe_load_versus_lag(results),

@@ -60,7 +60,7 @@ def render_comparison(comparison: RunComparison, width: int | None = None, *, co
 
 
 def _measurements(results: Results) -> Table:
-    """One line per setting, one column per figure that the table shows."""
+    """Return one line per setting, one column per figure that the table shows."""
     shown = [figure for figure in FIGURES.values() if figure.table is not None]
     table = grid()
     table.add_column("setting", overflow="fold")
@@ -80,7 +80,7 @@ def _measurements(results: Results) -> Table:
 
 
 def _print_comparison(console: Page, rows: Sequence[ComparisonRow], title: str = "") -> None:
-    """One line per setting, one column per metric: the relative difference and its verdict."""
+    """Print one line per setting, one column per metric: the relative difference and its verdict."""
     metrics = [name for name in COMPARED if any(row.metric == name for row in rows)]
     table = grid(title)
     table.add_column("setting", overflow="fold")

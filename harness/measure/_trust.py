@@ -108,7 +108,7 @@ def _jobs_conserved(e: _Evidence) -> _Finding:
 
 
 def _rows_consistent(e: _Evidence) -> _Finding:
-    """Each row must agree with itself, and a job must need the same work under every setting."""
+    """Hold each row against itself, and each job against itself under other settings."""
     jobs, at = e.run.jobs, e.column
     learnt = detected(jobs)
     lag, latency = at("detection_lag_s"), at("completion_latency_s")
@@ -240,7 +240,7 @@ def _arrival_lateness(e: _Evidence) -> _Finding:
 
 
 def _against_mean(e: _Evidence, spread: str, p99_s: float, metric: str, against: str) -> _Finding:
-    """Lateness matters in proportion to what is measured: the smallest mean over the settings."""
+    """Judge lateness in proportion to what is measured: the smallest mean over the settings."""
     means = [mean for each in e.settings.values() if (mean := FIGURES[metric].read(each)) is not None]
     if not means:
         return "warn", f"{spread}, with nothing to hold it against: no job's end was learnt"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, RunInfo, ScenarioInfo, ServerCounts, Visit
+from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, ServerCounts, Visit, run_info
 from harness.virtual._columns import JobColumns, Part
 from harness.virtual._counts import VisitCounter
 from harness.virtual._events import EventVisit
@@ -99,7 +96,7 @@ def simulate(
     overhead = overhead or Overhead()
     records = [_VisitRecord(visit, scenario) for visit in scenario.visits(only)]
     _check_rows((jobs or 0) * len(records))
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    started_at = datetime.now(UTC)
 
     def notify(record: _VisitRecord, rows: int, sent: int) -> None:
         if on_progress is not None:
@@ -122,16 +119,13 @@ def simulate(
         record.add(part)
         _check_rows(sum(each.rows for each in records))
         notify(record, record.rows, record.sent)
-    names = {record.visit.setting for record in records}
-    info = RunInfo(
+    info = run_info(
+        scenario,
+        {record.visit.setting for record in records},
         engine="virtual",
-        seed=scenario.seed,
         started_at=started_at,
-        environment=_environment(choice, overhead),
-        scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
-        settings={name: policy.describe() for name, policy in scenario.settings.items() if name in names},
-        baseline=scenario.baseline,
-        objectives=dict(scenario.objectives),
+        packages=_REPORTED_PACKAGES,
+        more={"engine": f"{choice.engine}: {choice.reason}", "overhead": asdict(overhead)},
     )
     run = Run(
         info,
@@ -338,15 +332,3 @@ def _frame(records: Sequence[_VisitRecord]) -> pl.DataFrame:
         "sent_at_s": column("sent_at"),
     }
     return pl.DataFrame(columns).select(JobRow._fields).fill_nan(None)
-
-
-def _environment(choice: EngineChoice, overhead: Overhead) -> dict[str, Any]:
-    """Return what a reader needs to judge the figures: virtual time does not depend on the machine."""
-    return {
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _REPORTED_PACKAGES},
-        "host_cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "engine": f"{choice.engine}: {choice.reason}",
-        "overhead": asdict(overhead),
-    }

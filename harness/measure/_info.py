@@ -1,0 +1,47 @@
+"""What was run, when and where: the part of the records that no clock measures."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Literal
+
+from harness.measure._rows import RunInfo, ScenarioInfo
+from scenarios import Scenario
+
+
+def run_info(
+    scenario: Scenario,
+    settings: Collection[str],
+    *,
+    engine: Literal["live", "virtual"],
+    started_at: datetime,
+    packages: Sequence[str],
+    more: Mapping[str, Any] | None = None,
+    incomplete: str | None = None,
+) -> RunInfo:
+    """Return the record of a run of some of the scenario's ``settings``.
+
+    ``started_at`` knows its time zone. ``packages`` are those whose versions the figures depend on, ``more``
+    is what else is to be told of the environment, and ``incomplete`` the reason why the run ended early.
+    """
+    return RunInfo(
+        engine=engine,
+        seed=scenario.seed,
+        started_at=started_at.isoformat(timespec="seconds"),
+        environment={
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in packages},
+            "host_cores": os.cpu_count(),
+            "platform": platform.platform(),
+            **(more or {}),
+        },
+        scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
+        settings={name: policy.describe() for name, policy in scenario.settings.items() if name in settings},
+        baseline=scenario.baseline,
+        objectives=dict(scenario.objectives),
+        incomplete=incomplete,
+    )
