@@ -19,7 +19,7 @@ from ._backoff import Backoff
 from ._checks import InvalidSetting, Parameter, parameters
 from ._conversation import Conversation, SendRequest
 from ._curves import CURVES, curve_parameters
-from ._dialect import NATIVE, Dialect, Request, Response
+from ._dialect import NATIVE, Dialect, StatusCall, SubmitCall
 from ._errors import (
     ClientError,
     DeadlineExceeded,
@@ -29,6 +29,7 @@ from ._errors import (
     PollingError,
     StatusReadFailed,
     SubmitFailed,
+    UnknownState,
 )
 from ._events import Done, Failure, Send, Wait, is_retryable
 from ._jitter import FARTHEST, JITTERS
@@ -37,6 +38,7 @@ from ._poller import EDGE_S, Poller
 from ._presets import PRESETS
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._retry_after import parse_retry_after
+from ._wire import Request, Response
 
 __all__ = [
     "Attempt",
@@ -70,9 +72,12 @@ __all__ = [
     "Result",
     "Send",
     "SendRequest",
+    "StatusCall",
     "StatusReadFailed",
     "Submission",
+    "SubmitCall",
     "SubmitFailed",
+    "UnknownState",
     "Wait",
     "curve_parameters",
     "is_retryable",

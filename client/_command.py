@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, get_args
 
+from ._address import checked_url
 from ._backoff import Backoff
 from ._checks import Parameter, parameters
 from ._curves import curve_parameters, spell
-from ._dialect import checked_url
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, FirstPoll, PollingPolicy
 from ._presets import PRESETS

@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ._dialect import NATIVE, Dialect, Request, Response
-from ._errors import StatusReadFailed
+from ._dialect import NATIVE, Dialect
+from ._errors import StatusReadFailed, UnknownState
 from ._events import Done, Failure, Send, Wait
 from ._policy import PollingPolicy
 from ._poller import Poller, State
 from ._records import Attempt, JobRef, JobStatus, Result
+from ._wire import Request, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Conversation:
         "_poller",
         "_sent",
         "_sent_at",
+        "_unknown",
         "answered",
         "failures",
         "job",
@@ -91,6 +93,7 @@ class Conversation:
         self._command: Wait | Done = self._poller.start(started_at)
         self._sent: Send | None = None  # the request in flight
         self._sent_at = started_at
+        self._unknown: set[str | int] = set()  # words of the server that the dialect does not have
 
     @property
     def polls(self) -> int:
@@ -109,13 +112,17 @@ class Conversation:
             return command
         self._sent = self._poller.wake(now)
         self._sent_at = now
-        request = self._dialect.status(self.job, self._sent.attempt)
+        request = self._dialect.poll(self.job, self._sent.attempt)
         return SendRequest(request, self._sent.attempt, self._sent.timeout)
 
     def replied(self, now: float, response: Response) -> Attempt:
         """Take a reply, of whatever code; return (and tell the hooks) how the attempt went."""
         try:
             status = self._dialect.read(response)
+        except UnknownState as unknown:  # its remedy is told once
+            again = unknown.word in self._unknown
+            self._unknown.add(unknown.word)
+            return self._failed(now, unknown.failure, unknown.retry_after, unknown.short if again else None)
         except StatusReadFailed as failed:
             return self._failed(now, failed.failure, failed.retry_after)
         command = self._poller.reply(now, status.status, status.retry_after)
@@ -132,10 +139,10 @@ class Conversation:
         self._command = self._poller.cancel(now)
         return self._finish(self._command)
 
-    def _failed(self, now: float, failure: Failure, hint: float | None) -> Attempt:
+    def _failed(self, now: float, failure: Failure, hint: float | None, said: str | None = None) -> Attempt:
         command = self._poller.fail(now, failure, hint)
         self.failures += 1
-        return self._told(now, command, failure.status_code, hint, failure=failure)
+        return self._told(now, command, failure.status_code, hint, failure=said or str(failure))
 
     def _told(
         self,
@@ -145,7 +152,7 @@ class Conversation:
         hint: float | None,
         *,
         status: JobStatus | None = None,
-        failure: Failure | None = None,
+        failure: str | None = None,
     ) -> Attempt:
         """Keep the books of one attempt, and tell the hooks."""
         before, sent = self._command, self._sent
@@ -158,7 +165,7 @@ class Conversation:
             replied_at=now,
             status_code=status_code,
             status=status.status if status else None,
-            failure=str(failure) if failure else None,
+            failure=failure,
             retry_after=hint,
             command=command,
         )

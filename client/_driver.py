@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ._address import checked_url
 from ._backoff import Backoff
 from ._conversation import Conversation
-from ._dialect import Dialect, Response, checked_url
+from ._dialect import Dialect
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, Submission
+from ._wire import Response
 
 BASE_URL: Final = "http://127.0.0.1:5000"
 LONGEST_SLEEP: Final = 86_400.0  # sleeping overflows on a wait without end, such as an uncapped curve's

@@ -11,6 +11,8 @@ from typing import Final
 from ._events import Failure, Outcome
 from ._records import Result
 
+_WORD_LENGTH: Final = 80
+
 
 class IllegalEvent(RuntimeError):
     """An event that the poller's state does not allow: a bug in the driver. The poller is unchanged."""
@@ -46,6 +48,25 @@ class StatusReadFailed(ClientError):
 
     def __str__(self) -> str:
         return f"the status could not be read: {self.failure}"
+
+
+class UnknownState(StatusReadFailed):
+    """The reply tells a state, but by a word that the dialect does not have.
+
+    member: where the word was found. word: as the server spelled it.
+    """
+
+    def __init__(
+        self, member: str, word: str | int, status_code: int, retry_after: float | None = None
+    ) -> None:
+        remedy = "declare it in the dialect's status.pending, status.completed or status.error"
+        shown = repr(word)[:_WORD_LENGTH]
+        super().__init__(Failure("unknown state", status_code, f"{member} {shown}: {remedy}"), retry_after)
+        self.args = (member, word, status_code, retry_after)  # as given, so that the error can be pickled
+        self.member = member
+        self.word = word
+        self.short = f"unknown state ({member} {shown})"
+        """The failure without its remedy."""
 
 
 class PollingError(ClientError):

@@ -11,12 +11,13 @@ JobState: TypeAlias = Literal["pending", "completed", "error"]
 Outcome: TypeAlias = Literal["completed", "error", "timeout", "gave_up", "censored"]
 
 
-def is_retryable(status_code: int | None) -> bool:
+def is_retryable(status_code: int | None, *, hinted: bool = False) -> bool:
     """Return whether a status read that failed like this is worth another try; None: no reply came.
 
-    4xx are not, except 408 and 429; everything else is.
+    4xx are not, except 408, 425 and 429, and those that are ``hinted``: that say when to come back.
+    Everything else is.
     """
-    return status_code is None or not 400 <= status_code < 500 or status_code in (408, 429)
+    return status_code is None or not 400 <= status_code < 500 or hinted or status_code in (408, 425, 429)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -44,9 +45,11 @@ class Failure:
         put(self, "retryable", is_retryable(status_code) if retryable is None else retryable)
 
     @classmethod
-    def http(cls, status_code: int, detail: str = "") -> Failure:
-        """Return the failure that a reply with this status code stands for."""
-        return cls(f"http {status_code}", status_code, detail)
+    def http(cls, status_code: int, detail: str = "", *, hinted: bool = False) -> Failure:
+        """Return the failure that a reply with this status code, and perhaps a hint, stands for."""
+        return cls(
+            f"http {status_code}", status_code, detail, retryable=is_retryable(status_code, hinted=hinted)
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.detail})" if self.detail else self.kind

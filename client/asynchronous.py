@@ -15,12 +15,13 @@ import httpx
 
 from ._checks import whole
 from ._conversation import Conversation
-from ._dialect import NATIVE, Dialect, Request, Response
+from ._dialect import NATIVE, Dialect
 from ._driver import BASE_URL, LONGEST_SLEEP, Driver, cause_of, job_ref
 from ._errors import StatusReadFailed, SubmitFailed, completed
 from ._events import Failure, Wait
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
+from ._wire import Request, Response
 
 __all__ = ["AsyncVideoTranslationClient", "Attempt", "JobStatus", "Result", "Submission"]
 
@@ -86,7 +87,7 @@ class AsyncVideoTranslationClient(Driver):
         Raises StatusReadFailed when no known status came back.
         """
         try:
-            response = await self._exchange(self.dialect.status(job_ref(job_id), attempt), timeout)
+            response = await self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
             raise StatusReadFailed(Failure("transport", detail=_cause(error))) from error
         return self.dialect.read(response)

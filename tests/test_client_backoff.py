@@ -333,8 +333,9 @@ def test_a_refusal_carries_field_index_value_and_remedy() -> None:
 
 
 def test_which_failed_reads_are_worth_another_try() -> None:
-    """Every 4xx but 408 and 429 is ours to mend; anything else may mend itself."""
+    """Every 4xx but 408, 425 and 429 is ours to mend, unless it says when to come back; the rest may mend."""
     assert [code for code in range(100, 600) if not is_retryable(code)] == [
-        code for code in range(400, 500) if code not in (408, 429)
+        code for code in range(400, 500) if code not in (408, 425, 429)
     ]
     assert is_retryable(None)
+    assert is_retryable(409, hinted=True)

@@ -156,9 +156,9 @@ def test_another_dialect_is_other_data() -> None:
     """Paths, members, words and codes are fields; the conversation does not change."""
     other = replace(
         NATIVE,
-        submits=replace(NATIVE.submits, path="/v2/videos", accepted=(200, 201), id="video_id"),
-        reads=replace(
-            NATIVE.reads,
+        submit=replace(NATIVE.submit, path="/v2/videos", accepted=(200, 201), id="video_id"),
+        status=replace(
+            NATIVE.status,
             path="/v2/videos/{id}",
             state="state",
             pending=("queued", "running"),

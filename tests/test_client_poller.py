@@ -243,15 +243,16 @@ def test_the_error_budget_counts_failed_reads_in_a_row() -> None:
     [
         (Failure("transport"), True),
         (Failure("malformed", 200), True),
-        *[(Failure.http(code), True) for code in (408, 429, 500, 502, 503, 504, 302, 202)],
+        *[(Failure.http(code), True) for code in (408, 425, 429, 500, 502, 503, 504, 302, 202)],
         *[(Failure.http(code), False) for code in (400, 401, 403, 404, 405, 410, 422)],
+        (Failure.http(409, hinted=True), True),
         (Failure("grpc UNAVAILABLE", retryable=True), True),
         (Failure("grpc NOT_FOUND", retryable=False), False),
         (Failure("http 503", 503, retryable=False), False),
     ],
 )
 def test_what_is_worth_a_retry(failure: Failure, retried: bool) -> None:
-    """Broken connections, 5xx, 408, 429 and unintelligible replies are retried; other 4xx end it at once."""
+    """Broken connections, 5xx, 408, 425, 429, hints, garbage: retried; other 4xx end it at once."""
     machine = poller()
     machine.start(0)
     machine.wake(6)

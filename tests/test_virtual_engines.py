@@ -93,6 +93,7 @@ FAULTS = st.lists(
             {"status": 404, "rate": 0.1},
             {"status": 429, "rate": 0.05, "retry_after": "4s"},
             {"status": 403, "rate": 0.02},
+            {"status": 409, "rate": 0.05, "retry_after": 0},
             {"fault": "CONNECTION_RESET_BY_PEER", "rate": 0.1},
         ]
     ),

@@ -188,7 +188,8 @@ class EventVisit:
         elif code is None:
             command = poller.fail(heard_at, _UNANSWERED)
         else:
-            command = poller.fail(heard_at, _http_failure(code), reply.retry_after)
+            hint = reply.retry_after
+            command = poller.fail(heard_at, _http_failure(code, hinted=hint is not None), hint)
         self._responses[code] += 1
         self._sent.append(sent_at)
         self._latencies.append(heard_at - sent_at)

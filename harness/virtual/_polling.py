@@ -158,17 +158,19 @@ class PollerArrays:
         if replies.hints_pending:
             hints = np.where(pending, replies.pending_hints(jobs.finish - leaves), hints)
         jobs.wasted = jobs.wasted + pending
-        gave_up = self._over_budget(jobs, codes, pending, read)
+        gave_up = self._over_budget(jobs, codes, hints, pending, read)
         timed_out = at_edge & ~ended
         self._learn(jobs, ended, leaves)
         self._drop(jobs, timed_out, "timeout")
         self._drop(jobs, gave_up & ~timed_out, "gave_up")
         self._wait(jobs, ~(ended | timed_out | gave_up), read, hints)
 
-    def _over_budget(self, jobs: Active, codes: Integers, pending: Flags, read: Flags) -> Flags:
+    def _over_budget(
+        self, jobs: Active, codes: Integers, hints: Floats, pending: Flags, read: Flags
+    ) -> Flags:
         """Return which clients have spent a budget, or failed beyond mending."""
         errors = self._policy.errors
-        mendable = self._retryable[codes]
+        mendable = self._retryable[codes] | (hints > 0)
         mendable |= (codes == 404) & (jobs.now - jobs.started <= errors.not_found_grace)
         over = ~read & (~mendable | (jobs.errors >= errors.max_consecutive))
         if self._policy.max_attempts is not None:

@@ -17,6 +17,8 @@ For a client it is all the same: a reply that did not come, or came too late, ha
 
 _UNANSWERED: Final = tuple(FAULTS.values())
 
+_LEAST: Final = 1e-300  # a hint of 0 s, told from none at all
+
 CODES: Final = NO_REPLY + len(_UNANSWERED)
 """All codes are below this one."""
 
@@ -40,9 +42,9 @@ class ReplyArrays:
         self._limits = np.cumsum([fault.rate for fault in service.faults])
         failures = [fault.failure for fault in service.faults]
         self._fault_codes = np.array([_code(failure) for failure in failures], dtype=np.int64)
-        self._fault_hints = np.array([failure.hint or 0 for failure in failures], dtype=np.float64)
+        self._fault_hints = np.array([_hint(failure) for failure in failures], dtype=np.float64)
         self._outages = [
-            (each.start, each.start + each.length, _code(each.failure), each.failure.hint or 0)
+            (each.start, each.start + each.length, _code(each.failure), _hint(each.failure))
             for each in service.outages
         ]
         self._eta = service.retry_after == "eta"
@@ -101,6 +103,11 @@ def count_replies(counts: Integers) -> dict[str, int]:
         str(code) if code < NO_REPLY else _UNANSWERED[code - NO_REPLY].counted_as: int(counts[code])
         for code in np.flatnonzero(counts).tolist()
     }
+
+
+def _hint(failure: Failure) -> float:
+    """Return the seconds of a failing reply's hint, 0 for none; a hint of 0 s is one, if the smallest."""
+    return 0.0 if failure.hint is None else max(failure.hint, _LEAST)
 
 
 def _code(failure: Failure) -> int:

@@ -1,0 +1,95 @@
+"""Requests and replies as values, and what can be said of a reply whatever its dialect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ._retry_after import parse_retry_after
+
+_DETAIL_LENGTH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to send: nothing in it but what the API asks for.
+
+    path: from the service's base address on, or a whole address.
+    json: the body as a value, None for no body.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: object = None
+
+    def url(self, base_url: str) -> str:
+        """Return the whole address, given that of the service (without a slash at its end)."""
+        return base_url + self.path if self.path.startswith("/") else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One reply, whole.
+
+    headers: names in any case; they are compared without it. url: where it came from. now_epoch: the wall
+    clock when it came, in seconds since 1970 UTC, for hints that are dates.
+    """
+
+    status_code: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    url: str = ""
+    now_epoch: float = 0.0
+
+    def document(self) -> Any:
+        """Return the body's JSON value, None when it has none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):  # bad JSON, bad UTF-8, or brackets nested without end
+            return None
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value, None when it is absent."""
+        wanted = name.lower()
+        for key, value in self.headers.items():
+            if key.lower() == wanted:
+                return value
+        return None
+
+    def retry_after(self, name: str) -> float | None:
+        """Return the seconds that the hint in this header asks for, None when there is none to be read."""
+        value = self.header(name)
+        if value is None:
+            return None
+        return parse_retry_after(value, date=self.header("Date"), now_epoch=self.now_epoch)
+
+
+def read_detail(body: bytes) -> str:
+    """Return what a failing reply says: the detail or title of problem+json (RFC 9457), else its text."""
+    document = Response(0, body=body).document()
+    problem = document if isinstance(document, dict) else {}
+    for member in ("detail", "title"):
+        text = problem.get(member)
+        if isinstance(text, str) and text:
+            return cut(text)
+    return excerpt(body)
+
+
+def excerpt(body: bytes) -> str:
+    """Return the beginning of a body, as text in one line."""
+    return " ".join(body[:_DETAIL_LENGTH].decode("utf-8", "replace").split()) or "empty body"
+
+
+def cut(text: str) -> str:
+    """Return what a reader is shown of a server's words."""
+    return text[:_DETAIL_LENGTH]
+
+
+def find(document: Any, path: str) -> Any:
+    """Return the member of a JSON value that a dotted name leads to, None when there is none."""
+    for name in path.split("."):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
