@@ -6,7 +6,7 @@ PACKAGES := client server scenarios harness
 CODE := $(PACKAGES) tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint format check schema bench clean
+.PHONY: help run test unit lint format check schema presets bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ check: $(VENV)/run.ok ## validate the shipped scenarios and say what each would 
 schema: $(VENV)/run.ok ## write scenarios/scenario.schema.json anew from the models
 	$(BIN)/python -c 'import json, scenarios; print(json.dumps(scenarios.json_schema(), indent=2))' > scenario.schema.new
 	mv scenario.schema.new scenarios/scenario.schema.json
+
+presets: $(VENV)/run.ok ## write docs/presets.md anew: what each preset costs
+	$(BIN)/python -c 'from harness._presets import presets_page; print(presets_page(), end="")' > presets.md.new
+	mv presets.md.new docs/presets.md
 
 format: $(VENV)/test.ok ## format the code
 	$(BIN)/ruff check --fix $(CODE)

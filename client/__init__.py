@@ -35,7 +35,7 @@ from ._events import Done, Failure, Send, Wait, is_retryable
 from ._jitter import FARTHEST, JITTERS
 from ._policy import ErrorPolicy, HintPolicy, PollingPolicy
 from ._poller import EDGE_S, Poller
-from ._presets import PRESETS
+from ._presets import ORIGINS, PRESETS, Preset
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._retry_after import parse_retry_after
 from ._wire import Request, Response
@@ -62,11 +62,13 @@ __all__ = [
     "JobRef",
     "JobStatus",
     "NATIVE",
+    "ORIGINS",
     "PRESETS",
     "Parameter",
     "Poller",
     "PollingError",
     "PollingPolicy",
+    "Preset",
     "Request",
     "Response",
     "Result",

@@ -39,7 +39,8 @@ class Backoff:
     initial: the first ceiling, more than 0; required except for a schedule.
     multiplier: growth of the exponential curve, at least 1.
     increment: growth of the linear curve in seconds; ``initial`` unless given.
-    maximum: cap of every delay, at least ``initial``; None for no cap.
+    maximum: cap of every ceiling, at least ``initial``; None for no cap. Of every delay too, except with the
+        jitters that go beyond their ceiling: half-around and tenth-more.
     jitter: a name in ``JITTERS``.
     delays: the delays of a schedule, in order; the last one repeats and must be more than 0.
 
@@ -66,6 +67,8 @@ class Backoff:
     _law: Curve = field(init=False, repr=False, compare=False)
     _jitter: Jitter = field(init=False, repr=False, compare=False)
     _cap: float = field(init=False, repr=False, compare=False)
+    _first: float = field(init=False, repr=False, compare=False)
+    _most: float = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -91,6 +94,8 @@ class Backoff:
         put(self, "_law", self._made())
         put(self, "_jitter", JITTERS[self.jitter])
         put(self, "_cap", LONGEST if self.maximum is None else self.maximum)
+        put(self, "_first", self.ceiling(1))
+        put(self, "_most", self._cap if self._jitter.capped else LONGEST)
         self._check_together()
 
     def _made(self) -> Curve:
@@ -136,10 +141,10 @@ class Backoff:
             raise ValueError(f"u={u!r} cannot be used: give a number in [0, 1)")
         jitter = self._jitter
         if jitter.grows is None:
-            return float(jitter.draw(self.ceiling(attempt), None, u))
+            return min(self._most, float(jitter.draw(self.ceiling(attempt), self._first, u)))
         first = self.ceiling(min(attempt, 1))
         since = first if previous is None else min(previous, FARTHEST)
-        return min(self._cap, float(jitter.draw(first, since, u)))
+        return min(self._most, float(jitter.draw(first, since, u)))
 
     def describe(self) -> str:
         """Return the law in English: "exponential: 0.5 s doubling to at most 10 s, full jitter"."""

@@ -38,7 +38,8 @@ lengths = st.floats(1e-3, 1e6)
 def backoffs(draw: st.DrawFn) -> Backoff:
     """Any law that the constructor accepts."""
     curve = draw(st.sampled_from(list(CURVE_TABLE)))
-    arguments: dict[str, Any] = {"jitter": draw(st.sampled_from(["none", "full", "equal"]))}
+    plain = [name for name, jitter in JITTERS.items() if not jitter.grows]
+    arguments: dict[str, Any] = {"jitter": draw(st.sampled_from(plain))}
     if curve == "schedule":
         arguments["delays"] = [*draw(st.lists(st.floats(0, 100), max_size=4)), draw(lengths)]
         arguments["maximum"] = draw(st.none() | lengths)
@@ -49,7 +50,7 @@ def backoffs(draw: st.DrawFn) -> Backoff:
         arguments["increment"] = draw(st.none() | st.floats(0, 1e6))
     if curve == "exponential":
         arguments["multiplier"] = draw(st.floats(1, 100))
-        arguments["jitter"] = draw(st.sampled_from(["none", "full", "equal", "decorrelated"]))
+        arguments["jitter"] = draw(st.sampled_from(list(JITTERS)))
     return Backoff(curve, **arguments)  # type: ignore[arg-type] # one of the five
 
 
@@ -89,6 +90,10 @@ def test_a_linear_curve_grows_by_its_initial_delay_unless_told_otherwise() -> No
         ("full", 0.25, [0.125, 0.25, 0.5, 1, 2, 2.5, 2.5]),
         ("equal", 0.25, [0.3125, 0.625, 1.25, 2.5, 5, 6.25, 6.25]),
         ("decorrelated", 0.5, [1, 1.75, 2.875, 4.5625, 7.09375, 10, 10]),
+        ("half-around", 0.75, [0.625, 1.25, 2.5, 5, 10, 12.5, 12.5]),
+        ("tenth-more", 0.5, [0.525, 1.05, 2.1, 4.2, 8.4, 10.5, 10.5]),
+        ("second-more", 0.5, [1, 1.5, 2.5, 4.5, 8.5, 10, 10]),
+        ("above-first", 0.5, [0.5, 0.75, 1.25, 2.25, 4.25, 5.25, 5.25]),
     ],
 )
 def test_the_worked_table_of_the_documentation_holds(jitter: str, u: float, expected: list[float]) -> None:
@@ -105,7 +110,7 @@ def test_decorrelated_jitter_starts_from_the_initial_delay() -> None:
 
 def test_only_decorrelated_jitter_looks_at_the_previous_delay() -> None:
     """For every other jitter, the previous delay makes no difference."""
-    for jitter in ("none", "full", "equal"):
+    for jitter in (name for name, jitter in JITTERS.items() if not jitter.grows):
         backoff = Backoff("exponential", 1, jitter=jitter)
         assert backoff.delay(4, None, 0.3) == backoff.delay(4, 999.0, 0.3)
 
@@ -131,11 +136,12 @@ def test_a_curve_never_falls(backoff: Backoff, attempt: int) -> None:
 def test_a_delay_stays_within_the_bounds_of_its_jitter(
     backoff: Backoff, attempt: int, u: float, previous: float | None
 ) -> None:
-    """none: the ceiling; full: up to it; equal: its upper half; decorrelated: initial to 3 * previous."""
+    """Each jitter keeps to the range that the documentation gives it, and no delay is infinite."""
     delay = backoff.delay(attempt, previous, u)
     ceiling = backoff.ceiling(attempt)
     cap = LONGEST if backoff.maximum is None else backoff.maximum
     initial = backoff.initial or 0.0
+    first = min(ceiling, backoff.ceiling(1))
     low, high = {
         "none": (ceiling, ceiling),
         "full": (0.0, ceiling),
@@ -144,8 +150,13 @@ def test_a_delay_stays_within_the_bounds_of_its_jitter(
             min(cap, initial),
             min(cap, max(initial, 3 * (initial if previous is None else previous)) * (1 + 1e-12)),
         ),
+        "half-around": (ceiling / 2, min(LONGEST, ceiling * 1.5 * (1 + 1e-12))),
+        "tenth-more": (ceiling, min(LONGEST, ceiling * 1.1 * (1 + 1e-12))),
+        "second-more": (ceiling, min(cap, ceiling + 1)),
+        "above-first": (first * (1 - 1e-12), ceiling * (1 + 1e-12)),
     }[backoff.jitter]
     assert low <= delay <= high
+    assert math.isfinite(delay)
 
 
 @settings(deadline=None)  # a busy machine is no broken law
@@ -278,7 +289,7 @@ def test_the_table_of_the_documentation_is_the_tested_one() -> None:
         jitter, _, u = name.partition(", u = ")
         backoff = Backoff("exponential", 0.5, multiplier=2, maximum=10, jitter=jitter)  # type: ignore[arg-type] # a cell
         assert delays(backoff, 7, float(u or 0)) == [float(cell) for cell in cells]
-    assert len(table) == 4
+    assert len(table) == len(JITTERS)
 
 
 DOCS = (Path(__file__).resolve().parent.parent / "docs" / "client.md").read_text()

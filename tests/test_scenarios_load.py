@@ -146,7 +146,7 @@ def test_the_designs_sketch_loads_as_it_stands(load: Load, tmp_path: Path) -> No
             PollingPolicy(
                 Backoff("exponential", 2, multiplier=1.5, maximum=20, jitter="full"),
                 first_poll="immediately",
-                hints=HintPolicy(maximum=5, spread=0),
+                hints=HintPolicy(honour=False, maximum=5, spread=0),
             ),
         ),
     ],
@@ -247,7 +247,7 @@ def test_the_defaults_that_the_schema_shows_are_the_clients(load: Load) -> None:
         (
             "google-api-core-lro",
             "aws",
-            ["24: settings.google.preset: 'aws' is no preset; there are google-api-core-lro"],
+            [f"24: settings.google.preset: 'aws' is no preset; there are {', '.join(sorted(PRESETS))}"],
         ),
         (
             "google-api-core-lro",

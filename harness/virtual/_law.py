@@ -20,19 +20,23 @@ class ArrayLaw:
         self._draw = jitter.draw
         self.remembers = jitter.grows is not None
         """Whether a wait depends on the one before."""
-        self._cap = sys.float_info.max if backoff.maximum is None else backoff.maximum
-        self.first_previous = backoff.initial or 0.0
-        """Seconds: what jitter that grows takes for the delay before the first one."""
+        self._most = sys.float_info.max
+        if jitter.capped and backoff.maximum is not None:
+            self._most = backoff.maximum
+        self.first_previous = backoff.ceiling(1)
+        """Seconds: the first ceiling, which jitter that grows takes for the delay before the first one."""
 
     def waits(self, attempts: Integers, previous: Floats, u: Floats) -> Floats:
         """Return delay number ``attempts`` (from 1) of each job, in seconds; see ``Backoff.delay``."""
+        ceilings: Floats | float = self.first_previous
+        basis: Floats | float = self.first_previous
         if self.remembers:
-            since = np.minimum(previous, FARTHEST)
-            grown: Floats = np.minimum(self._cap, self._draw(self.first_previous, since, u))
-            return grown
-        if attempts.size:
+            basis = np.minimum(previous, FARTHEST)
+        elif attempts.size:
             self._extend(int(attempts.max()))
-        drawn: Floats = self._draw(self._ceilings[attempts - 1], None, u)
+            ceilings = self._ceilings[attempts - 1]
+        with np.errstate(over="ignore"):  # an uncapped curve may stand at the largest float already
+            drawn: Floats = np.minimum(self._most, self._draw(ceilings, basis, u))
         return drawn
 
     def _extend(self, attempt: int) -> None:
