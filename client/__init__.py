@@ -10,7 +10,7 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
     policy = PollingPolicy(Backoff("exponential", 0.5, maximum=10, jitter="full"), deadline=60)
     with VideoTranslationClient("http://127.0.0.1:5000", policy) as client:
         job = client.submit()
-        result = client.wait_for_completion(job.id, started_at=job.replied_at)
+        result = client.wait_for_completion(job)
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ._errors import (
     UnknownState,
 )
 from ._events import Done, Failure, Send, Wait, is_retryable
+from ._hints import Hint, HintField
 from ._jitter import FARTHEST, JITTERS
 from ._policy import ErrorPolicy, HintPolicy, PollingPolicy
 from ._poller import EDGE_S, Poller
@@ -54,6 +55,8 @@ __all__ = [
     "FARTHEST",
     "Failure",
     "GaveUp",
+    "Hint",
+    "HintField",
     "HintPolicy",
     "IllegalEvent",
     "InvalidSetting",

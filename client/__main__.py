@@ -50,10 +50,11 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
     attempts: list[Attempt] = []
     submission = client.submit(options.key) if options.submit else None
     job_id = submission.id if submission else options.job
+    job = submission or options.job
     started_at = submission.replied_at if submission else client.now()
     if not options.json:
-        job = "the implicit job" if job_id is None else f"job {job_id}"
-        print(f"polling {job} at {client.base_url}; {client.policy.describe()}", flush=True)
+        called = "the implicit job" if job_id is None else f"job {job_id}"
+        print(f"polling {called} at {client.base_url}; {client.policy.describe()}", flush=True)
 
     def report(attempt: Attempt) -> None:
         attempts.append(attempt)
@@ -62,7 +63,7 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
         if attempt.number == 1 and attempt.status_code is None:
             _suggest_server(options.url)
 
-    result = client.poll(job_id, started_at=started_at, on_attempt=report)
+    result = client.poll(job, started_at=started_at, on_attempt=report)
     print(as_json(result, attempts) if options.json else result_line(result), flush=True)
     return EXIT_CODES[result.outcome]
 

@@ -147,7 +147,8 @@ def attempt_line(attempt: Attempt, started_at: float) -> str:
     at = f"{attempt.sent_at - started_at:.2f} s"
     line = f"poll {attempt.number} at {at}: {attempt.status or attempt.failure}"
     if attempt.retry_after is not None:
-        line += f", retry after {spell(attempt.retry_after)}"
+        source = "" if attempt.hint in (None, "Retry-After") else f" ({attempt.hint})"
+        line += f", retry after {spell(attempt.retry_after)}{source}"
     if isinstance(attempt.command, Wait):
         line += f"; next in {max(0.0, attempt.command.until - attempt.replied_at):.2f} s"
     return line
@@ -174,6 +175,7 @@ def as_json(result: Result, attempts: Sequence[Attempt]) -> str:
             "status": attempt.status,
             "failure": attempt.failure,
             "retry_after_s": attempt.retry_after,
+            "hint": attempt.hint,
         }
         for attempt in attempts
     ]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from ._dialect import NATIVE, Dialect
 from ._errors import StatusReadFailed, UnknownState
-from ._events import Done, Failure, Send, Wait
+from ._events import Done, Failure, JobState, Send, Wait
 from ._policy import PollingPolicy
 from ._poller import Poller, State
 from ._records import Attempt, JobRef, JobStatus, Result
@@ -44,7 +44,7 @@ class Conversation:
     """Everything about the polling of one job but the sending and the waiting; see the module's pump.
 
     job: what is polled, ``JobRef()`` for the service's implicit job. policy, uniform: as for ``Poller``.
-    started_at: when the submit reply arrived, t = 0 of the polling.
+    started_at: when the submit reply arrived, t = 0 of the polling. retry_after: its hint (seconds or None).
     on_attempt: called in turn with the ``Attempt`` after each status request.
     """
 
@@ -72,6 +72,7 @@ class Conversation:
         uniform: Callable[[int], float],
         *,
         started_at: float,
+        retry_after: float | None = None,
         dialect: Dialect = NATIVE,
         on_attempt: Iterable[Callable[[Attempt], None]] = (),
     ) -> None:
@@ -90,7 +91,7 @@ class Conversation:
         self._dialect = dialect
         self._on_attempt = tuple(on_attempt)
         self._poller = Poller(policy, uniform)
-        self._command: Wait | Done = self._poller.start(started_at)
+        self._command: Wait | Done = self._poller.start(started_at, retry_after)
         self._sent: Send | None = None  # the request in flight
         self._sent_at = started_at
         self._unknown: set[str | int] = set()  # words of the server that the dialect does not have
@@ -122,36 +123,37 @@ class Conversation:
         except UnknownState as unknown:  # its remedy is told once
             again = unknown.word in self._unknown
             self._unknown.add(unknown.word)
-            return self._failed(now, unknown.failure, unknown.retry_after, unknown.short if again else None)
+            return self._failed(now, unknown, unknown.short if again else None)
         except StatusReadFailed as failed:
-            return self._failed(now, failed.failure, failed.retry_after)
+            return self._failed(now, failed)
         command = self._poller.reply(now, status.status, status.retry_after)
         self.seen = status
         self.wasted += status.status == "pending"
-        return self._told(now, command, response.status_code, status.retry_after, status=status)
+        return self._told(now, command, response.status_code, status, status=status.status)
 
     def broke(self, now: float, cause: str) -> Attempt:
         """Note that no whole reply came, and why; return (and tell the hooks) how the attempt went."""
-        return self._failed(now, Failure("transport", detail=cause), None)
+        return self._failed(now, StatusReadFailed(Failure("transport", detail=cause)))
 
     def cancelled(self, now: float) -> Result:
         """End before the job does; return the result, whose outcome is "censored"."""
         self._command = self._poller.cancel(now)
         return self._finish(self._command)
 
-    def _failed(self, now: float, failure: Failure, hint: float | None, said: str | None = None) -> Attempt:
-        command = self._poller.fail(now, failure, hint)
+    def _failed(self, now: float, failed: StatusReadFailed, said: str | None = None) -> Attempt:
+        failure = failed.failure
+        command = self._poller.fail(now, failure, failed.retry_after)
         self.failures += 1
-        return self._told(now, command, failure.status_code, hint, failure=said or str(failure))
+        return self._told(now, command, failure.status_code, failed, failure=said or str(failure))
 
     def _told(
         self,
         now: float,
         command: Wait | Done,
         status_code: int | None,
-        hint: float | None,
+        read: JobStatus | StatusReadFailed,
         *,
-        status: JobStatus | None = None,
+        status: JobState | None = None,
         failure: str | None = None,
     ) -> Attempt:
         """Keep the books of one attempt, and tell the hooks."""
@@ -164,10 +166,11 @@ class Conversation:
             sent_at=self._sent_at,
             replied_at=now,
             status_code=status_code,
-            status=status.status if status else None,
+            status=status,
             failure=failure,
-            retry_after=hint,
+            retry_after=read.retry_after,
             command=command,
+            hint=read.hint,
         )
         self._command, self._sent = command, None
         self.answered += 1

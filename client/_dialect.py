@@ -17,6 +17,7 @@ from urllib.parse import quote, urljoin
 from ._checks import InvalidSetting, put
 from ._errors import StatusReadFailed, SubmitFailed, UnknownState
 from ._events import Failure, JobState, is_retryable
+from ._hints import Hint, HintField, read_hint
 from ._records import JobRef, JobStatus
 from ._wire import Request, Response, cut, excerpt, find, read_detail
 
@@ -57,7 +58,7 @@ class StatusCall:
     not_ready: codes that say "pending", unless the reply is a 2xx whose state says otherwise.
     retryable: codes of failed reads that are worth another try, besides those that always are.
     progress, finished_ago: members; finished_ago in seconds by the server's clock.
-    hint: the header that says when to come back (seconds or a date).
+    hints: where replies, those to submissions included, say when to come back, besides the usual headers.
 
     Raises InvalidSetting for a word in two lists, and for a member that is no dotted name.
     """
@@ -75,7 +76,7 @@ class StatusCall:
     retryable: tuple[int, ...] = ()
     progress: str = "progress"
     finished_ago: str = "finished_ago"
-    hint: str = "Retry-After"
+    hints: tuple[HintField, ...] = ()
     _states: Mapping[str, JobState] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -114,6 +115,10 @@ class Dialect:
         location = response.header(self.submit.location)
         return JobRef(job_id, urljoin(response.url, self._path(job_id) if location is None else location))
 
+    def hint(self, response: Response) -> Hint | None:
+        """Return when a reply, to a submission or a status request, says to come back."""
+        return self._hint(response, response.document())
+
     def poll(self, job: JobRef, attempt: int | None = None) -> Request:
         """Return status request number ``attempt`` (from 1; None: not one of a count) for this job."""
         headers = _ACCEPT if attempt is None else {**_ACCEPT, self.status.attempt: str(attempt)}
@@ -128,8 +133,10 @@ class Dialect:
         than costing the client the job's end.
         """
         call, code = self.status, response.status_code
-        hint = response.retry_after(call.hint)
-        document = response.document() if 200 <= code < 300 else None
+        document = response.document()
+        hint = self._hint(response, document)
+        if not 200 <= code < 300:
+            document = None  # a status of "error" there is about the request
         word = find(document, call.state)
         state = call.state_of(word)
         if state is None and code in call.not_ready:
@@ -141,19 +148,23 @@ class Dialect:
                 status=state,
                 progress=_finite(find(document, call.progress)),
                 finished_ago=_finite(find(document, call.finished_ago)),
-                retry_after=hint,
+                retry_after=hint.seconds if hint else None,
+                hint=hint.name if hint else None,
             )
         if not 200 <= code < 300:
-            retryable = code in call.retryable or is_retryable(code, hinted=hint is not None)
+            retryable = code in call.retryable or is_retryable(code, hinted=hint is not None and hint.asked)
             failure = Failure(f"http {code}", code, read_detail(response.body), retryable=retryable)
         elif not isinstance(document, dict):
             failure = Failure("malformed", code, f"no JSON object: {excerpt(response.body)}")
         elif isinstance(word, str | int):
-            raise UnknownState(call.state, word, code, hint)
+            raise UnknownState(call.state, word, code, *(hint or ())[:2])
         else:
             said = f"no {call.state}" if word is None else f"{call.state} is no word: {json.dumps(word)}"
             failure = Failure("malformed", code, cut(said))
-        raise StatusReadFailed(failure, hint)
+        raise StatusReadFailed(failure, *(hint or ())[:2])
+
+    def _hint(self, response: Response, document: object) -> Hint | None:
+        return read_hint(response, document, self.status.hints)
 
     def _path(self, job_id: str | None) -> str:
         return self.status.implicit if job_id is None else self.status.path.format(id=quote(job_id, safe=""))

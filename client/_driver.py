@@ -45,8 +45,8 @@ class Driver:
 
     def submission(self, response: Response) -> Submission:
         """Return the job that this reply accepted, just now; raise SubmitFailed if it did not."""
-        job = self.dialect.accepted(response)
-        return Submission(job.id or "", job.url or "", self.now())
+        job, hint = self.dialect.accepted(response), self.dialect.hint(response)
+        return Submission(job.id or "", job.url or "", self.now(), hint.seconds if hint else None)
 
     def conversation(
         self,
@@ -58,11 +58,15 @@ class Driver:
         on_attempt: Callable[[Attempt], None] | None = None,
     ) -> Conversation:
         """Return the polling of a job, ready to be pumped; the arguments are those of ``poll``."""
+        submission = job if isinstance(job, Submission) else None
+        if started_at is None:
+            started_at = submission.replied_at if submission else self.now()
         return Conversation(
             job_ref(job),
             policy or self.policy,
             uniform or self._uniform,
-            started_at=self.now() if started_at is None else started_at,
+            started_at=started_at,
+            retry_after=submission.retry_after if submission else None,
             dialect=self.dialect,
             on_attempt=() if on_attempt is None else (on_attempt,),
         )

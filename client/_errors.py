@@ -39,12 +39,16 @@ class SubmitFailed(ClientError):
 
 
 class StatusReadFailed(ClientError):
-    """One status read failed: ``failure`` says how, ``retry_after`` (seconds or None) when to try again."""
+    """One status read failed: ``failure`` says how.
 
-    def __init__(self, failure: Failure, retry_after: float | None = None) -> None:
-        super().__init__(failure, retry_after)
+    retry_after: when to try again, in seconds; hint: what said so (a header, say). None when nothing did.
+    """
+
+    def __init__(self, failure: Failure, retry_after: float | None = None, hint: str | None = None) -> None:
+        super().__init__(failure, retry_after, hint)
         self.failure = failure
         self.retry_after = retry_after
+        self.hint = hint
 
     def __str__(self) -> str:
         return f"the status could not be read: {self.failure}"
@@ -57,12 +61,24 @@ class UnknownState(StatusReadFailed):
     """
 
     def __init__(
-        self, member: str, word: str | int, status_code: int, retry_after: float | None = None
+        self,
+        member: str,
+        word: str | int,
+        status_code: int,
+        retry_after: float | None = None,
+        hint: str | None = None,
     ) -> None:
         remedy = "declare it in the dialect's status.pending, status.completed or status.error"
         shown = repr(word)[:_WORD_LENGTH]
-        super().__init__(Failure("unknown state", status_code, f"{member} {shown}: {remedy}"), retry_after)
-        self.args = (member, word, status_code, retry_after)  # as given, so that the error can be pickled
+        failure = Failure("unknown state", status_code, f"{member} {shown}: {remedy}")
+        super().__init__(failure, retry_after, hint)
+        self.args = (
+            member,
+            word,
+            status_code,
+            retry_after,
+            hint,
+        )  # as given, so that the error can be pickled
         self.member = member
         self.word = word
         self.short = f"unknown state ({member} {shown})"

@@ -175,16 +175,18 @@ class Poller:
         """Where the poller stands."""
         return self._state
 
-    def start(self, now: float) -> Wait:
-        """Begin: the submit reply has arrived. This is t = 0 of the deadline."""
+    def start(self, now: float, retry_after: float | None = None) -> Wait:
+        """Begin: the submit reply has arrived, perhaps with a hint. This is t = 0 of the deadline."""
         self._admit(Event.START, now)
         self._started = self._now
         if self._policy.deadline is not None:
             self._edge = self._started + self._policy.deadline
         if self._policy.first_poll == "immediately":
+            if retry_after is not None:
+                return self._wait(None, retry_after)
             self._until = self._now
             return self._issue(Wait(self._until))
-        return self._wait(self._cadence, None)
+        return self._wait(self._cadence, retry_after)
 
     def wake(self, now: float) -> Send:
         """End the wait: the next status request is due."""
@@ -246,11 +248,11 @@ class Poller:
         self._state = AFTER[type(command)]
         return command
 
-    def _wait(self, waits: _Waits, hint: float | None) -> Wait:
-        """Compute the next wait, lengthen it by the hint, and clamp it to the edge."""
+    def _wait(self, waits: _Waits | None, hint: float | None) -> Wait:
+        """Compute the next wait (None: there is none of our own), lengthen it, and clamp it to the edge."""
         self._draws += 1
         u = self._uniform(self._draws)
-        wait = self._policy.hints.lengthen(waits.next(u), hint, u)
+        wait = self._policy.hints.lengthen(waits.next(u) if waits else 0.0, hint, u)
         self._until = min(self._now + wait, sys.float_info.max)  # even "for ever" twice over is a time
         if self._until > self._edge - EDGE_S:
             self._until = max(self._now, self._edge)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._events import Done, JobState, Outcome, Wait
 
@@ -20,11 +20,15 @@ class JobRef:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An accepted job: its id, its address, and when the reply arrived (t = 0 of its polling)."""
+    """An accepted job: its id, its address, and when the reply arrived (t = 0 of its polling).
+
+    retry_after: the reply's hint in seconds, or None: the first poll is not due before.
+    """
 
     id: str
     url: str
     replied_at: float
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class JobStatus:
     progress: 0.0 to 1.0, None when the server did not say.
     finished_ago: seconds since the job's end by the server's clock, in terminal replies; the detection lag is
         this number, and no clocks need to agree. None when the server did not say.
-    retry_after: the server's hint in seconds, or None.
+    retry_after: the server's hint in seconds, or None. hint: what gave it, a header or a member of the body.
     """
 
     id: str | None
@@ -42,6 +46,7 @@ class JobStatus:
     progress: float | None = None
     finished_ago: float | None = None
     retry_after: float | None = None
+    hint: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Attempt:
 
     planned_at: when the poller wanted it; ``sent_at - planned_at`` is the driver's own lateness.
     status_code: None when no reply came. status: None when the read failed, and ``failure`` says how.
-    retry_after: the server's hint in seconds, or None.
+    retry_after: the server's hint in seconds, or None. hint: what gave it, a header or a member of the body.
     """
 
     number: int
@@ -62,6 +67,7 @@ class Attempt:
     failure: str | None
     retry_after: float | None
     command: Wait | Done
+    hint: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

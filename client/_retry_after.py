@@ -1,12 +1,17 @@
-"""Retry-After (RFC 9110, section 10.2.3): whole seconds, or a date."""
+"""Retry-After (RFC 9110, section 10.2.3): seconds or a date, however services spell it."""
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-_LONGEST: Final = 2.0**31  # what RFC 9111, section 1.2.2, makes of a number of seconds too large to hold
+LONGEST_HINT: Final = 2.0**31  # what RFC 9111, section 1.2.2, makes of a number of seconds too large to hold
+"""Seconds: longer hints are taken for this one."""
+
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
 def parse_retry_after(value: str | None, *, date: str | None = None, now_epoch: float) -> float | None:
@@ -17,19 +22,33 @@ def parse_retry_after(value: str | None, *, date: str | None = None, now_epoch: 
         compared with itself; only without it (or with an unreadable one) is it measured from ``now_epoch``.
     now_epoch: the wall clock, in seconds since 1970 UTC.
 
-    A date gone by is 0. A negative, fractional or garbled value is None: RFC 9110 allows only digits or a
-    date.
+    RFC 9110 allows only digits or a date. A decimal, which services send all the same, is rounded up, never
+    shortened; of a header that was sent several times ("2, 2") the longest counts. A date gone by is 0. A
+    negative or garbled value is None.
     """
     if value is None:
         return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _LONGEST)
-    until = _epoch(value)
-    if until is None:
-        return None
+    seconds = quantity(value)
+    if seconds is not None:
+        return float(math.ceil(seconds))
     since = None if date is None else _epoch(date)
-    return min(max(0.0, until - (now_epoch if since is None else since)), _LONGEST)
+    waits = [until - (now_epoch if since is None else since) for until in map(_epoch, _dates(value)) if until]
+    return min(max(0.0, *waits), LONGEST_HINT) if waits else None
+
+
+def quantity(value: str) -> float | None:
+    """Return a header's number (of several in one line, the longest), None when it is none; not negative."""
+    numbers = [part.strip() for part in value.split(",")]
+    if not all(_NUMBER.fullmatch(number) for number in numbers):
+        return None
+    return min(max(map(float, numbers)), LONGEST_HINT)
+
+
+def _dates(value: str) -> list[str]:
+    """Return the dates in a header that was perhaps sent several times; each may hold one comma."""
+    parts = value.split(",")
+    pairs = [",".join(parts[k : k + 2]) for k in range(0, len(parts), 2)]
+    return pairs if len(parts) > 2 and not len(parts) % 2 else [value]
 
 
 def _epoch(http_date: str) -> float | None:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ._retry_after import parse_retry_after
-
 _DETAIL_LENGTH: Final = 200
 
 
@@ -58,13 +56,6 @@ class Response:
             if key.lower() == wanted:
                 return value
         return None
-
-    def retry_after(self, name: str) -> float | None:
-        """Return the seconds that the hint in this header asks for, None when there is none to be read."""
-        value = self.header(name)
-        if value is None:
-            return None
-        return parse_retry_after(value, date=self.header("Date"), now_epoch=self.now_epoch)
 
 
 def read_detail(body: bytes) -> str:

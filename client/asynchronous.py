@@ -78,7 +78,11 @@ class AsyncVideoTranslationClient(Driver):
         return self.submission(response)
 
     async def status(
-        self, job_id: str | JobRef | None = None, *, attempt: int | None = None, timeout: float = 10.0
+        self,
+        job_id: str | JobRef | Submission | None = None,
+        *,
+        attempt: int | None = None,
+        timeout: float = 10.0,
     ) -> JobStatus:
         """Read a job's status once; without an id, that of the service's implicit job (``GET /status``).
 
@@ -94,7 +98,7 @@ class AsyncVideoTranslationClient(Driver):
 
     async def poll(
         self,
-        job_id: str | JobRef | None = None,
+        job_id: str | JobRef | Submission | None = None,
         *,
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,
@@ -113,7 +117,7 @@ class AsyncVideoTranslationClient(Driver):
 
     async def wait_for_completion(
         self,
-        job_id: str | JobRef | None = None,
+        job_id: str | JobRef | Submission | None = None,
         *,
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,

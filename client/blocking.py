@@ -83,7 +83,11 @@ class VideoTranslationClient(Driver):
         return self.submission(response)
 
     def status(
-        self, job_id: str | JobRef | None = None, *, attempt: int | None = None, timeout: float = 10.0
+        self,
+        job_id: str | JobRef | Submission | None = None,
+        *,
+        attempt: int | None = None,
+        timeout: float = 10.0,
     ) -> JobStatus:
         """Read a job's status once; without an id, that of the service's implicit job (``GET /status``).
 
@@ -99,7 +103,7 @@ class VideoTranslationClient(Driver):
 
     def poll(
         self,
-        job_id: str | JobRef | None = None,
+        job_id: str | JobRef | Submission | None = None,
         *,
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,
@@ -110,8 +114,9 @@ class VideoTranslationClient(Driver):
 
         No outcome raises: read ``Result.outcome``.
         policy, uniform: for this call, instead of the client's.
-        started_at: when the submit reply arrived (``Submission.replied_at``), on the client's clock; now by
-            default.
+        job_id: an id, a reference, or what ``submit`` returned; only the last has the hint of its reply.
+        started_at: when the submit reply arrived (``Submission.replied_at``), on the client's clock; by
+            default that of the submission, or now.
         on_attempt: called after each status request, in the polling thread or greenlet.
         """
         return self.pump(
@@ -145,7 +150,7 @@ class VideoTranslationClient(Driver):
 
     def wait_for_completion(
         self,
-        job_id: str | JobRef | None = None,
+        job_id: str | JobRef | Submission | None = None,
         *,
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,

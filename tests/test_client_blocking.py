@@ -165,6 +165,16 @@ def test_a_submission_posts_its_key_and_returns_id_address_and_time() -> None:
     assert (method, url, options["json"]) == ("POST", "http://sim:5000/jobs", {"key": 17})
 
 
+def test_a_submissions_hint_and_time_go_with_it() -> None:
+    """What ``submit`` returned can be polled as it is: from its reply on, and not before its hint."""
+    client, _, clock = client_of(Reply(202, {"id": "x"}, Retry_After="3"), COMPLETED)
+    submission = client.submit()
+    assert submission.retry_after == 3
+    clock.now += 0.5
+    result = client.poll(submission)
+    assert (result.job_id, result.started_at, result.detected_at) == ("x", 1000, 1003)
+
+
 def test_a_submission_without_a_key_posts_an_empty_object() -> None:
     """Unset is not zero: the service chooses. Without a Location the address is the usual one."""
     client, session, _ = client_of(Reply(202, {"id": "x"}))

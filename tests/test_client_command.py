@@ -92,6 +92,23 @@ def test_submit_submits_and_polls_that_job(run: Run, capsys: pytest.CaptureFixtu
     assert (report["job_id"], report["polls"][0]["sent_at_s"]) == ("new", 1.0)
 
 
+def test_the_submissions_hint_delays_the_first_poll(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Retry-After on the 202 is heard."""
+    assert (
+        run(*STEADY, "--submit", "--json", script=[Reply(202, {"id": "n"}, Retry_After="3"), COMPLETED]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["polls"][0]["planned_at_s"] >= 3.0
+
+
+def test_a_hint_by_another_name_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the attempt's line and in the JSON."""
+    pending = Reply(200, {"status": "pending"}, retry_after_ms="2500")
+    assert run(*STEADY, script=[pending, COMPLETED]) == 0
+    assert "pending, retry after 2.5 s (retry-after-ms); next in " in capsys.readouterr().out
+    assert run(*STEADY, "--json", script=[pending, COMPLETED]) == 0
+    assert json.loads(capsys.readouterr().out)["polls"][0]["hint"] == "retry-after-ms"
+
+
 def test_json_is_one_object_and_nothing_else(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """--json prints the result and its polls, in seconds since the start, and no lines."""
     assert run(*STEADY, "--json", script=[PENDING, BUSY, COMPLETED]) == 0

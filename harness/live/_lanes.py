@@ -105,8 +105,7 @@ class VisitShare:
         job = SubmittedJob(key, lane, planned_at, sent_at, submission.replied_at - self.origin)
         self._tell_locust("POST", job.submitted_at - sent_at)
         talk = client.conversation(
-            submission.id,
-            started_at=submission.replied_at,
+            submission,
             uniform=lambda n: self.scenario.jitter(key, n),
             on_attempt=lambda attempt: self._add_poll(key, attempt),
         )
