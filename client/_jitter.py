@@ -78,8 +78,8 @@ def _second_more(ceiling: Any, _first: Any, u: Any) -> Any:
 
 
 def _above_first(ceiling: Any, first: Any, u: Any) -> Any:
-    above = ((ceiling - first) + abs(ceiling - first)) / 2  # 0 where a schedule has fallen below its first
-    return (ceiling - above) + above * u
+    # Comparisons are 1 or 0, for arrays too; a schedule may fall below its first delay.
+    return ceiling * (ceiling <= first) + (first + (ceiling - first) * u) * (ceiling > first)
 
 
 JITTERS: Final[Mapping[str, Jitter]] = MappingProxyType(

@@ -108,6 +108,13 @@ def test_decorrelated_jitter_starts_from_the_initial_delay() -> None:
     assert [backoff.delay(1, None, u) for u in (0.0, 0.5, 1.0)] == [2, 4, 6]
 
 
+def test_jitter_above_the_first_ceiling_never_goes_below_it() -> None:
+    """Not even where the curve stands at the largest float; a schedule that falls keeps its delays."""
+    backoff = Backoff("exponential", 2, jitter="above-first")
+    assert [backoff.delay(k, None, 0.0) for k in (1, 50, 10**9)] == [2, 2, 2]
+    assert Backoff("schedule", delays=[4, 3, 5], jitter="above-first").delay(2, None, 0.5) == 3
+
+
 def test_only_decorrelated_jitter_looks_at_the_previous_delay() -> None:
     """For every other jitter, the previous delay makes no difference."""
     for jitter in (name for name, jitter in JITTERS.items() if not jitter.grows):
@@ -153,7 +160,7 @@ def test_a_delay_stays_within_the_bounds_of_its_jitter(
         "half-around": (ceiling / 2, min(LONGEST, ceiling * 1.5 * (1 + 1e-12))),
         "tenth-more": (ceiling, min(LONGEST, ceiling * 1.1 * (1 + 1e-12))),
         "second-more": (ceiling, min(cap, ceiling + 1)),
-        "above-first": (first * (1 - 1e-12), ceiling * (1 + 1e-12)),
+        "above-first": (first, ceiling * (1 + 1e-12)),
     }[backoff.jitter]
     assert low <= delay <= high
     assert math.isfinite(delay)
