@@ -6,9 +6,13 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 
+from ._address import shown
+from ._checks import InvalidSetting
 from ._command import (
     BROKEN_PIPE,
     EXIT_CODES,
@@ -21,22 +25,30 @@ from ._command import (
     result_line,
 )
 from ._errors import SubmitFailed
+from ._events import Wait
 from .blocking import Attempt, VideoTranslationClient
+
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options, policy = parse(argv)
     try:
-        with VideoTranslationClient(options.url, policy) as client:
+        with VideoTranslationClient(
+            options.url, policy, headers=dict(options.header), ca=options.ca
+        ) as client:
             return _run(client, options)
+    except InvalidSetting as error:
+        _complain(str(error))
+        return USAGE
     except SubmitFailed as error:
         _complain(str(error))
-        if error.status_code is None:
+        if error.status_code is None and error.retryable:
             _suggest_server(options.url)
         return EXIT_CODES["gave_up"]
     except requests.RequestException as error:  # what is left of them is about the address itself
-        _complain(f"--url {options.url}: {error}")
+        _complain(f"--url {shown(options.url)}: {error}")
         return USAGE
     except KeyboardInterrupt:
         _complain("interrupted")
@@ -60,7 +72,7 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
         attempts.append(attempt)
         if not options.json:
             print(attempt_line(attempt, started_at), flush=True)
-        if attempt.number == 1 and attempt.status_code is None:
+        if attempt.number == 1 and attempt.status_code is None and isinstance(attempt.command, Wait):
             _suggest_server(options.url)
 
     result = client.poll(job, started_at=started_at, on_attempt=report)
@@ -69,7 +81,10 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
 
 
 def _suggest_server(url: str) -> None:
-    _complain(f"nothing answers at {url}: is the simulator running? Start it with: python -m server")
+    if urlsplit(url).hostname in _LOOPBACK:  # of anybody else's service we do not know why
+        _complain(
+            f"nothing answers at {shown(url)}: is the simulator running? Start it with: python -m server"
+        )
 
 
 def _complain(message: str) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, get_args
 
-from ._address import checked_url
+from ._address import checked_address
 from ._backoff import Backoff
-from ._checks import Parameter, parameters
+from ._checks import InvalidSetting, Parameter, parameters
 from ._curves import curve_parameters, spell
+from ._driver import checked_headers
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, FirstPoll, PollingPolicy
 from ._presets import PRESETS
@@ -30,6 +33,7 @@ _MAXIMUM: Final = 10.0
 _HERE: Final[Mapping[str, str | float]] = {
     "curve": "exponential", "initial": _INITIAL, "maximum": _MAXIMUM, "jitter": "full",
 }  # fmt: skip
+_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CURVE_OPTIONS: Final = (*(each.name for each in parameters(Backoff)), "first_poll")
 _PATIENCE: Final = ErrorPolicy(max_consecutive=4)  # someone is watching: say soon that nobody answers
 
@@ -57,6 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("--url", default="http://127.0.0.1:5000", help="where the service is (%(default)s)")
+    parser.add_argument(
+        "--header", action="append", default=[], metavar="'NAME: VALUE'", type=_header,
+        help="send this header too (repeatable); ${NAME} in it is taken from the environment",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ca", metavar="FILE", help="trust the authorities in this PEM file instead of the usual ones"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and no lines")
     job = parser.add_argument_group("job").add_mutually_exclusive_group()
     job.add_argument("--job", metavar="ID", help="poll this job (default: the implicit job at /status)")
@@ -93,6 +104,28 @@ def _option(parameter: Parameter) -> dict[str, Any]:
     return option | {"type": float, "metavar": "S" if parameter.rule.kind == "seconds" else "X"}
 
 
+def _header(text: str) -> tuple[str, str]:
+    """Return a header's name and value; no message shows a value, which may be a secret."""
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError("write it as 'Name: value'")
+    name, unset = name.strip(), []
+
+    def secret(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            unset.append(found[1])
+        return os.environ.get(found[1], "")
+
+    value = _SECRET.sub(secret, value.strip())
+    if unset:
+        raise argparse.ArgumentTypeError(f"{name}: the environment has no {', '.join(unset)}")
+    try:
+        checked_headers({name: value})
+    except InvalidSetting as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error.remedy}") from None
+    return name, value
+
+
 def _delays(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(delay) for delay in text.split(","))
@@ -107,7 +140,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy
     if options.key is not None and not options.submit:
         parser.error("--key goes with --submit")
     try:
-        checked_url(options.url)
+        checked_address(options.url)
         return options, _policy(options)
     except ValueError as error:
         parser.error(str(error))

@@ -131,9 +131,13 @@ class Conversation:
         self.wasted += status.status == "pending"
         return self._told(now, command, response.status_code, status, status=status.status)
 
-    def broke(self, now: float, cause: str) -> Attempt:
-        """Note that no whole reply came, and why; return (and tell the hooks) how the attempt went."""
-        return self._failed(now, StatusReadFailed(Failure("transport", detail=cause)))
+    def broke(self, now: float, cause: str, *, retryable: bool = True) -> Attempt:
+        """Note that no whole reply came, and why; return (and tell the hooks) how the attempt went.
+
+        retryable: False when no other try can mend it, as for a certificate that is not trusted.
+        """
+        failure = Failure("transport", detail=cause, retryable=retryable)
+        return self._failed(now, StatusReadFailed(failure))
 
     def cancelled(self, now: float) -> Result:
         """End before the job does; return the result, whose outcome is "censored"."""

@@ -22,6 +22,7 @@ from ._records import JobRef, JobStatus
 from ._wire import Request, Response, cut, excerpt, find, read_detail
 
 _ACCEPT: Final[Mapping[str, str]] = {"Accept": "application/json"}
+_FRESH: Final[Mapping[str, str]] = {"Cache-Control": "no-cache"}  # ask the service, not a cache before it
 _STATES: Final[tuple[JobState, ...]] = ("pending", "completed", "error")
 _IGNORED: Final = str.maketrans("", "", "_-")
 
@@ -121,8 +122,8 @@ class Dialect:
 
     def poll(self, job: JobRef, attempt: int | None = None) -> Request:
         """Return status request number ``attempt`` (from 1; None: not one of a count) for this job."""
-        headers = _ACCEPT if attempt is None else {**_ACCEPT, self.status.attempt: str(attempt)}
-        return Request(self.status.method, self._path(job.id), headers)
+        counted = {} if attempt is None else {self.status.attempt: str(attempt)}
+        return Request(self.status.method, self._path(job.id), {**_ACCEPT, **_FRESH, **counted})
 
     def read(self, response: Response) -> JobStatus:
         """Return the status that a reply to a status request tells, or raise StatusReadFailed.

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from os import PathLike
+from ssl import SSLContext, create_default_context
 from typing import Final
 
-from ._address import checked_url
+from ._address import checked_address, same_origin
 from ._backoff import Backoff
+from ._checks import InvalidSetting
 from ._conversation import Conversation
 from ._dialect import Dialect
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, Submission
-from ._wire import Response
+from ._wire import Request, Response
 
 BASE_URL: Final = "http://127.0.0.1:5000"
 LONGEST_SLEEP: Final = 86_400.0  # sleeping overflows on a wait without end, such as an uncapped curve's
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"(?:[!-~\xa0-\xff](?:[ \t!-~\xa0-\xff]*[!-~\xa0-\xff])?)?")
 _DEFAULT_POLICY: Final = PollingPolicy(
     Backoff("exponential", 0.5, maximum=10.0, jitter="full"), deadline=300.0
 )
@@ -32,8 +38,14 @@ class Driver:
         dialect: Dialect,
         uniform: Callable[[int], float] | None,
         clock: Callable[[], float] | None,
+        headers: Mapping[str, str] | None,
     ) -> None:
-        self.base_url = checked_url(base_url).rstrip("/")
+        address = checked_address(base_url)
+        self.base_url = address.url
+        self._headers = checked_headers(headers)
+        if address.authorization and "authorization" not in map(str.lower, self._headers):
+            self._headers["Authorization"] = address.authorization
+        self._reached = False  # whether the service has answered yet
         self.policy = policy or _DEFAULT_POLICY
         self.dialect = dialect
         self._uniform = uniform or (lambda _n: random.random())  # noqa: S311 -- jitter, not a secret
@@ -42,6 +54,13 @@ class Driver:
     def now(self) -> float:
         """Return the time in seconds on the client's clock, the one that all its records are stamped with."""
         return (self._clock or time.monotonic)()
+
+    def addressed(self, request: Request) -> tuple[str, dict[str, str]]:
+        """Return a request's whole address and its headers; the client's own go to the service alone."""
+        url = request.url(self.base_url)
+        own = self._headers if same_origin(url, self.base_url) else {}
+        names = {name.lower() for name in own}
+        return url, {k: v for k, v in request.headers.items() if k.lower() not in names} | own
 
     def submission(self, response: Response) -> Submission:
         """Return the job that this reply accepted, just now; raise SubmitFailed if it did not."""
@@ -83,12 +102,27 @@ def job_ref(job: str | JobRef | Submission | None) -> JobRef:
             return JobRef(job)
 
 
-def cause_of(error: BaseException, wrappings: tuple[type[BaseException], ...]) -> str:
-    """Return the operating system's words for a broken connection, from under a library's wrappings."""
-    inner: BaseException | None = error
-    while inner is not None:
-        nameless = type(inner) is OSError and inner.errno is None  # a library's own summary
-        if isinstance(inner, OSError) and not isinstance(inner, wrappings) and not nameless:
-            return f"{type(inner).__name__}: {inner}"
-        inner = inner.__cause__ or inner.__context__
-    return f"{type(error).__name__}: {error}"
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return headers that can be sent, or raise InvalidSetting, which shows no value: it may be secret."""
+    for name, value in (headers or {}).items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidSetting("headers", name, "give a name of letters, digits and hyphens")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise InvalidSetting("headers", name, "give it a value in one line of Latin letters and signs")
+    return dict(headers or {})
+
+
+def checked_ca(ca: str | PathLike[str] | None, *, lent: bool) -> SSLContext | None:
+    """Return how to trust the authorities in a PEM file alone, None for the usual ones; raise InvalidSetting.
+
+    lent: the connections are the caller's, with their own trust.
+    """
+    if ca is None:
+        return None
+    if lent:
+        raise InvalidSetting("ca", str(ca), "leave it away, and give your own connections this trust")
+    try:
+        return create_default_context(cafile=ca)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        remedy = f"give a file with the authority's certificate in PEM form ({error})"
+        raise InvalidSetting("ca", str(ca), remedy) from None

@@ -26,12 +26,14 @@ class SubmitFailed(ClientError):
     """The job was not accepted.
 
     status_code: None when no reply came. detail: what the server or the transport said.
+    retryable: False when no other try can mend it, as for a certificate that is not trusted.
     """
 
-    def __init__(self, status_code: int | None, detail: str) -> None:
-        super().__init__(status_code, detail)
+    def __init__(self, status_code: int | None, detail: str, retryable: bool = True) -> None:
+        super().__init__(status_code, detail, retryable)
         self.status_code = status_code
         self.detail = detail
+        self.retryable = retryable
 
     def __str__(self) -> str:
         answer = "no reply" if self.status_code is None else f"HTTP {self.status_code}"

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from os import PathLike
+from ssl import SSLContext
 from types import TracebackType
 from typing import Final, Self
 
 import httpx
 
+from ._causes import Cause, cause_of
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
-from ._driver import BASE_URL, LONGEST_SLEEP, Driver, cause_of, job_ref
+from ._driver import BASE_URL, LONGEST_SLEEP, Driver, checked_ca, job_ref
 from ._errors import StatusReadFailed, SubmitFailed, completed
 from ._events import Failure, Wait
 from ._policy import PollingPolicy
@@ -55,12 +58,15 @@ class AsyncVideoTranslationClient(Driver):
         dialect: Dialect = NATIVE,
         http: httpx.AsyncClient | None = None,
         connections: int = 10,
+        headers: Mapping[str, str] | None = None,
+        ca: str | PathLike[str] | None = None,
         uniform: Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__(base_url, policy, dialect, uniform, clock)
-        self._http = http or _new_http(whole("connections", connections, at_least=1))
+        super().__init__(base_url, policy, dialect, uniform, clock, headers)
+        trust = checked_ca(ca, lent=http is not None)
+        self._http = http or _new_http(whole("connections", connections, at_least=1), trust)
         self._owns_http = http is None
         self._sleep = sleep
 
@@ -74,7 +80,8 @@ class AsyncVideoTranslationClient(Driver):
         try:
             response = await self._exchange(self.dialect.submission(key), self.policy.request_timeout)
         except _TRANSPORT as error:
-            raise SubmitFailed(None, _cause(error)) from error
+            cause = self._cause(error)
+            raise SubmitFailed(None, cause.words, retryable=cause.passing) from error
         return self.submission(response)
 
     async def status(
@@ -93,7 +100,9 @@ class AsyncVideoTranslationClient(Driver):
         try:
             response = await self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
-            raise StatusReadFailed(Failure("transport", detail=_cause(error))) from error
+            cause = self._cause(error)
+            failure = Failure("transport", detail=cause.words, retryable=cause.passing)
+            raise StatusReadFailed(failure) from error
         return self.dialect.read(response)
 
     async def poll(
@@ -147,7 +156,8 @@ class AsyncVideoTranslationClient(Driver):
                 try:
                     response = await self._exchange(step.request, step.timeout)
                 except _TRANSPORT as error:
-                    talk.broke(self.now(), _cause(error))
+                    cause = self._cause(error)
+                    talk.broke(self.now(), cause.words, retryable=cause.passing)
                 else:
                     talk.replied(self.now(), response)
         except BaseException:
@@ -171,23 +181,24 @@ class AsyncVideoTranslationClient(Driver):
 
     async def _exchange(self, request: Request, timeout: float) -> Response:
         """Send a request, never twice, and return the whole reply."""
+        url, headers = self.addressed(request)
         async with asyncio.timeout(timeout):
             reply = await self._http.request(
                 request.method,
-                request.url(self.base_url),
-                headers=dict(request.headers),
+                url,
+                headers=headers,
                 json=request.json,
                 timeout=None,
                 follow_redirects=False,
             )
+        self._reached = True
         return Response(reply.status_code, reply.headers, reply.content, str(reply.url), time.time())
 
+    def _cause(self, error: BaseException) -> Cause:
+        return cause_of(error, (), reached=self._reached)
 
-def _new_http(connections: int) -> httpx.AsyncClient:
+
+def _new_http(connections: int, trust: SSLContext | None) -> httpx.AsyncClient:
     """Return a client that adds nothing of its own: no retries, no proxies or credentials, no waiting."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
-    return httpx.AsyncClient(trust_env=False, limits=limits)
-
-
-def _cause(error: BaseException) -> str:
-    return cause_of(error, ())
+    return httpx.AsyncClient(trust_env=False, limits=limits, verify=trust or True)

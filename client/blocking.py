@@ -7,7 +7,8 @@ It blocks the thread or greenlet that calls it, and works unchanged when gevent 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,10 +16,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 
+from ._causes import Cause, cause_of
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
-from ._driver import BASE_URL, LONGEST_SLEEP, Driver, cause_of, job_ref
+from ._driver import BASE_URL, LONGEST_SLEEP, Driver, checked_ca, job_ref
 from ._errors import StatusReadFailed, SubmitFailed, completed
 from ._events import Failure, Wait
 from ._policy import PollingPolicy
@@ -45,6 +47,8 @@ class VideoTranslationClient(Driver):
     session: a requests.Session to use as it is; without one the client makes its own, which never retries,
     follows no proxy settings of the environment, and keeps up to ``connections`` connections (set it to the
     number of jobs polled at once: one client serves any number of threads or greenlets).
+    headers: sent with every request to the service itself, and to no other; so is the user info of base_url.
+    ca: a file of certificates in PEM form, to be trusted instead of the usual authorities.
     uniform: ``uniform(n)`` is the random number in [0, 1) for a job's n-th wait; random.random by default.
     clock, sleep: time.monotonic and time.sleep by default, looked up at each use.
 
@@ -60,12 +64,17 @@ class VideoTranslationClient(Driver):
         dialect: Dialect = NATIVE,
         session: requests.Session | None = None,
         connections: int = 10,
+        headers: Mapping[str, str] | None = None,
+        ca: str | PathLike[str] | None = None,
         uniform: Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        super().__init__(base_url, policy, dialect, uniform, clock)
+        super().__init__(base_url, policy, dialect, uniform, clock, headers)
+        trust = checked_ca(ca, lent=session is not None)
         self._session = session or _new_session(whole("connections", connections, at_least=1))
+        if trust is not None:
+            self._session.verify = str(ca)
         self._owns_session = session is None
         self._sleep = sleep
 
@@ -79,7 +88,8 @@ class VideoTranslationClient(Driver):
         try:
             response = self._exchange(self.dialect.submission(key), self.policy.request_timeout)
         except _TRANSPORT as error:
-            raise SubmitFailed(None, _cause(error)) from error
+            cause = self._cause(error)
+            raise SubmitFailed(None, cause.words, retryable=cause.passing) from error
         return self.submission(response)
 
     def status(
@@ -98,7 +108,9 @@ class VideoTranslationClient(Driver):
         try:
             response = self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
-            raise StatusReadFailed(Failure("transport", detail=_cause(error))) from error
+            cause = self._cause(error)
+            failure = Failure("transport", detail=cause.words, retryable=cause.passing)
+            raise StatusReadFailed(failure) from error
         return self.dialect.read(response)
 
     def poll(
@@ -139,7 +151,8 @@ class VideoTranslationClient(Driver):
                 try:
                     response = self._exchange(step.request, step.timeout)
                 except _TRANSPORT as error:
-                    talk.broke(self.now(), _cause(error))
+                    cause = self._cause(error)
+                    talk.broke(self.now(), cause.words, retryable=cause.passing)
                 else:
                     talk.replied(self.now(), response)
         except BaseException:
@@ -181,17 +194,22 @@ class VideoTranslationClient(Driver):
 
     def _exchange(self, request: Request, timeout: float) -> Response:
         """Send a request, never twice, and return the whole reply."""
+        url, headers = self.addressed(request)
         # One bound for connecting and first byte together; a plain float would grant it to each.
         bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
         reply = self._session.request(
             request.method,
-            request.url(self.base_url),
-            headers=dict(request.headers),
+            url,
+            headers=headers,
             json=request.json,
             timeout=bound,
             allow_redirects=False,
         )
+        self._reached = True
         return Response(reply.status_code, reply.headers, reply.content, reply.url, time.time())
+
+    def _cause(self, error: BaseException) -> Cause:
+        return cause_of(error, (requests.RequestException,), reached=self._reached)
 
 
 def _new_session(connections: int) -> requests.Session:
@@ -202,7 +220,3 @@ def _new_session(connections: int) -> requests.Session:
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
-
-
-def _cause(error: BaseException) -> str:
-    return cause_of(error, (requests.RequestException,))

@@ -139,7 +139,11 @@ def test_a_status_request_is_a_plain_get_that_follows_no_redirect() -> None:
     client.status("a/b c", attempt=3, timeout=2.5)
     ((method, url, options),) = session.asked
     assert (method, url) == ("GET", "http://sim:5000/jobs/a%2Fb%20c")
-    assert options["headers"] == {"Accept": "application/json", "Poll-Attempt": "3"}
+    assert options["headers"] == {
+        "Accept": "application/json",
+        "Cache-Control": "no-cache",
+        "Poll-Attempt": "3",
+    }
     assert options["allow_redirects"] is False
     assert isinstance(options["timeout"], Timeout)
     assert options["timeout"].total == 2.5

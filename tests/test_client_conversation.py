@@ -27,6 +27,7 @@ from client import (
     Wait,
 )
 
+POLLS = {"Accept": "application/json", "Cache-Control": "no-cache", "Poll-Attempt": "1"}
 POLICY = PollingPolicy(Backoff("constant", 1), deadline=60, errors=ErrorPolicy(Backoff("constant", 5)))
 
 
@@ -45,9 +46,7 @@ def test_a_conversation_says_what_to_do_and_when_until_it_ends() -> None:
     """Waits with their times, requests with their number and time limit, and the result at the end."""
     talk = talking()
     assert talk.next(100.0) == Wait(101.0)
-    assert talk.next(101.25) == SendRequest(
-        Request("GET", "/jobs/j", {"Accept": "application/json", "Poll-Attempt": "1"}), 1, 10.0
-    )
+    assert talk.next(101.25) == SendRequest(Request("GET", "/jobs/j", POLLS), 1, 10.0)
     talk.replied(101.5, reply(status="pending"))
     assert talk.next(101.5) == Wait(102.5)
     assert isinstance(talk.next(102.5), SendRequest)
