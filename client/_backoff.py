@@ -56,7 +56,7 @@ class Backoff:
     increment: Annotated[
         float | None, ZERO_OR_MORE, "Growth of the linear curve; as much as ``initial`` unless given."
     ]
-    maximum: Annotated[float | None, POSITIVE, "Cap of every delay; none unless given."]
+    maximum: Annotated[float | None, POSITIVE, "Cap of every ceiling; none unless given."]
     jitter: Annotated[str, choices(JITTERS), "How a delay is drawn under its ceiling."]
     delays: Annotated[
         tuple[float, ...],

@@ -75,7 +75,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--key", type=int, metavar="N", help="with --submit: the job's key")
     curve = parser.add_argument_group("backoff")
     curve.add_argument(
-        "--preset", choices=sorted(PRESETS), help="a named policy, instead of the options below"
+        "--preset",
+        choices=sorted(PRESETS),
+        metavar="NAME",
+        help=f"what a well-known client ships, instead of the options below: {', '.join(sorted(PRESETS))}",
     )
     for each in parameters(Backoff):
         curve.add_argument(f"--{each.name}", **_option(each))

@@ -166,7 +166,7 @@ ORIGINS: Final[Mapping[str, Preset]] = MappingProxyType(
             Backoff("constant", 1),
             "openai 3.57.0: openai/resources/videos.py, poll",
             hints=_OPENAI,
-            note="where the first reply has no openai-poll-after-ms",
+            note="where replies have no openai-poll-after-ms",
         ),
         "polly-v8": _polls(
             Backoff("constant", 2),

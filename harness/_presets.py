@@ -36,11 +36,11 @@ _FOOT: Final = """\
 
 - At a deadline theirs stop without looking again (most when the next sleep would pass it); ours polls once
   more when it falls due.
-- Where theirs put a Retry-After in place of their own wait (azure-core, ARM), ours only lengthens that wait:
-  never shorter.
+- Where theirs put a hint in place of their own wait (azure-core, ARM, openai), ours only lengthens that wait:
+  never shorter. Theirs poll at once even where the submission's reply hints; ours waits as long as it says.
 - What to do about failed reads is not part of a preset: it stays at the client's defaults.
-- openai reads Retry-After on failed requests alone, and gives up where it is more than 120 s; `poll` takes
-  `openai-poll-after-ms` from the first reply and keeps it. Presets know neither.
+- openai's `poll` takes `openai-poll-after-ms` from the first reply and keeps it; ours reads it anew. openai
+  gives up where Retry-After is more than 120 s; ours waits that long at most.
 - Clients in Go cut each delay to whole nanoseconds.
 
 ## Proof
