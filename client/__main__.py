@@ -83,7 +83,8 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
 def _suggest_server(url: str) -> None:
     if urlsplit(url).hostname in _LOOPBACK:  # of anybody else's service we do not know why
         _complain(
-            f"nothing answers at {shown(url)}: is the simulator running? Start it with: python -m server"
+            f"nothing answers at {shown(url)}: is the simulator running? Start it with: python -m server "
+            "(if config.yaml gives it another address, name that with --url)"
         )
 
 

@@ -13,7 +13,12 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Final, Self
 
-import httpx
+try:
+    import httpx
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "the asyncio client needs httpx: pip install 'backoff-harness[async]'", name=missing.name
+    ) from None
 
 from ._causes import Cause, cause_of
 from ._checks import whole

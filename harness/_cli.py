@@ -42,7 +42,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_STATUS)
-@click.version_option(package_name="backoff-harness", prog_name="python -m harness")
+@click.version_option(package_name="backoff-harness")
 def main() -> None:
     """Measure which polling backoff a client of an asynchronous job API should ship."""
 

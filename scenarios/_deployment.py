@@ -14,7 +14,15 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from scenarios._scenario import Scenario, load_scenario
-from scenarios.documents import Diagnostic, DocumentError, Model, did_you_mean, read_document, validate
+from scenarios.documents import (
+    Diagnostic,
+    DocumentError,
+    Model,
+    did_you_mean,
+    read_document,
+    suggest,
+    validate,
+)
 
 _SHIPPED: Final = Path(__file__).resolve().parent
 _CONFIG: Final = "config.yaml"
@@ -59,21 +67,26 @@ class _Simulator(Model):
     port: Annotated[int, Field(strict=True, ge=0, le=65535)] = 5000
 
 
-class _ConfigFile(Model):
-    scenario: _Text
+class _Place(Model):
+    scenario: _Text | None = None
     simulator: _Simulator = _Simulator()
     reports: _Text = "reports"
 
 
-def load_config(path: str | os.PathLike[str]) -> Config:
+class _ConfigFile(_Place):
+    scenario: _Text
+
+
+def load_config(path: str | os.PathLike[str], *, complete: bool = True) -> Config:
     """Read and check a ``config.yaml``; relative paths in it start at its own folder.
 
+    One that is not ``complete`` need not name a scenario, which is then named elsewhere.
     Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
     """
-    file = validate(read_document(path), _ConfigFile)
+    file = validate(read_document(path), _ConfigFile if complete else _Place)
     folder = Path(path).absolute().parent
     return Config(
-        scenario=_find(file.scenario, folder) or folder / file.scenario,
+        scenario=None if file.scenario is None else _find(file.scenario, folder) or folder / file.scenario,
         simulator=Address(file.simulator.host, file.simulator.port),
         reports=folder / file.reports,
         file=Path(path),
@@ -83,7 +96,18 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def find_config() -> Path:
     """Return the ``config.yaml`` of the working directory, else the one that came with the project."""
     here = Path(_CONFIG)
-    return here if here.is_file() else _SHIPPED.parent / _CONFIG
+    return here if _is_ours(here) else _SHIPPED.parent / _CONFIG
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether there is such a file and it speaks to us: other programs have a ``config.yaml`` as well.
+
+    It does if one of its keys is ours, or is a slip of one. Raises ``DocumentError`` when it is no YAML.
+    """
+    if not path.is_file():
+        return False
+    keys = read_document(path).data
+    return not keys or any(suggest(str(key), _ConfigFile.model_fields) for key in keys)
 
 
 def deployment(
@@ -97,14 +121,15 @@ def deployment(
 ) -> Config:
     """Return what the command line (the arguments), then the environment, then ``config.yaml`` ask for.
 
-    ``file`` is the ``config.yaml`` to read, by default the working directory's; where there is no such file
-    nothing stands behind the environment, and the simulator is at 127.0.0.1:5000. Raises ``DocumentError``
-    when the scenario that is named does not exist, and with every fault of ``config.yaml``.
+    ``file`` is the ``config.yaml`` to read, by default the working directory's; where there is none, or that
+    of another program, nothing stands behind the environment, and the simulator is at 127.0.0.1:5000.
+    Raises ``DocumentError`` when the scenario that is named does not exist, and with every fault of
+    ``config.yaml``.
     """
     file = Path(_CONFIG) if file is None else file
     config = (
-        load_config(file)
-        if file.is_file()
+        load_config(file, complete=False)
+        if _is_ours(file)
         else Config(None, Address("127.0.0.1", 5000), Path("reports"), None)
     )
     here = config.simulator

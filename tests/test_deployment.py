@@ -137,3 +137,44 @@ def test_without_a_config_the_harness_runs_the_projects_experiment_and_the_serve
     assert by_harness(None, monkeypatch, capsys) == (0, "video-translation")
     assert by_locust(None, monkeypatch, capsys) == (0, "video-translation")
     assert by_server(None, monkeypatch, capsys) == (0, "the demo")
+
+
+@pytest.mark.parametrize("text", ["database: {url: x}\n", "version: 2\nservices: []\n"])
+def test_the_config_of_another_program_is_left_alone(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A config.yaml without a key of ours, or a slip of one, stands behind no command."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BACKOFF_SCENARIO", raising=False)
+    Path("config.yaml").write_text(text)
+    assert by_harness(None, monkeypatch, capsys) == (0, "video-translation")
+    assert by_locust(None, monkeypatch, capsys) == (0, "video-translation")
+    assert by_server(None, monkeypatch, capsys) == (0, "the demo")
+
+
+def test_a_slip_in_our_own_config_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt key is not taken for another program's."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text("scenari: outage\n")
+    for command in (by_harness, by_locust, by_server):
+        status, words = command("outage", monkeypatch, capsys)
+        assert status == 2
+        assert words.startswith("config.yaml:1: scenari: unknown key; did you mean 'scenario'?")
+
+
+def test_a_config_need_not_name_a_scenario(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may say only where; what runs is then named elsewhere, or is the server's demo."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BACKOFF_SCENARIO", raising=False)
+    Path("config.yaml").write_text("simulator: {port: 0}\n")
+    for command in (by_harness, by_locust, by_server):
+        assert command("outage", monkeypatch, capsys) == (0, "outage")
+    assert by_server(None, monkeypatch, capsys) == (0, "the demo")
+    for command in (by_harness, by_locust):
+        status, words = command(None, monkeypatch, capsys)
+        assert status == 2
+        assert words.startswith("config.yaml:1: scenario: no scenario is named")

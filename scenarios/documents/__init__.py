@@ -25,7 +25,7 @@ from scenarios.documents._types import (
     parse_seconds,
 )
 from scenarios.documents._validate import validate
-from scenarios.documents._words import did_you_mean, name_value, spell_seconds
+from scenarios.documents._words import did_you_mean, name_value, spell_seconds, suggest
 
 __all__ = [
     "Count",
@@ -49,5 +49,6 @@ __all__ = [
     "parse_seconds",
     "read_document",
     "spell_seconds",
+    "suggest",
     "validate",
 ]
