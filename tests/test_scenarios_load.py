@@ -146,7 +146,7 @@ def test_the_designs_sketch_loads_as_it_stands(load: Load, tmp_path: Path) -> No
             PollingPolicy(
                 Backoff("exponential", 2, multiplier=1.5, maximum=20, jitter="full"),
                 first_poll="immediately",
-                hints=HintPolicy(honour=False, maximum=5, spread=0),
+                hints=HintPolicy(maximum=5, spread=0),
             ),
         ),
     ],
