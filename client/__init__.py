@@ -16,10 +16,11 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
 from __future__ import annotations
 
 from ._backoff import Backoff
+from ._calls import Source, StatusCall, SubmitCall
 from ._checks import InvalidSetting, Parameter, parameters
 from ._conversation import Conversation, SendRequest
 from ._curves import CURVES, curve_parameters
-from ._dialect import NATIVE, Dialect, StatusCall, SubmitCall
+from ._dialect import NATIVE, Dialect
 from ._errors import (
     ClientError,
     DeadlineExceeded,
@@ -77,6 +78,7 @@ __all__ = [
     "Result",
     "Send",
     "SendRequest",
+    "Source",
     "StatusCall",
     "StatusReadFailed",
     "Submission",

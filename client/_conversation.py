@@ -45,6 +45,7 @@ class Conversation:
 
     job: what is polled, ``JobRef()`` for the service's implicit job. policy, uniform: as for ``Poller``.
     started_at: when the submit reply arrived, t = 0 of the polling. retry_after: its hint (seconds or None).
+    ended: the status of a job that had ended by then; nothing is sent.
     on_attempt: called in turn with the ``Attempt`` after each status request.
     """
 
@@ -73,6 +74,7 @@ class Conversation:
         *,
         started_at: float,
         retry_after: float | None = None,
+        ended: JobStatus | None = None,
         dialect: Dialect = NATIVE,
         on_attempt: Iterable[Callable[[Attempt], None]] = (),
     ) -> None:
@@ -92,9 +94,15 @@ class Conversation:
         self._on_attempt = tuple(on_attempt)
         self._poller = Poller(policy, uniform)
         self._command: Wait | Done = self._poller.start(started_at, retry_after)
+        if ended is not None and ended.status != "pending":
+            self._poller.cancel(started_at)  # no event is in turn any more
+            self.seen = ended
+            self._command = Done(ended.status, started_at, 0, 0, 0, f"the job ended: {ended.status}")
         self._sent: Send | None = None  # the request in flight
         self._sent_at = started_at
         self._unknown: set[str | int] = set()  # words of the server that the dialect does not have
+        if isinstance(self._command, Done):
+            self._finish(self._command)
 
     @property
     def polls(self) -> int:
@@ -192,6 +200,7 @@ class Conversation:
             started_at=self.started_at,
             detected_at=done.at,
             finished_ago=self.seen.finished_ago if self.seen else None,
+            result_url=self.seen.result_url if self.seen else None,
             attempts=done.attempts,
             wasted=done.wasted,
             failures=done.failures,

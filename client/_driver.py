@@ -58,14 +58,15 @@ class Driver:
     def addressed(self, request: Request) -> tuple[str, dict[str, str]]:
         """Return a request's whole address and its headers; the client's own go to the service alone."""
         url = request.url(self.base_url)
-        own = self._headers if same_origin(url, self.base_url) else {}
+        own = {**request.private, **self._headers} if same_origin(url, self.base_url) else {}
         names = {name.lower() for name in own}
         return url, {k: v for k, v in request.headers.items() if k.lower() not in names} | own
 
     def submission(self, response: Response) -> Submission:
         """Return the job that this reply accepted, just now; raise SubmitFailed if it did not."""
         job, hint = self.dialect.accepted(response), self.dialect.hint(response)
-        return Submission(job.id or "", job.url or "", self.now(), hint.seconds if hint else None)
+        waits, ended = hint.seconds if hint else None, self.dialect.ended(response)
+        return Submission(job.id or "", job.url or "", self.now(), waits, ended)
 
     def conversation(
         self,
@@ -86,6 +87,7 @@ class Driver:
             uniform or self._uniform,
             started_at=started_at,
             retry_after=submission.retry_after if submission else None,
+            ended=submission.ended if submission else None,
             dialect=self.dialect,
             on_attempt=() if on_attempt is None else (on_attempt,),
         )
@@ -97,7 +99,7 @@ def job_ref(job: str | JobRef | Submission | None) -> JobRef:
         case JobRef():
             return job
         case Submission():
-            return JobRef(job.id, job.url)
+            return JobRef(job.id or None, job.url)
         case _:
             return JobRef(job)
 

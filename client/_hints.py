@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from ._checks import InvalidSetting, one_of
+from ._expressions import checked_expression, find
 from ._retry_after import LONGEST_HINT, parse_retry_after, quantity
-from ._wire import Response, find
+from ._wire import Response
 
 _UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -50,6 +51,8 @@ class HintField:
         if (self.header is None) == (self.body is None):
             raise InvalidSetting("hints", self.header, "give a header or a body, and one of the two")
         one_of("unit", self.unit, tuple(_UNITS))
+        if self.body is not None:
+            checked_expression("hints.body", self.body)
 
     def read(self, response: Response, document: Any) -> Hint | None:
         """Return the hint that the reply gives here, None when it gives none."""

@@ -23,12 +23,14 @@ class Submission:
     """An accepted job: its id, its address, and when the reply arrived (t = 0 of its polling).
 
     retry_after: the reply's hint in seconds, or None: the first poll is not due before.
+    ended: the job's status, if it had ended by then: it is not polled.
     """
 
     id: str
     url: str
     replied_at: float
     retry_after: float | None = None
+    ended: JobStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class JobStatus:
     finished_ago: seconds since the job's end by the server's clock, in terminal replies; the detection lag is
         this number, and no clocks need to agree. None when the server did not say.
     retry_after: the server's hint in seconds, or None. hint: what gave it, a header or a member of the body.
+    result_url: where a completed job's result is, when a 303 said so.
     """
 
     id: str | None
@@ -47,6 +50,7 @@ class JobStatus:
     finished_ago: float | None = None
     retry_after: float | None = None
     hint: str | None = field(default=None, compare=False)
+    result_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Result:
     status: the last job status seen, None when no read succeeded.
     started_at, detected_at: start of polling and its end.
     finished_ago: seconds between the job's end and the reply that told of it, by the server's clock.
+    result_url: where the result is, when a 303 said so.
     """
 
     job_id: str | None
@@ -90,6 +95,7 @@ class Result:
     wasted: int
     failures: int
     reason: str
+    result_url: str | None = None
 
     @property
     def elapsed(self) -> float:

@@ -51,6 +51,27 @@ def _dates(value: str) -> list[str]:
     return pairs if len(parts) > 2 and not len(parts) % 2 else [value]
 
 
+def since(moment: object, date: str | None, now_epoch: float) -> float | None:
+    """Return the seconds from a moment to a reply's own Date (else to ``now_epoch``), None if it is none.
+
+    moment: as JSON has it: ISO 8601 (UTC unless it says otherwise), an HTTP-date, or a number of seconds (or,
+    beyond the year 5000, milliseconds) since 1970. The Date has whole seconds: what is negative is 0.
+    """
+    at: float | None = None
+    if isinstance(moment, str):
+        try:
+            told = datetime.fromisoformat(moment)
+            at = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            at = _epoch(moment)
+    elif isinstance(moment, int | float) and not isinstance(moment, bool) and 0 < moment < 1e15:
+        at = moment / 1000 if moment > 1e11 else float(moment)
+    if at is None:
+        return None
+    replied = None if date is None else _epoch(date)
+    return max(0.0, (now_epoch if replied is None else replied) - at)
+
+
 def _epoch(http_date: str) -> float | None:
     """Seconds since 1970 UTC of an HTTP-date in any of its three forms, or None."""
     try:

@@ -15,13 +15,14 @@ class Request:
     """One request to send: nothing in it but what the API asks for.
 
     path: from the service's base address on, or a whole address.
-    json: the body as a value, None for no body.
+    json: the body as a value, None for no body. private: headers for the service itself and no other origin.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object = None
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def url(self, base_url: str) -> str:
         """Return the whole address, given that of the service (without a slash at its end)."""
@@ -77,10 +78,3 @@ def excerpt(body: bytes) -> str:
 def cut(text: str) -> str:
     """Return what a reader is shown of a server's words."""
     return text[:_DETAIL_LENGTH]
-
-
-def find(document: Any, path: str) -> Any:
-    """Return the member of a JSON value that a dotted name leads to, None when there is none."""
-    for name in path.split("."):
-        document = document.get(name) if isinstance(document, dict) else None
-    return document

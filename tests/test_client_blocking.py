@@ -190,9 +190,9 @@ def test_a_submission_without_a_key_posts_an_empty_object() -> None:
     ("reply", "status_code", "said"),
     [
         (Reply(503, {"title": "Busy", "detail": "come back"}), 503, "HTTP 503: come back"),
-        (Reply(200, {"id": "x"}), 200, "HTTP 200"),
+        (Reply(200, {"id": "x"}), 200, "HTTP 200: the dialect's submit.accepted does not have this code"),
         (Reply(202, {"status": "pending"}), 202, "names no job id"),
-        (Reply(202, {"id": 7}), 202, "names no job id"),
+        (Reply(202, {"id": True}), 202, "names no job id"),
         (Reply(202, b"<html>"), 202, "<html>"),
         (refused(), None, "no reply: ConnectionRefusedError: .*Connection refused"),
     ],

@@ -1,0 +1,179 @@
+"""A dialect's data: how one API is asked, and where its replies say what. Checked when it is made.
+
+Wherever a reply's member is named, any expression of JMESPath will do: ``data.status``, ``jobs[0].id``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from inspect import signature
+from typing import Any, Final, TypeVar
+
+from ._checks import InvalidSetting, put
+from ._events import JobState
+from ._expressions import checked_expression, find
+from ._hints import HintField
+from ._wire import Response
+
+_T = TypeVar("_T")
+_STATES: Final[tuple[JobState, ...]] = ("pending", "completed", "error")
+_IGNORED: Final = str.maketrans("", "", "_-")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a reply says something: a header, or a member of its body; give one of the two.
+
+    Raises InvalidSetting.
+    """
+
+    header: str | None = None
+    body: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.header is None) == (self.body is None):
+            raise InvalidSetting("location", self.header, "give a header or a body, and one of the two")
+        if self.body is not None:
+            checked_expression("location.body", self.body)
+
+    def read(self, response: Response, document: Any) -> str | None:
+        """Return the text that the reply has here, None when it has none."""
+        value = response.header(self.header) if self.header else find(document, self.body or "")
+        return value if isinstance(value, str) and value else None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitCall:
+    """How a job is submitted.
+
+    json: the body. key: the member added to it that carries a job's key, None to send none. headers: sent to
+    the service alone, never to another origin.
+    accepted: the status codes of an accepted job. id: where the reply names the job, by text or number.
+    location: where the reply says at which address to poll, whole or relative to where it came from; None, or
+    a reply without one: ``StatusCall.path``. status: where the reply tells the job's state, None: where
+    replies to status requests do. A job that has ended by then is not polled.
+
+    Raises InvalidSetting naming the field, its value and what would be right.
+    """
+
+    method: str = "POST"
+    path: str = "/jobs"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = "key"
+    accepted: tuple[int, ...] = (200, 201, 202)
+    id: str = "id"
+    location: Source | None = Source(header="Location")
+    status: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_path("path", self.path)
+        put(self, "accepted", _codes("accepted", self.accepted))
+        checked_expression("id", self.id)
+        if self.status is not None:
+            checked_expression("status", self.status)
+        if isinstance(self.location, Mapping):
+            put(self, "location", made(Source, "location", self.location))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusCall:
+    """How a job's status is read. What a reply means comes from its code and its body together.
+
+    path: with ``{id}`` for the job's id. implicit: the path of the service's one implicit job. headers: sent
+    to the service alone, never to another origin.
+    attempt: the header that carries the number of the request, None to send none.
+    state: where the reply holds the job's state, one of the words in ``pending``, ``completed`` and
+    ``error``; case, blanks, ``_`` and ``-`` do not count.
+    not_ready: codes that say "pending", unless the reply is a 2xx whose state says otherwise.
+    retryable: codes of failed reads that are worth another try, besides those that always are.
+    progress, finished_ago: members; finished_ago in seconds by the server's clock. finished_at: instead, the
+    moment of the job's end, compared with the reply's own Date.
+    hints: where replies, those to submissions included, say when to come back, besides the usual headers.
+
+    Raises InvalidSetting naming the field, its value and what would be right: for a word in two lists, a path
+    without ``{id}``, an expression that does not parse.
+    """
+
+    method: str = "GET"
+    path: str = "/jobs/{id}"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    implicit: str = "/status"
+    attempt: str | None = "Poll-Attempt"
+    id: str = "id"
+    state: str = "status"
+    pending: tuple[str, ...] = ("pending",)
+    completed: tuple[str, ...] = ("completed",)
+    error: tuple[str, ...] = ("error",)
+    not_ready: tuple[int, ...] = ()
+    retryable: tuple[int, ...] = ()
+    progress: str = "progress"
+    finished_ago: str = "finished_ago"
+    finished_at: str | None = None
+    hints: tuple[HintField, ...] = ()
+    _states: Mapping[str, JobState] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check_path("path", self.path)
+        if "{id}" not in self.path:
+            raise InvalidSetting("path", self.path, "put {id} where the job's id belongs")
+        for name in ("id", "state", "progress", "finished_ago"):
+            checked_expression(name, getattr(self, name))
+        if self.finished_at is not None:
+            checked_expression("finished_at", self.finished_at)
+        for name in ("not_ready", "retryable"):
+            put(self, name, _codes(name, getattr(self, name)))
+        put(self, "hints", tuple(made(HintField, "hints", each) for each in self.hints))
+        states: dict[str, JobState] = {}
+        for state in _STATES:
+            put(self, state, _words(state, getattr(self, state)))
+            for word in getattr(self, state):
+                known = states.setdefault(_plain(word), state)
+                if known != state:
+                    raise InvalidSetting(state, word, f"it is in {known} too; keep it in one of the two")
+        put(self, "_states", states)
+
+    def state_of(self, word: object) -> JobState | None:
+        """Return what a word of the server says of the job, None if it is no such word."""
+        return self._states.get(_plain(word)) if isinstance(word, str | int) else None
+
+
+def made(kind: type[_T], field: str, data: _T | Mapping[str, Any]) -> _T:
+    """Return an instance, made from plain data unless it is one; raise InvalidSetting for unknown names."""
+    if isinstance(data, kind):
+        return data
+    if not isinstance(data, Mapping):
+        raise InvalidSetting(field, data, f"give a {kind.__name__} or its fields")
+    known = list(signature(kind).parameters)
+    for name in data:
+        if name not in known:
+            near = get_close_matches(str(name), known, 1)
+            also = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise InvalidSetting(field, name, f"it is no field of this; {also}")
+    return kind(**data)
+
+
+def _plain(word: object) -> str:
+    """Return a state as it is compared: ``In Progress``, ``IN_PROGRESS`` and ``inProgress`` are one word."""
+    return "".join(str(word).casefold().split()).translate(_IGNORED)
+
+
+def _check_path(field: str, path: str) -> None:
+    if not path.startswith(("/", "http://", "https://")):
+        raise InvalidSetting(field, path, "begin it with a slash: it hangs below the base address")
+
+
+def _codes(field: str, codes: Iterable[int]) -> tuple[int, ...]:
+    found = (codes,) if isinstance(codes, int) else tuple(codes)
+    for code in found:
+        if not isinstance(code, int) or not 100 <= code <= 599:
+            raise InvalidSetting(field, code, "give status codes, from 100 to 599")
+    return found
+
+
+def _words(field: str, words: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(words, str):
+        raise InvalidSetting(field, words, "give a list of words")
+    return tuple(words)
