@@ -43,7 +43,8 @@ class Dialect:
     def of(cls, data: Mapping[str, Any]) -> Dialect:
         """Return the dialect that plain data describes, by the names of the fields, as YAML or JSON has it.
 
-        What is not said of ``submit`` and ``status`` is as the calls have it. Raises InvalidSetting.
+        What is left out of ``submit`` is as ``SubmitCall()`` has it, not as the native dialect does (three
+        codes are accepted, and a Location is followed). Raises InvalidSetting.
         """
         for key in data:
             if key not in ("submit", "status"):

@@ -44,6 +44,7 @@ class Service:
                 """Say nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign] # clients that hang up
         self.at = f"127.0.0.1:{self.server.server_port}"
         if authority is not None:
             trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
