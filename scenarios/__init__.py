@@ -17,7 +17,6 @@ from scenarios._deployment import (
     Options,
     choose_scenario,
     deployment,
-    find_config,
     load_config,
     resolve,
 )
@@ -62,7 +61,6 @@ __all__ = [
     "closed_key",
     "deployment",
     "describe",
-    "find_config",
     "json_schema",
     "load_config",
     "load_scenario",

@@ -77,37 +77,36 @@ class _ConfigFile(_Place):
     scenario: _Text
 
 
-def load_config(path: str | os.PathLike[str], *, complete: bool = True) -> Config:
+def load_config(path: str | os.PathLike[str]) -> Config:
     """Read and check a ``config.yaml``; relative paths in it start at its own folder.
 
-    One that is not ``complete`` need not name a scenario, which is then named elsewhere.
     Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
     """
-    file = validate(read_document(path), _ConfigFile if complete else _Place)
-    folder = Path(path).absolute().parent
+    return _config(Path(path), validate(read_document(path), _ConfigFile))
+
+
+def _config_at(path: Path) -> Config | None:
+    """Return what a ``config.yaml`` says, be it only where and not which scenario.
+
+    None where there is no such file, and where it does not speak to us, for other programs have one as well:
+    ours has a key of ours, or a slip of one. Raises ``DocumentError`` as ``load_config`` does.
+    """
+    if not path.is_file():
+        return None
+    document = read_document(path)
+    if document.data and not any(suggest(str(key), _Place.model_fields) for key in document.data):
+        return None
+    return _config(path, validate(document, _Place))
+
+
+def _config(path: Path, file: _Place) -> Config:
+    folder = path.absolute().parent
     return Config(
         scenario=None if file.scenario is None else _find(file.scenario, folder) or folder / file.scenario,
         simulator=Address(file.simulator.host, file.simulator.port),
         reports=folder / file.reports,
-        file=Path(path),
+        file=path,
     )
-
-
-def find_config() -> Path:
-    """Return the ``config.yaml`` of the working directory, else the one that came with the project."""
-    here = Path(_CONFIG)
-    return here if _is_ours(here) else _SHIPPED.parent / _CONFIG
-
-
-def _is_ours(path: Path) -> bool:
-    """Say whether there is such a file and it speaks to us: other programs have a ``config.yaml`` as well.
-
-    It does if one of its keys is ours, or is a slip of one. Raises ``DocumentError`` when it is no YAML.
-    """
-    if not path.is_file():
-        return False
-    keys = read_document(path).data
-    return not keys or any(suggest(str(key), _ConfigFile.model_fields) for key in keys)
 
 
 def deployment(
@@ -117,20 +116,19 @@ def deployment(
     port: int | None = None,
     reports: str | None = None,
     environ: Mapping[str, str] | None = None,
-    file: Path | None = None,
+    behind: Path | None = None,
 ) -> Config:
     """Return what the command line (the arguments), then the environment, then ``config.yaml`` ask for.
 
-    ``file`` is the ``config.yaml`` to read, by default the working directory's; where there is none, or that
-    of another program, nothing stands behind the environment, and the simulator is at 127.0.0.1:5000.
+    It is the working directory's ``config.yaml``. Where there is none, or that of another program, the one at
+    ``behind`` stands in for it; without that too, the simulator is at 127.0.0.1:5000 and nothing else is said.
     Raises ``DocumentError`` when the scenario that is named does not exist, and with every fault of
     ``config.yaml``.
     """
-    file = Path(_CONFIG) if file is None else file
     config = (
-        load_config(file, complete=False)
-        if _is_ours(file)
-        else Config(None, Address("127.0.0.1", 5000), Path("reports"), None)
+        _config_at(Path(_CONFIG))
+        or (behind and _config_at(behind))
+        or Config(None, Address("127.0.0.1", 5000), Path("reports"), None)
     )
     here = config.simulator
     return replace(
@@ -152,7 +150,9 @@ def resolve(
 
     Raises ``DocumentError`` with every fault of the file that is wrong.
     """
-    config = deployment(scenario, port=port, reports=reports, environ=environ, file=find_config())
+    config = deployment(
+        scenario, port=port, reports=reports, environ=environ, behind=_SHIPPED.parent / _CONFIG
+    )
     if config.scenario is None:
         message = f"no scenario is named; name a file, or one of {', '.join(_known(Path()))}"
         raise DocumentError((Diagnostic(_CONFIG, 1, "scenario", message),))
