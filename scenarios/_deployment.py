@@ -26,6 +26,7 @@ from scenarios.documents import (
 
 _SHIPPED: Final = Path(__file__).resolve().parent
 _CONFIG: Final = "config.yaml"
+_PROJECTS_CONFIG: Final = _SHIPPED.parent / _CONFIG
 _FOLDER: Final = "scenarios"
 _VARIABLE: Final = "BACKOFF_SCENARIO"
 _Text = Annotated[str, Field(strict=True, min_length=1)]
@@ -121,7 +122,7 @@ def deployment(
     """Return what the command line (the arguments), then the environment, then ``config.yaml`` ask for.
 
     It is the working directory's ``config.yaml``. Where there is none, or that of another program, the one at
-    ``behind`` stands in for it; without that too, the simulator is at 127.0.0.1:5000 and nothing else is said.
+    ``behind`` stands in for it; without that too, all that is said is a simulator at 127.0.0.1:5000.
     Raises ``DocumentError`` when the scenario that is named does not exist, and with every fault of
     ``config.yaml``.
     """
@@ -150,9 +151,7 @@ def resolve(
 
     Raises ``DocumentError`` with every fault of the file that is wrong.
     """
-    config = deployment(
-        scenario, port=port, reports=reports, environ=environ, behind=_SHIPPED.parent / _CONFIG
-    )
+    config = deployment(scenario, port=port, reports=reports, environ=environ, behind=_PROJECTS_CONFIG)
     if config.scenario is None:
         message = f"no scenario is named; name a file, or one of {', '.join(_known(Path()))}"
         raise DocumentError((Diagnostic(_CONFIG, 1, "scenario", message),))
