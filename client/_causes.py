@@ -7,6 +7,9 @@ import ssl
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from ._errors import StatusReadFailed, SubmitFailed
+from ._events import Failure
+
 # OpenSSL's numbers (X509_V_ERR_...).
 _EXPIRED: Final = (9, 10)
 _OTHER_NAME: Final = (62, 64)
@@ -17,6 +20,14 @@ class Cause(NamedTuple):
 
     words: str
     passing: bool = True
+
+    def submit_failed(self) -> SubmitFailed:
+        """Return the error of a submission that got no reply."""
+        return SubmitFailed(None, self.words, retryable=self.passing)
+
+    def read_failed(self) -> StatusReadFailed:
+        """Return the error of a status request that got no reply."""
+        return StatusReadFailed(Failure("transport", detail=self.words, retryable=self.passing))
 
 
 def cause_of(error: BaseException, wrappings: tuple[type[BaseException], ...], *, reached: bool) -> Cause:

@@ -25,8 +25,8 @@ from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
 from ._driver import BASE_URL, LONGEST_SLEEP, Driver, checked_ca, job_ref
-from ._errors import StatusReadFailed, SubmitFailed, completed
-from ._events import Failure, Wait
+from ._errors import completed
+from ._events import Wait
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._wire import Request, Response
@@ -85,8 +85,7 @@ class AsyncVideoTranslationClient(Driver):
         try:
             response = await self._exchange(self.dialect.submission(key), self.policy.request_timeout)
         except _TRANSPORT as error:
-            cause = self._cause(error)
-            raise SubmitFailed(None, cause.words, retryable=cause.passing) from error
+            raise self._cause(error).submit_failed() from error
         return self.submission(response)
 
     async def status(
@@ -105,9 +104,7 @@ class AsyncVideoTranslationClient(Driver):
         try:
             response = await self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
-            cause = self._cause(error)
-            failure = Failure("transport", detail=cause.words, retryable=cause.passing)
-            raise StatusReadFailed(failure) from error
+            raise self._cause(error).read_failed() from error
         return self.dialect.read(response)
 
     async def poll(
