@@ -149,8 +149,8 @@ def test_a_job_leaves_one_row_and_one_for_each_poll(serve: Serve) -> None:
         )
     ]
     assert rows.polls == [
-        PollRow("quick", 0, 0, 1, 1.25, 1.25, 0.25, "200"),
-        PollRow("quick", 0, 0, 2, 2.5, 2.5, 0.25, "200"),
+        PollRow("quick", 0, 0, 1, 1.25, 1.25, 0.25, "200", "pending"),
+        PollRow("quick", 0, 0, 2, 2.5, 2.5, 0.25, "200", "completed"),
     ]
     assert (rows.visit, rows.submitted) == (7, 1)
     assert told == [("POST", 250.0), ("GET", 250.0), ("GET", 250.0)]

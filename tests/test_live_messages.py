@@ -95,7 +95,7 @@ def test_a_message_is_frozen() -> None:
         (
             Rows,
             {**rows(1).to_wire(), "polls": [[*poll_row()[:-1], 200]]},
-            "backoff_rows: polls.0.7: .*string",
+            "backoff_rows: polls.0.8: .*string",
         ),
     ],
 )

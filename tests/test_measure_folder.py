@@ -199,3 +199,28 @@ def test_many_jobs_are_kept_as_parquet_too(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RunUnusable, match=r"jobs\.parquet: parquet: ") as told:
         load_run(many)
     assert "\n" not in str(told.value)
+
+
+def test_an_own_target_s_jobs_know_their_last_pending_poll(tmp_path: Path) -> None:
+    """The lower bound of a job's end is read off polls.csv, whose state says what each reply meant."""
+    jobs = [job("a", key, polls=3) for key in range(2)] + [job("b", 1, polls=1)]
+    polls = [
+        row._replace(state="completed" if row.attempt == 3 or row.setting == "b" else "pending")
+        for row in polls_of(jobs)
+    ]
+    polls[0] = polls[0]._replace(state="failed", response="503")
+    folder = RunFolder.create(tmp_path, "sample", NOW)
+    folder.write(info_of(jobs, target="own"), visits_of(jobs), jobs, polls)
+    run = load_run(folder.path)
+    assert run.info.target == "own"
+    assert run.jobs["pending_at_s"].to_list() == [1.0, 1.1, None]
+    header = (folder.path / "polls.csv").read_text().splitlines()[0]
+    assert header == "setting,repeat,key,attempt,planned_at_s,sent_at_s,latency_s,response,state"
+
+
+def test_records_from_before_polls_had_a_state_are_read(tmp_path: Path) -> None:
+    """On a simulator nothing needs to know what replies meant."""
+    folder = written(tmp_path)
+    polls = (folder / "polls.csv").read_text().splitlines()
+    (folder / "polls.csv").write_text("\n".join(line.rpartition(",")[0] for line in polls) + "\n")
+    assert load_run(folder).info.target == "simulator"

@@ -139,6 +139,7 @@ class VisitShare:
                 sent_at_s=attempt.sent_at - self.origin,
                 latency_s=latency,
                 response=response_name(attempt.status_code),
+                state=attempt.status or "failed",
             )
         )
         self._tell_locust("GET", latency)

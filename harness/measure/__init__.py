@@ -20,6 +20,7 @@ from harness.measure._results import Check, Recommendation, Results, results_sch
 from harness.measure._rows import (
     DETECTED,
     OUTCOMES,
+    STATES,
     TRANSPORT_ERROR,
     JobRow,
     Lateness,
@@ -62,6 +63,7 @@ __all__ = [
     "RunFolderError",
     "RunInfo",
     "RunUnusable",
+    "STATES",
     "ScenarioInfo",
     "ServerCounts",
     "SettingFigures",

@@ -57,6 +57,7 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
     return Results(
         schema_version=1,
         engine=info.engine,
+        target=info.target,
         seed=info.seed,
         started_at=info.started_at,
         complete=info.incomplete is None and all(visit.complete for visit in run.visits),

@@ -35,6 +35,7 @@ from harness.measure._frames import (
     rounded,
     schema_of,
     typed_frame,
+    with_pending,
 )
 from harness.measure._rows import OUTCOMES, JobRow, Lateness, PollAggregate, PollRow, Run, RunInfo, Visit
 
@@ -145,7 +146,12 @@ def load_run(folder: str | Path) -> Run:
         reduced = read_json(folder / "polls.json", _polls_record(), "not a record of polls")
         polls = tuple(each.aggregate() for each in reduced)
     else:
-        polls = aggregates_of_frame(_read_table(folder / "polls.csv", schema_of(PollRow)))
+        own = record.info.target == "own"
+        # What replies meant is read where nothing else tells when jobs ended; older records lack it.
+        schema = {name: kind for name, kind in schema_of(PollRow).items() if own or name != "state"}
+        rows = _read_table(folder / "polls.csv", schema)
+        jobs = with_pending(jobs, rows) if own else jobs
+        polls = aggregates_of_frame(rows)
     return Run(record.info, record.visits, jobs, polls)
 
 

@@ -95,6 +95,15 @@ def aggregates_of_frame(polls: pl.DataFrame) -> tuple[PollAggregate, ...]:
     )
 
 
+def with_pending(jobs: pl.DataFrame, polls: pl.DataFrame) -> pl.DataFrame:
+    """Return the jobs with ``pending_at_s``, when the last poll was sent that was answered ``pending``."""
+    import polars as pl
+
+    pending = polls.filter(polls["state"] == "pending")
+    last = pending.group_by(JOB_KEY).agg(pending_at_s=pl.col("sent_at_s").max())
+    return jobs.join(last, on=JOB_KEY, how="left", maintain_order="left")
+
+
 class VisitTotals(NamedTuple):
     """How many rows a visit has, and how many polls its jobs count."""
 

@@ -22,11 +22,14 @@ def run_info(
     packages: Sequence[str],
     more: Mapping[str, Any] | None = None,
     incomplete: str | None = None,
+    target: Literal["simulator", "own"] = "simulator",
+    finish_resolution_s: float = 0.0,
 ) -> RunInfo:
     """Return the record of a run of some of the scenario's ``settings``.
 
     ``started_at`` knows its time zone. ``packages`` are those whose versions the figures depend on, ``more``
     is what else is to be told of the environment, and ``incomplete`` the reason why the run ended early.
+    ``target`` and ``finish_resolution_s`` are as in ``RunInfo``.
     """
     return RunInfo(
         engine=engine,
@@ -44,4 +47,6 @@ def run_info(
         baseline=scenario.baseline,
         objectives=dict(scenario.objectives),
         incomplete=incomplete,
+        target=target,
+        finish_resolution_s=finish_resolution_s,
     )

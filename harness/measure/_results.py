@@ -51,6 +51,8 @@ class Results(Part):
 
     schema_version: Literal[1]
     engine: Literal["live", "virtual"]
+    target: Literal["simulator", "own"]
+    """What was polled: our simulator, or the user's own service, of which only its replies are known."""
     seed: int
     started_at: str
     """ISO 8601, UTC."""

@@ -23,6 +23,9 @@ OUTCOMES: Final = ("completed", "error", "timeout", "gave_up", "censored")
 DETECTED: Final = ("completed", "error")
 """The outcomes of jobs whose end their clients learnt."""
 
+STATES: Final = ("pending", "completed", "error", "failed")
+"""What the reply to a poll meant: a state of the job, or ``failed``: nothing was learnt of it."""
+
 TRANSPORT_ERROR: Final = "transport_error"
 """What records call the response to a poll that got none, or one that came too late."""
 
@@ -57,7 +60,8 @@ class PollRow(NamedTuple):
     """One status request: a line of ``polls.csv``.
 
     ``planned_at_s`` is when the poller wanted it sent, ``latency_s`` how long the reply took (None when none
-    came), ``response`` the status code as text, or ``transport_error``.
+    came), ``response`` the status code as text, or ``transport_error``. ``state`` is what the reply meant,
+    one of ``STATES``; empty where that was not recorded.
     """
 
     setting: str
@@ -68,6 +72,7 @@ class PollRow(NamedTuple):
     sent_at_s: float
     latency_s: float | None
     response: str
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,9 @@ class RunInfo:
     ``started_at`` is ISO 8601 in UTC. ``settings`` maps each setting to its description in English, in the
     scenario's order. ``objectives`` are upper bounds such as ``{"lag_p95": 2.0}``. Without a ``baseline`` the
     first setting is it. ``incomplete`` is the reason why the run stopped early, None if it did not.
+    ``target`` is what was polled: our simulator, which knows the truth, or the user's ``own`` service.
+    ``finish_resolution_s`` is how far off the finish times that the service names may be: 0 where it tells
+    how long ago, 1 where it names a moment and only the reply's Date, in whole seconds, says when that was.
     """
 
     engine: Literal["live", "virtual"]
@@ -143,6 +151,8 @@ class RunInfo:
     baseline: str | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
     incomplete: str | None = None
+    target: Literal["simulator", "own"] = "simulator"
+    finish_resolution_s: float = 0.0
 
 
 class Lateness(NamedTuple):
@@ -179,7 +189,11 @@ class PollAggregate:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run's records in memory, as ``load_run`` returns them; what ``analyse`` takes."""
+    """A run's records in memory, as ``load_run`` returns them; what ``analyse`` takes.
+
+    ``jobs`` has the columns of ``JobRow``. Of a run on the user's own service there is one more,
+    ``pending_at_s``: when the last poll was sent that was answered ``pending``; null where none was.
+    """
 
     info: RunInfo
     visits: tuple[Visit, ...]

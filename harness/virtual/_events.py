@@ -194,16 +194,20 @@ class EventVisit:
         self._sent.append(sent_at)
         self._latencies.append(heard_at - sent_at)
         if self._on_poll is not None:
-            self._on_poll(self._row(job.key, send.attempt, sent_at, heard_at - sent_at, code))
+            state = "failed" if view is None else view.status
+            self._on_poll(self._row(job.key, send.attempt, sent_at, heard_at - sent_at, code, state))
         if isinstance(command, Done):
             ago = None if view is None else view.finished_ago
             self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, ago)
         return command
 
-    def _row(self, key: int, attempt: int, sent_at: float, latency: float, code: int | None) -> PollRow:
+    def _row(
+        self, key: int, attempt: int, sent_at: float, latency: float, code: int | None, state: str
+    ) -> PollRow:
         planned_at = sent_at - self._wake_s
+        response = response_name(code)
         return PollRow(
-            self._setting, self._repeat, key, attempt, planned_at, sent_at, latency, response_name(code)
+            self._setting, self._repeat, key, attempt, planned_at, sent_at, latency, response, state
         )
 
     def _flush(self, polls: int) -> None:
