@@ -127,7 +127,9 @@ def run(
 
 @main.command(epilog="Example: python -m harness simulate long-tail --jobs 10000")
 @click.argument("scenario", required=False)
-@click.option("--jobs", type=click.IntRange(1), help="Jobs per visit, instead of the scenario's own number.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Jobs per visit (or over repeats, where a visit cannot be longer)."
+)
 @click.option(
     "-s", "--setting", "settings", multiple=True, metavar="NAME", help="Run only this one (repeatable)."
 )
@@ -149,7 +151,7 @@ def simulate(
     _check_names(settings, options.scenario)
     if sys.stderr.isatty():
         _say(f"engine: {choose_engine(options.scenario).reason}")
-    folder = simulate_to_folder(options, jobs, settings or None, out)
+    folder = simulate_to_folder(options, jobs, settings or None, out, on_note=_say)
     _report(folder, as_json, options.scenario)
 
 
@@ -248,6 +250,7 @@ def tune(
 @click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
 def check(scenarios: tuple[str, ...]) -> None:
     """Validate; say what would run at what cost."""
+    from harness.live import seconds_before_visit
     from harness.virtual import visit_costs
     from scenarios import describe, resolve
     from scenarios.documents import DocumentError
@@ -259,7 +262,9 @@ def check(scenarios: tuple[str, ...]) -> None:
         except DocumentError as error:
             faults.append(str(error))
         else:
-            click.echo("\n".join(describe(options.scenario, visit_costs(options.scenario))))
+            scenario = options.scenario
+            starting = seconds_before_visit(scenario.workload.lanes)
+            click.echo("\n".join(describe(scenario, visit_costs(scenario), starting)))
     if faults:
         raise Refusal("\n".join(faults), UNUSABLE)
 

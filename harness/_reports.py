@@ -26,7 +26,7 @@ from harness.measure import (
     write_report,
 )
 from harness.plan import limits
-from harness.virtual import MOST_ROWS, Progress, VisitTooLong, simulate
+from harness.virtual import MOST_ROWS, Progress, VisitTooLong, resized, simulate
 from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
 
@@ -70,16 +70,23 @@ def _limits(
 
 
 def simulate_to_folder(
-    options: Options, jobs: int | None, settings: Sequence[str] | None, out: str | None
+    options: Options,
+    jobs: int | None,
+    settings: Sequence[str] | None,
+    out: str | None,
+    on_note: Callable[[str], object] = lambda _note: None,
 ) -> Path:
     """Run the scenario in virtual time and write its records; return the run's folder.
 
+    ``on_note`` is told where ``jobs`` is not what makes each visit longer.
     Raises ``Refusal`` when the folder cannot be written, and when the scenario is too large to keep or never
     ends.
     """
     scenario = options.scenario
     try:
         _check_size(scenario, jobs, settings)
+        if jobs is not None and (note := resized(scenario, jobs).note) is not None:
+            on_note(f"--jobs {jobs}: {note}")
         folder = _run_folder(options, out)
         with _pool((jobs or 0) * len(settings or scenario.settings)) as executor, _progress() as tell:
             run = simulate(scenario, only=settings, jobs=jobs, executor=executor, on_progress=tell).run

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from scenarios._objective import OBJECTIVES
 from scenarios._scenario import Scenario
 from scenarios.documents import spell_seconds
+
+_WORTH_SAYING: Final = 0.1  # share of a run's time from which on the start of lanes is told apart
+_CLEAR: Final = 0.001  # share of the jobs from which on their loss is told
+_LOSSES: Final[Mapping[str, str]] = {
+    "deadline": "the deadline comes",
+    "attempts": "max_attempts runs out",
+    "errors": "it gives up on failed reads",
+}
 
 
 class VisitCost(NamedTuple):
@@ -24,6 +32,9 @@ class VisitCost(NamedTuple):
     """From the visit's start until the client of the last of these jobs is done."""
     refused: float
     """Share of the status requests that the rate limit answered with 429."""
+    lost: Mapping[str, float]
+    """Share of these jobs whose client left before their end, by what made it leave: a key of
+    ``_LOSSES``."""
 
     @property
     def polls(self) -> float:
@@ -36,10 +47,13 @@ class VisitCost(NamedTuple):
         return self.polls / self.seconds if self.seconds else 0.0
 
 
-def describe(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> list[str]:
+def describe(
+    scenario: Scenario, costs: Mapping[str, VisitCost | str], before_visit_s: float = 0.0
+) -> list[str]:
     """Return the lines that ``python -m harness check`` prints.
 
     ``costs`` has for each setting what its visit costs, or in a few words why that cannot be told.
+    ``before_visit_s``: seconds that a live run spends before each visit, to start its lanes.
     """
     known = [cost for cost in costs.values() if isinstance(cost, VisitCost)]
     return [
@@ -52,7 +66,7 @@ def describe(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> list[s
             for name, policy in scenario.settings.items()
         ),
         f"  wanted: {_objectives(scenario)}",
-        f"  cost: {_total(scenario, known)}",
+        f"  cost: {_total(scenario, known, before_visit_s)}",
         *(f"  note: {note}" for note in _notes(scenario, costs)),
     ]
 
@@ -73,7 +87,7 @@ def _service(scenario: Scenario) -> Iterator[str]:
         yield f"at most {service.rate_limit.rate:g} status requests/s (bursts of {service.rate_limit.burst})"
     if service.capacity is not None:
         workers, busy = service.capacity.workers, service.capacity.service_time.describe()
-        yield f"{workers} {'worker' if workers == 1 else 'workers'}, each request taking one for {busy}"
+        yield f"{_many(workers, 'worker')}, each request taking one for {busy}"
     for outage in service.outages:
         span = f"{spell_seconds(outage.length)} from {spell_seconds(outage.start)} on"
         yield f"outage with {outage.failure.describe()} for {span}"
@@ -89,22 +103,25 @@ def _workload(scenario: Scenario, known: list[VisitCost]) -> str:
     if workload.duration is not None:
         ends.append(f"for {spell_seconds(workload.duration)}")
     if workload.jobs is not None:
-        ends.append(f"until {workload.jobs} jobs")
+        ends.append(f"until {_many(workload.jobs, 'job')}")
     most = max(known, key=lambda cost: cost.jobs, default=None)
-    count = "" if most is None else f": {'' if most.all_jobs else 'more than '}{_jobs_of(most)} a visit"
-    return f"{workload.lanes} lanes, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
+    count = (
+        "" if most is None else f": {'' if most.all_jobs else 'more than '}{_many(most.jobs, 'job')} a visit"
+    )
+    return f"{_many(workload.lanes, 'lane')}, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
 
 
 def _cost(cost: VisitCost | str) -> str:
     if isinstance(cost, str):
         return cost
-    some = "" if cost.all_jobs else f", by its first {_jobs_of(cost)}"
-    rate = f"{cost.polls_per_second:.3g} polls/s over {cost.seconds:.0f} s"
-    return f"about {cost.polls_per_job:.3g} polls per job, {rate}{some}"
+    some = "" if cost.all_jobs else f", by its first {_many(cost.jobs, 'job')}"
+    rate = f"{cost.polls_per_second:.3g} polls/s over {cost.seconds:,.0f} s"
+    polls = cost.polls_per_job
+    return f"about {polls:{'.3g' if polls < 1000 else ',.0f'}} polls per job, {rate}{some}"
 
 
-def _jobs_of(cost: VisitCost) -> str:
-    return "1 job" if cost.jobs == 1 else f"{cost.jobs} jobs"
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _objectives(scenario: Scenario) -> str:
@@ -115,16 +132,18 @@ def _objectives(scenario: Scenario) -> str:
     )
 
 
-def _total(scenario: Scenario, known: list[VisitCost]) -> str:
+def _total(scenario: Scenario, known: list[VisitCost], before_visit_s: float) -> str:
     repeats, settings = scenario.workload.repeats, len(scenario.settings)
-    visits = "1 visit" if repeats * settings == 1 else f"{repeats * settings} visits"
+    visits = _many(repeats * settings, "visit")
     if len(known) < settings:
         return f"{visits}; too many polls to say how long"
     if not all(cost.all_jobs for cost in known):
         return f"{visits}; too many jobs to say how long"
-    seconds = repeats * sum(cost.seconds for cost in known)
+    starting = repeats * settings * before_visit_s
+    seconds = starting + repeats * sum(cost.seconds for cost in known)
     polls = repeats * sum(cost.polls for cost in known)
-    return f"{visits}, about {seconds:.0f} s and {polls:,.0f} polls in all"
+    lanes = f" ({starting:,.0f} s of it to start lanes)" if starting >= _WORTH_SAYING * seconds else ""
+    return f"{visits}, about {seconds:,.0f} s{lanes} and {polls:,.0f} polls in all"
 
 
 def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator[str]:
@@ -134,10 +153,7 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
         if policy in seen:
             yield f"{name} is the same as {seen[policy]}"
         seen.setdefault(policy, name)
-        if policy.deadline is not None:
-            late = 1.0 - float(scenario.job.duration.cdf(policy.deadline))
-            if late >= 0.001:
-                yield f"{name}: the deadline comes before the end of {late:.1%} of the jobs"
+        yield from _losses(scenario, name, costs[name])
     limit = scenario.service.rate_limit
     for name, cost in costs.items():
         if limit is not None and isinstance(cost, VisitCost) and cost.refused >= 0.01:
@@ -149,6 +165,22 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
             yield f"the outage at {spell_seconds(outage.start)} begins when every visit is over"
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"
+
+
+def _losses(scenario: Scenario, setting: str, cost: VisitCost | str) -> Iterator[str]:
+    """Yield what runs out before jobs end: the deadline by the law of the durations, the rest as played."""
+    deadline = scenario.settings[setting].deadline
+    late = 0.0 if deadline is None else 1.0 - float(scenario.job.duration.cdf(deadline))
+    shares = dict(cost.lost) if isinstance(cost, VisitCost) else {}
+    some = (
+        f" first {_many(cost.jobs, 'job')}" if isinstance(cost, VisitCost) and not cost.all_jobs else " jobs"
+    )
+    if late >= _CLEAR:
+        yield f"{setting}: {_LOSSES['deadline']} before the end of {late:.1%} of the jobs"
+        shares.pop("deadline", None)
+    for limit, share in shares.items():
+        if share >= _CLEAR:
+            yield f"{setting}: {_LOSSES[limit]} before the end of {share:.1%} of its{some}"
 
 
 def _seconds(cost: VisitCost | str) -> float:

@@ -230,8 +230,8 @@ def test_the_wait_for_a_slot_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "duration", "cost"),
     [
-        ({"initial": 0.25}, "15m", "about 3.6e+03 polls per job, 4 polls/s over 900 s, by its first 1 job"),
-        ({"initial": "1ms"}, "8s", "about 8e+03 polls per job, 970 polls/s over 8 s, by its first 1 job"),
+        ({"initial": 0.25}, "15m", "about 3,600 polls per job, 4 polls/s over 900 s, by its first 1 job"),
+        ({"initial": "1ms"}, "8s", "about 8,000 polls per job, 970 polls/s over 8 s, by its first 1 job"),
         ({"initial": "1ms"}, "20h", "more than 20000 polls for its first job"),
         ({"initial": "200h"}, "9000h", "still polling its first job after a year"),
     ],
@@ -244,6 +244,48 @@ def test_many_polls_per_job_are_told_and_never_cut(
         scenario_of(tmp_path, settings={"one": {"curve": "constant"} | setting}, job={"duration": duration})
     )
     assert f"({cost})" in lines[4]
+
+
+def test_budgets_that_end_before_the_jobs_do_are_noted(tmp_path: Path) -> None:
+    """Jobs of 6.4 h polled each 2 s: 2,700 polls last 90 minutes. The figures are the twin's own, uncut."""
+    lines = english(
+        scenario_of(
+            tmp_path,
+            job={"duration": "6.4h"},
+            workload={"lanes": 1, "arrivals": {"type": "constant", "rate": 10}, "jobs": 1},
+            settings={
+                "patient": {"curve": "constant", "initial": "2s"},
+                "capped": {"curve": "constant", "initial": "2s", "max_attempts": 2700},
+            },
+            baseline="patient",
+        )
+    )
+    assert "(about 11,520 polls per job, 0.5 polls/s over 23,040 s)" in lines[4]
+    assert "(about 2,700 polls per job, 0.5 polls/s over 5,400 s)" in lines[5]
+    assert lines[7:] == [
+        "  cost: 2 visits, about 28,440 s and 14,220 polls in all",
+        "  note: capped: max_attempts runs out before the end of 100.0% of its jobs",
+    ]
+
+
+def test_an_error_budget_that_ends_before_the_jobs_do_is_noted(tmp_path: Path) -> None:
+    """Jobs arrive at 0, 0.25, ... 1 s: the polls of an outage from 1 s on fail, all of them."""
+    impatient = {"curve": "constant", "initial": 1, "on_error": {"max_consecutive": 1}}
+    lines = english(
+        scenario_of(
+            tmp_path, settings={"one": impatient}, service={"outages": [{"start": 1, "length": "1h"}]}
+        )
+    )
+    assert "  note: one: it gives up on failed reads before the end of 100.0% of its jobs" in lines
+
+
+def test_the_start_of_many_lanes_is_in_the_cost(tmp_path: Path) -> None:
+    """A live run starts its lanes before each visit; where that takes long, it is told."""
+    scenario = scenario_of(tmp_path)
+    few = describe(scenario, visit_costs(scenario), before_visit_s=0.25)
+    assert few[6] == "  cost: 1 visit, about 5 s and 20 polls in all"
+    many = describe(scenario, visit_costs(scenario), before_visit_s=51.0)
+    assert many[6] == "  cost: 1 visit, about 56 s (51 s of it to start lanes) and 20 polls in all"
 
 
 def test_everything_that_is_set_is_said(tmp_path: Path) -> None:

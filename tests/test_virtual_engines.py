@@ -24,6 +24,7 @@ from harness.virtual import (
     Overhead,
     VisitTooLong,
     choose_engine,
+    resized,
     simulate,
     simulate_visit,
 )
@@ -356,6 +357,44 @@ def test_jobs_replaces_the_workloads_end() -> None:
     usual = simulate(short).run.jobs
     assert 0 < len(usual) < 100
     assert_frame_equal(usual, long[: len(usual)])
+
+
+OUTAGE = {"outages": [{"start": 1.0, "length": 2.0}]}
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "service", "end", "jobs", "repeats", "in_each"),
+    [
+        ({"type": "constant", "rate": 10.0}, OUTAGE, {"until": 2.0}, 90, 5, 20),
+        ({"type": "burst", "size": 20}, {}, {"jobs": 20}, 100, 5, 20),
+        ({"type": "burst", "size": 20}, {}, {"jobs": 8}, 20, 1, 20),
+        ({"type": "burst", "size": 20}, {}, {"jobs": 8}, 39, 2, 20),
+        ({"type": "constant", "rate": 10.0}, OUTAGE, {"until": 2.0}, 12, 1, 12),
+        ({"type": "constant", "rate": 10.0}, {}, {"until": 2.0}, 90, 1, 90),
+        ({"type": "closed"}, OUTAGE, {"jobs": 30}, 60, 2, 30),
+    ],
+)
+def test_a_visit_that_cannot_be_longer_is_repeated(
+    arrivals: dict[str, Any],
+    service: dict[str, Any],
+    end: dict[str, Any],
+    jobs: int,
+    repeats: int,
+    in_each: int,
+) -> None:
+    """With outages set in its time, or arrivals that end, more jobs are more visits."""
+    made = scenario(every(1.0), arrivals=arrivals, service=service, **end)
+    run = simulate(made, jobs=jobs).run
+    assert [visit.repeat for visit in run.visits] == list(range(repeats))
+    assert len(run.jobs) == repeats * in_each >= jobs
+    assert (resized(made, jobs).note is None) == (repeats == 1)
+
+
+def test_a_closed_loop_of_unknown_size_in_an_outage_is_not_lengthened() -> None:
+    """Nobody knows how many of its visits would do."""
+    made = scenario(every(1.0), arrivals={"type": "closed"}, service=OUTAGE, until=5.0)
+    with pytest.raises(ValueError, match="give the scenario more repeats instead"):
+        simulate(made, jobs=10)
 
 
 def test_only_some_settings_and_repeats_are_visited_in_the_scenarios_order() -> None:

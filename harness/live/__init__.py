@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from harness.live._ramp import seconds_before_visit
+
+__all__ = ["seconds_before_visit"]

@@ -22,6 +22,7 @@ from harness.live._commands import (
     Wait,
 )
 from harness.live._messages import Rows, ScenarioChecked, ShareDone
+from harness.live._ramp import SPAWN_RATE
 from harness.live._record import Record, Snapshot
 from harness.live._states import TRANSITIONS, Answer, Event, State
 from harness.live._visit import VisitUnderWay
@@ -37,7 +38,6 @@ _COLLECTING_TIMEOUT_S: Final = 5.0
 _ASK_AGAIN_S: Final = (
     0.2  # a worker that has just connected may not listen yet, and Locust drops the question
 )
-_MAX_SPAWN_RATE: Final = 100.0  # above it Locust itself warns of trouble
 
 _A = TypeVar("_A", bound=Answer)
 
@@ -214,7 +214,7 @@ class Schedule:
         if present <= self._accepted and len(present) >= wanted:
             plan, self._had_users = self._pending[0], True
             count = self._scenario.workload.lanes
-            self._give_up = now + _SPAWNING_TIMEOUT_S + count / _MAX_SPAWN_RATE
+            self._give_up = now + _SPAWNING_TIMEOUT_S + count / SPAWN_RATE
             return self._issue(Event.TICK, self._users(count, plan.setting), State.SPAWNING)
         if now >= self._give_up:
             reason = f"{len(present & self._accepted)} of {self._wanted} workers run this scenario"
@@ -279,7 +279,7 @@ class Schedule:
         return self._issue(event, command, State.CLEARING)
 
     def _users(self, count: int, setting: str) -> Users:
-        return Users(count, min(_MAX_SPAWN_RATE, max(1.0, float(self._scenario.workload.lanes))), setting)
+        return Users(count, min(SPAWN_RATE, max(1.0, float(self._scenario.workload.lanes))), setting)
 
     def _finish(self) -> Finished:
         return self._issue(Event.TICK, Finished(self._run.incomplete, self._had_users), State.ENDED)

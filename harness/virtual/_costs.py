@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
-from harness.virtual._columns import Part
+from client import PollingPolicy
+from harness.virtual._columns import OUTCOME_CODES, JobColumns, Part
 from harness.virtual._counts import VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
@@ -39,6 +41,7 @@ def _cost(scenario: Scenario, setting: str) -> VisitCost | str:
         polls, rows = int(part.jobs.polls.sum()), part.jobs.size
         everything = part.submissions <= jobs
         found = VisitCost(
+            lost=_lost(part.jobs, scenario.settings[setting]),
             jobs=part.submissions if everything else jobs,
             all_jobs=everything,
             polls_per_job=polls / max(1, rows),
@@ -48,6 +51,18 @@ def _cost(scenario: Scenario, setting: str) -> VisitCost | str:
         if everything or more is None or polls * more > _MOST_POLLS * jobs:
             return found
     return found
+
+
+def _lost(jobs: JobColumns, policy: PollingPolicy) -> dict[str, float]:
+    """Return the share of the jobs whose client left before their end, by what ran out."""
+    gave_up = jobs.outcome == OUTCOME_CODES["gave_up"]
+    most = math.inf if policy.max_attempts is None else policy.max_attempts
+    which = {
+        "deadline": jobs.outcome == OUTCOME_CODES["timeout"],
+        "attempts": gave_up & (jobs.wasted >= most),
+        "errors": gave_up & (jobs.wasted < most),
+    }
+    return {limit: float(those.mean()) for limit, those in which.items() if those.any()}
 
 
 def _play(scenario: Scenario, setting: str, jobs: int) -> Part:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -43,6 +45,13 @@ class EngineChoice(NamedTuple):
 
     engine: Literal["vector", "event"]
     reason: str
+
+
+class Resized(NamedTuple):
+    """A scenario with another number of jobs, and what had to be done instead of longer visits, if that."""
+
+    scenario: Scenario
+    note: str | None
 
 
 class Progress(NamedTuple):
@@ -82,7 +91,7 @@ def simulate(
 ) -> SimulatedRun:
     """Run a scenario in virtual time.
 
-    only: these settings alone. jobs: this many jobs per visit, instead of the workload's duration and number.
+    only: these settings alone. jobs: this many jobs per visit, as ``resized`` does it.
     engine: "vector" or "event" instead of the one that ``choose_engine`` gives; both give the same records.
     overhead: what real machines add to each request; nothing by default.
     executor: a ``concurrent.futures`` pool of processes (or Dask's or Ray's equivalent); the records do not
@@ -92,10 +101,13 @@ def simulate(
     do, and when more than MOST_ROWS rows would be kept; VisitTooLong when a poll would come after a year of
     virtual time.
     """
-    choice, scenario = _prepared(scenario, engine, jobs)
+    if jobs is not None:
+        visits = len(scenario.visits(only))
+        scenario = resized(scenario, jobs).scenario
+        _check_rows(jobs * visits)
+    choice = _choice(scenario, engine)
     overhead = overhead or Overhead()
     records = [_VisitRecord(visit, scenario) for visit in scenario.visits(only)]
-    _check_rows((jobs or 0) * len(records))
     started_at = datetime.now(UTC)
 
     def notify(record: _VisitRecord, rows: int, sent: int) -> None:
@@ -148,9 +160,12 @@ def simulate_visit(
 ) -> Iterator[Part]:
     """Yield the records of one visit part by part, in order: memory stays bounded however many jobs.
 
-    The parameters are those of ``simulate``. The event engine yields a single part.
+    The parameters are those of ``simulate``, but for ``jobs``: one visit is lengthened, whatever is set in
+    its time. The event engine yields a single part.
     """
-    choice, scenario = _prepared(scenario, engine, jobs)
+    choice = _choice(scenario, engine)
+    if jobs is not None:
+        scenario = _lengthened(scenario, jobs)
     blocks = scenario.planned_blocks(repeat, BLOCK)
     tasks = _tasks(choice, scenario, setting, repeat, overhead or Overhead(), blocks, None)
     return (part for _, part in _results(((None, task) for task in tasks), executor))
@@ -169,11 +184,6 @@ def _check_rows(rows: int) -> None:
         )
 
 
-def _prepared(scenario: Scenario, engine: str, jobs: int | None) -> tuple[EngineChoice, Scenario]:
-    """Return the engine, and the scenario with this many jobs per visit."""
-    return _choice(scenario, engine), scenario if jobs is None else _resized(scenario, jobs)
-
-
 def _choice(scenario: Scenario, engine: str) -> EngineChoice:
     chosen = choose_engine(scenario)
     if engine == "auto" or engine == chosen.engine:
@@ -185,12 +195,46 @@ def _choice(scenario: Scenario, engine: str) -> EngineChoice:
     raise ValueError(f"engine={engine!r} cannot be used: give 'auto', 'vector' or 'event'")
 
 
-def _resized(scenario: Scenario, jobs: int) -> Scenario:
-    """Return the scenario with this many jobs per visit. Keys and times of arrival stay what they are."""
+def resized(scenario: Scenario, jobs: int) -> Resized:
+    """Return the scenario with this many jobs per visit; keys and times of arrival stay what they are.
+
+    A visit that is bound to its own length, by outages set in its time or by arrivals that end, is not
+    lengthened, for that would be another experiment: it is repeated, with other jobs each time, until there
+    are at least so many. Raises ValueError when there is no such number.
+    """
+    longer, workload = _lengthened(scenario, jobs), scenario.workload
+    if scenario.service.outages:
+        reason, own = "the outages are set in the time of a visit", _own_jobs(scenario, jobs)
+    else:
+        reason, own = "the arrivals of a visit end", workload.arrivals.most or jobs
+        workload = workload.model_copy(update={"duration": None, "jobs": own})
+    if own >= jobs:
+        return Resized(longer, None)
+    times = math.ceil(jobs / own)
+    more = workload.model_copy(update={"repeats": workload.repeats * times})
+    note = f"{reason}; instead of one visit of {jobs} jobs, {times} of {own} jobs"
+    return Resized(replace(scenario, workload=more), note)
+
+
+def _lengthened(scenario: Scenario, jobs: int) -> Scenario:
     if not 1 <= jobs <= _MOST_JOBS:
         raise ValueError(f"jobs={jobs!r} cannot be used: give a whole number from 1 to {_MOST_JOBS}")
     workload = scenario.workload.model_copy(update={"duration": None, "jobs": jobs})
     return replace(scenario, workload=workload)
+
+
+def _own_jobs(scenario: Scenario, jobs: int) -> int:
+    """Return how many jobs the scenario's own visit has, counted up to ``jobs``."""
+    if scenario.workload.arrivals.is_open:
+        own = sum(1 for _ in islice(scenario.planned(0), jobs))
+    else:
+        own = min(jobs, scenario.workload.jobs or 0)
+    if own == 0:
+        raise ValueError(
+            f"jobs={jobs}: the outages are set in the time of a visit, whose own jobs cannot be counted; "
+            "give the scenario more repeats instead"
+        )
+    return own
 
 
 def _tasks(
