@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
 
-from scenarios.documents import Count, Model, OneOf, Positive, PositiveSeconds, spell_seconds
+from scenarios.documents import Count, Model, OneOf, PositiveSeconds, Rate, spell_seconds
 from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes
 
 KEYS_PER_REPEAT: Final = 10**9
@@ -101,7 +101,7 @@ class Constant(OpenArrivals):
     """One job every 1/rate seconds, the first at 0."""
 
     type: Literal["constant"] = "constant"
-    rate: Positive
+    rate: Rate
     """Jobs per second, over all lanes."""
 
     def times(self, draw: Callable[[int], float]) -> Iterator[float]:
@@ -128,7 +128,7 @@ class Poisson(OpenArrivals):
     """Independent customers: the gaps between jobs are exponentially distributed."""
 
     type: Literal["poisson"] = "poisson"
-    rate: Positive
+    rate: Rate
     """Jobs per second on average, over all lanes."""
 
     def times(self, draw: Callable[[int], float]) -> Iterator[float]:

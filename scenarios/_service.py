@@ -16,8 +16,8 @@ from scenarios.documents import (
     Fraction,
     LocalDiagnostic,
     Model,
-    Positive,
     PositiveSeconds,
+    Rate,
     Seconds,
     name_value,
     parse_seconds,
@@ -39,7 +39,7 @@ class Job(Model):
 class RateLimit(Model):
     """A token bucket before the status requests: whoever finds it empty is answered 429."""
 
-    rate: Positive
+    rate: Rate
     """Tokens added per second."""
     burst: Count
     """Tokens that the bucket holds; it starts full."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios import Simulation
-from scenarios.documents import Diagnostic, DocumentError, read_document, validate
+from scenarios.documents import (
+    Diagnostic,
+    DocumentError,
+    parse_number,
+    parse_rate,
+    parse_seconds,
+    read_document,
+    validate,
+)
 
 Refuse = Callable[[str | bytes], list[str]]
 
@@ -160,7 +169,8 @@ service:
 7: 8
 """
     assert refused(text) == [
-        "1: seed: YAML reads 1:30 in base 60; write plain seconds, or put it in quotes",
+        "1: seed: YAML reads 1:30 in base 60, as 90; for a time write 1m30s or 1h30m, whichever is meant, "
+        "else write the plain number",
         "4: job.duration: duplicate key, first given on line 3; keep one",
         "5: job.yes: YAML reads this key as bool; put it in quotes",
         "6: job.slots: the tag !many is not supported; remove it",
@@ -193,14 +203,27 @@ def test_a_merge_takes_mappings_only(refused: Refuse) -> None:
         ("5 sec", "'5 sec' is not a duration; write 5s"),
         ("5.5 Minutes", "'5.5 Minutes' is not a duration; write 5.5m"),
         ("250 ms", "'250 ms' is not a duration; write 250ms"),
-        ("1e3", "'1e3' is not a duration; write 1000 as a plain number of seconds, without quotes"),
+        ("1e3", "'1e3' is not a duration; YAML reads 1e3 as text; write 1000"),
+        ("1.0e3", "'1.0e3' is not a duration; YAML reads 1.0e3 as text; write 1000"),
+        ("08", "'08' is not a duration; YAML reads 08 as text; write 8"),
+        ("010", "YAML reads 010 in base 8, as 8; write 10 without the leading zero"),
+        ("1,5", "'1,5' is not a duration; write 1.5, with a decimal point"),
+        ("1,5s", "'1,5s' is not a duration; write 1.5s, with a decimal point"),
+        ("1,234", "'1,234' is not a duration; write 1234, or 1.234 if the comma is a decimal one"),
+        ("0o17", "'0o17' is not a duration; write 15"),
         ("'4'", "'4' is not a duration; write 4 as a plain number of seconds, without quotes"),
-        ("'1:30'", "'1:30' is not a duration; write 90s"),
+        ("'1:30'", "'1:30' is not a duration; write 1m30s or 1h30m, whichever is meant"),
+        ("'00:05:00'", "'00:05:00' is not a duration; write 5m"),
+        ("1:30:00", "YAML reads 1:30:00 in base 60, as 5400; for a time write 1h30m, else write the plain"),
+        ("1h30", "'1h30' is not a duration; write 1h30m"),
+        ("1 hour, 30 minutes", "'1 hour, 30 minutes' is not a duration; write 1h 30m"),
+        ("30m1h", "'30m1h' is not a duration; write its units from the longest to the shortest, each once"),
+        ("P1M", "'P1M' is not a duration; an ISO 8601 duration here has weeks, days, hours, minutes and"),
         ("-5s", "'-5s' is not a duration; a duration must not be negative"),
         (
             "soon",
-            "'soon' is not a duration; write a number of seconds, or a number with ms, s, m or h, "
-            "such as 250ms, 5s, 2m",
+            "'soon' is not a duration; write a number of seconds, or a number with ms, s, m, h or d, "
+            "such as 250ms, 5s, 2m, 1h30m",
         ),
         ("-0.5", "must be zero or more, not -0.5"),
         (".nan", "must be a finite number of seconds, not nan"),
@@ -219,10 +242,26 @@ def test_a_wrong_duration_says_what_to_write(refused: Refuse, value: str, messag
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("0", 0), ("4", 4), ("0.25", 0.25), ("250ms", 0.25), ("5s", 5), ("1.5m", 90), ("2h", 7200), ("-0.0", 0)],
+    [
+        ("0", 0),
+        ("4", 4),
+        ("0.25", 0.25),
+        ("250ms", 0.25),
+        ("5s", 5),
+        ("1.5m", 90),
+        ("2h", 7200),
+        ("-0.0", 0),
+        ("1d", 86400),
+        ("500us", 0.0005),
+        ("1h30m", 5400),  # Locust's --run-time
+        ("1h 28m 15s", 5295),  # GitHub Actions
+        ("2m13s", 133),  # kubectl
+        ("PT15S", 15),  # ISO 8601
+        ("P1DT2H0M0.5S", 93600.5),
+    ],
 )
 def test_a_right_duration_is_in_seconds(tmp_path: Path, written: str, seconds: float) -> None:
-    """Plain numbers are seconds; ms, s, m and h are units."""
+    """Plain numbers are seconds; units may follow each other; ISO 8601 is understood."""
     file = tmp_path / "x.yaml"
     file.write_text(f"job: {{duration: {written}}}\n")
     assert str(validate(read_document(file), Simulation).job.duration.mean()) == str(float(seconds))
@@ -342,7 +381,43 @@ service:
             ["7: service.faults: must be a list, not a mapping"],
         ),
         ("burst: 50", "burst: 1.5", ["9: service.rate_limit.burst: must be a whole number, not 1.5"]),
-        ("rate: 200", "rate: fast", ["9: service.rate_limit.rate: must be a number, not 'fast'"]),
+        (
+            "rate: 200",
+            "rate: fast",
+            [
+                "9: service.rate_limit.rate: must be a number, not 'fast'; write it per second, or with /s, "
+                "/min, /h or /d, such as 10/min"
+            ],
+        ),
+        (
+            "rate: 200",
+            "rate: 10/60",
+            ["9: service.rate_limit.rate: must be a number, not '10/60'; write 10/min"],
+        ),
+        (
+            "rate: 200",
+            "rate: 5 per hour",
+            ["9: service.rate_limit.rate: must be a number, not '5 per hour'; write 5/h"],
+        ),
+        ("rate: 200", "rate: 0/s", ["9: service.rate_limit.rate: must be more than 0, not '0/s'"]),
+        (
+            "seed: 1",
+            "seed: 010",
+            ["1: seed: YAML reads 010 in base 8, as 8; write 10 without the leading zero"],
+        ),
+        (
+            "length: 5s",
+            "length: 1,5s",
+            ["11: service.outages[0].length: a comma separates keys here; write 1.5s, with a decimal point"],
+        ),
+        (
+            "burst: 50",
+            "burst: 1e3",
+            [
+                "9: service.rate_limit.burst: must be a whole number, not '1e3'; YAML reads 1e3 as text; "
+                "write 1000"
+            ],
+        ),
         (
             "{rate: 200, burst: 50}",
             "200",
@@ -404,10 +479,10 @@ def test_all_faults_come_at_once_in_the_order_of_lines(refused: Refuse) -> None:
             [
                 "t.csv line 3: must be zero or more, not -3.0",
                 "t.csv line 4: '' is not a duration; write a number of seconds, or a number with ms, s, "
-                "m or h, such as 250ms, 5s, 2m",
+                "m, h or d, such as 250ms, 5s, 2m, 1h30m",
                 "t.csv line 6: '4 sec' is not a duration; write 4s",
                 "t.csv line 7: '' is not a duration; write a number of seconds, or a number with ms, s, "
-                "m or h, such as 250ms, 5s, 2m",
+                "m, h or d, such as 250ms, 5s, 2m, 1h30m",
             ],
         ),
         ("s\n" + "nan\n" * 9, "s", None),
@@ -487,3 +562,45 @@ def test_nothing_that_yaml_can_say_breaks_the_reader(
             assert "something else" not in problem.message
             assert "Input" not in problem.message
             assert "valid" not in problem.message
+
+
+@given(parts=st.lists(st.integers(0, 999), min_size=7, max_size=7), gap=st.sampled_from(["", " "]))
+def test_a_duration_is_the_sum_of_its_parts(parts: list[int], gap: str) -> None:
+    """Units follow one another from the longest to the shortest, with a blank between them or none."""
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+    text = gap.join(f"{number}{unit}" for number, unit in zip(parts, units, strict=True) if number)
+    total = math.fsum(number * seconds for number, seconds in zip(parts, units.values(), strict=True))
+    assert parse_seconds(text or "0s") == total
+
+
+@pytest.mark.parametrize(
+    ("written", "per_second"),
+    [
+        (5, 5),
+        ("5/s", 5),
+        ("10/min", 10 / 60),
+        ("10 / m", 10 / 60),
+        ("1000/h", 1000 / 3600),
+        ("0.5/sec", 0.5),
+        ("864/day", 0.01),
+    ],
+)
+def test_a_rate_is_per_second(written: object, per_second: float) -> None:
+    """Rates are numbers per second, or a number for each second, minute, hour or day."""
+    assert parse_rate(written) == pytest.approx(per_second, rel=1e-15)
+
+
+@given(text=st.text("0123456789.,:_-/ PTHMSdhmsxeE", max_size=12))
+def test_any_text_is_a_spelling_or_has_a_remedy(text: str) -> None:
+    """Whatever is written, the answer is a number or one sentence that says what to write, never a crash."""
+    for parse in (parse_seconds, parse_rate, parse_number):
+        said = _refusal(parse, text)
+        assert said is None or ("not" in said and "\n" not in said)
+
+
+def _refusal(parse: Callable[[str], float], text: str) -> str | None:
+    try:
+        parse(text)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -11,6 +11,7 @@ from scenarios.documents._reader import (
     parse_document,
     read_document,
 )
+from scenarios.documents._spellings import parse_number, parse_rate, parse_seconds
 from scenarios.documents._types import (
     Count,
     Fraction,
@@ -20,9 +21,8 @@ from scenarios.documents._types import (
     OneOf,
     Positive,
     PositiveSeconds,
+    Rate,
     Seconds,
-    parse_number,
-    parse_seconds,
 )
 from scenarios.documents._validate import validate
 from scenarios.documents._words import did_you_mean, name_value, spell_seconds, suggest
@@ -39,6 +39,7 @@ __all__ = [
     "OneOf",
     "Positive",
     "PositiveSeconds",
+    "Rate",
     "Seconds",
     "YamlPath",
     "describe_path",
@@ -46,6 +47,7 @@ __all__ = [
     "name_value",
     "parse_document",
     "parse_number",
+    "parse_rate",
     "parse_seconds",
     "read_document",
     "spell_seconds",

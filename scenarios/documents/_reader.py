@@ -1,12 +1,14 @@
 """YAML text becomes plain data that remembers its lines, so that every fault can name the line to change.
 
 The data is what ``yaml.safe_load`` gives, with the traps of YAML 1.1 reported instead of obeyed: duplicate
-keys, keys that turn into true or a number, 1:30 read as 90. Anchors, aliases and merge keys work as usual.
+keys, keys that turn into true or a number, 1:30 read as 90, 010 as 8, and 1,5 as two keys in braces. Anchors,
+aliases and merge keys work as usual.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any, Final
 
 import yaml
 from yaml.reader import ReaderError
+
+from scenarios.documents._spellings import whose_base
 
 _MOST_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 100_000
@@ -182,6 +186,7 @@ def _line(node: yaml.Node) -> int:
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_DIGITS_AND_COMMA: Final = re.compile(r"[+-]?\d+,$")
 
 
 class _Builder:
@@ -228,15 +233,11 @@ class _Builder:
         return value
 
     def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> Any:
-        if node.tag in _NUMBERS and ":" in node.value:
-            self._note(
-                _line(node),
-                path,
-                f"YAML reads {node.value} in base 60; write plain seconds, or put it in quotes",
-            )
-            return None
         try:
-            return self._loader.construct_object(node)
+            value = self._loader.construct_object(node)
+            if node.tag in _NUMBERS and (fault := whose_base(node.value, value)):
+                self._note(_line(node), path, fault)
+            return value
         except yaml.constructor.ConstructorError:
             self._note(_line(node), path, f"the tag {node.tag} is not supported; remove it")
         except (ValueError, OverflowError):
@@ -270,12 +271,27 @@ class _Builder:
                 for key, pair in self._merged(value, path).items():
                     merged.setdefault(key, pair)
                 continue
+            if number := self._decimal_comma(key_node, value):
+                last = (*path, next(reversed(own), ""))
+                point = number.replace(",", ".")
+                self._note(
+                    _line(key_node), last, f"a comma separates keys here; write {point}, with a decimal point"
+                )
+                continue
             key, line = self._key(key_node, path), _line(key_node)
             if key in own:
                 self._note(line, (*path, key), f"duplicate key, first given on line {own[key][0]}; keep one")
             else:
                 own[key] = (line, value)
         return merged | own
+
+    def _decimal_comma(self, key: yaml.Node, value: yaml.Node) -> str | None:
+        """Return the number that ``{a: 1,5s}`` was meant to hold, where ``key`` is the 5s of it."""
+        at = key.start_mark.index
+        before = _DIGITS_AND_COMMA.search(self._text, max(0, at - 40), at)
+        if value.start_mark.index != value.end_mark.index or not before or not key.value[:1].isdecimal():
+            return None
+        return f"{before[0]}{key.value}" if len(key.value) <= 40 else None
 
     def _merged(self, node: yaml.Node, path: YamlPath) -> dict[str, tuple[int, yaml.Node]]:
         """Return the pairs of what stands after ``<<:``; where a list has a key twice, the first counts."""

@@ -5,8 +5,6 @@ Numbers are strict: text is not a number and ``true`` is not 1. Durations are se
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -27,95 +25,35 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from scenarios.documents._reader import YamlPath
-from scenarios.documents._words import name_value
+from scenarios.documents._spellings import RATE_PATTERN, SECONDS_PATTERN, parse_rate, parse_seconds
 
 LocalDiagnostic = tuple[YamlPath, str]
 """A diagnostic of a model's data, which knows no file: where, and what is wrong there and would be right."""
 
-_SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)")
-_LOOSE_DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]+)\.?")
-_UNIT_NAMES: Final = {
-    "ms": ("ms", "msec", "msecs", "milli", "millis", "millisecond", "milliseconds"),
-    "s": ("s", "sec", "secs", "second", "seconds"),
-    "m": ("m", "min", "mins", "minute", "minutes"),
-    "h": ("h", "hr", "hrs", "hour", "hours"),
-}
-_SECONDS_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"
-
-
-def parse_seconds(value: object) -> float:
-    """Return a duration in seconds from a number of seconds, or from text: ``250ms``, ``5s``, ``2m``, ``1h``.
-
-    Raises ValueError, saying what would be right, for anything else: negative, not finite, true and false,
-    other text, other types.
-    """
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if match is None:
-            raise ValueError(f"{value!r} is not a duration; {_duration_remedy(value)}")
-        return _finite(float(match["number"]) * _SECONDS_PER_UNIT[match["unit"]], value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(
-            f"must be a duration, not {name_value(value)}; write a number of seconds, or 250ms, 5s, 2m"
-        )
-    return _finite(value, value)
-
-
-def _finite(value: float, written: object) -> float:
-    try:
-        seconds = float(value)
-    except OverflowError:
-        seconds = math.inf
-    if not math.isfinite(seconds):
-        raise ValueError(f"must be a finite number of seconds, not {name_value(written)}")
-    if seconds < 0:
-        raise ValueError(f"must be zero or more, not {name_value(written)}")
-    return seconds + 0.0  # turns -0.0 into 0.0
-
-
-def _duration_remedy(text: str) -> str:
-    stripped = text.strip()
-    loose = _LOOSE_DURATION.fullmatch(stripped)
-    if loose is not None:
-        for unit, names in _UNIT_NAMES.items():
-            if loose["unit"].lower() in names:
-                return f"write {loose['number']}{unit}"
-    clock = re.fullmatch(r"(\d+):([0-5]?\d)", stripped)
-    if clock is not None:
-        return f"write {int(clock[1]) * 60 + int(clock[2])}s"
-    if stripped.startswith("-"):
-        return "a duration must not be negative"
-    try:
-        return f"write {parse_number(stripped):.15g} as a plain number of seconds, without quotes"
-    except ValueError:
-        return "write a number of seconds, or a number with ms, s, m or h, such as 250ms, 5s, 2m"
-
-
-def parse_number(text: str) -> float:
-    """Return the finite number that a text spells in plain ASCII digits, or raise ValueError."""
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, flags=re.ASCII):
-        raise ValueError(f"{text!r} is not a number")
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text!r} is not a finite number")
-    return number
-
-
 _SECONDS_SCHEMA: Final[dict[str, Any]] = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _SECONDS_PATTERN}],
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": SECONDS_PATTERN}],
 }
 _POSITIVE_SECONDS_SCHEMA: Final[dict[str, Any]] = {
-    "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": _SECONDS_PATTERN}],
+    "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": SECONDS_PATTERN}],
 }
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), WithJsonSchema(_SECONDS_SCHEMA)]
-"""A duration in seconds, zero or more: 4, 0.25, ``250ms``, ``5s``, ``2m`` or ``1h``."""
+"""A duration in seconds, zero or more: 4, 0.25, ``250ms``, ``5s``, ``1h30m`` or ``PT15S``."""
 
 PositiveSeconds = Annotated[
     float, BeforeValidator(parse_seconds), Field(gt=0), WithJsonSchema(_POSITIVE_SECONDS_SCHEMA)
 ]
 """A duration in seconds, more than zero."""
+
+Rate = Annotated[
+    float,
+    BeforeValidator(parse_rate),
+    Field(gt=0),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": RATE_PATTERN}]}
+    ),
+]
+"""A rate per second, more than zero: 5, ``5/s``, ``10/min`` or ``1000/h``."""
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 """A finite number; not text, not true or false."""

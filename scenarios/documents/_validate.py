@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scenarios.documents._reader import Diagnostic, Document, DocumentError, YamlPath, describe_path
-from scenarios.documents._types import parse_number
+from scenarios.documents._spellings import number_remedy
 from scenarios.documents._words import did_you_mean, name_value, suggest
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -138,8 +138,6 @@ def _remedy(wanted: str, value: object) -> str:
     if wanted == "text" and not isinstance(value, dict | list):
         return "; put it in quotes"
     if wanted in ("a number", "a whole number") and isinstance(value, str):
-        try:
-            return f"; write {parse_number(value):.15g}, without quotes"
-        except ValueError:
-            return ""
+        remedy = number_remedy(value)
+        return f"; {remedy}" if remedy else ""
     return ""
