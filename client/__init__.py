@@ -15,6 +15,7 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
 
 from __future__ import annotations
 
+from ._address import checked_address
 from ._backoff import Backoff
 from ._calls import Source, StatusCall, SubmitCall
 from ._checks import InvalidSetting, Parameter, parameters
@@ -86,6 +87,7 @@ __all__ = [
     "SubmitFailed",
     "UnknownState",
     "Wait",
+    "checked_address",
     "curve_parameters",
     "is_retryable",
     "parameters",

@@ -66,6 +66,17 @@ def _options(scenario: str | None, reports: str | None = None, port: int | None 
         raise Refusal(str(error), UNUSABLE) from error
 
 
+def _simulated(options: Options) -> Options:
+    """Return the options of a command that simulates; raises ``Refusal`` where there is no job to."""
+    from scenarios import NothingToSimulate
+
+    try:
+        options.scenario.simulation  # noqa: B018 - asked for whether there is one
+    except NothingToSimulate as error:
+        raise Refusal(str(error), UNUSABLE) from error
+    return options
+
+
 def _free_port() -> int:
     """Return a TCP port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
@@ -147,7 +158,7 @@ def simulate(
     from harness._reports import simulate_to_folder
     from harness.virtual import choose_engine
 
-    options = _options(scenario)
+    options = _simulated(_options(scenario))
     _check_names(settings, options.scenario)
     if sys.stderr.isatty():
         _say(f"engine: {choose_engine(options.scenario).reason}")
@@ -207,7 +218,7 @@ def plan(
     """
     from harness._plans import ask
 
-    _print_plan(ask(_options(scenario), cost, jobs_per_day, run), as_json)
+    _print_plan(ask(_simulated(_options(scenario)), cost, jobs_per_day, run), as_json)
 
 
 def _print_plan(answer: Plan, as_json: bool) -> None:
@@ -237,7 +248,7 @@ def tune(
     """
     from harness._plans import ask, print_verification, verify
 
-    options = _options(scenario)
+    options = _simulated(_options(scenario))
     answer = ask(options, cost, jobs_per_day, run)
     _print_plan(answer, as_json)
     if verified:
@@ -263,8 +274,9 @@ def check(scenarios: tuple[str, ...]) -> None:
             faults.append(str(error))
         else:
             scenario = options.scenario
+            costs = visit_costs(scenario) if scenario.job else {}
             starting = seconds_before_visit(scenario.workload.lanes)
-            click.echo("\n".join(describe(scenario, visit_costs(scenario), starting)))
+            click.echo("\n".join(describe(scenario, costs, starting)))
     if faults:
         raise Refusal("\n".join(faults), UNUSABLE)
 

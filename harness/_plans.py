@@ -90,7 +90,7 @@ def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
         "name": f"{scenario.name}-verify",
         "question": f"Do the figures predicted for {scenario.name} hold in a live run?",
         "seed": scenario.seed,
-        "job": plain(scenario.job),
+        "job": plain(scenario.simulation.job),
         "service": plain(scenario.service),
         "workload": plain(scenario.workload),
         "settings": settings,

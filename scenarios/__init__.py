@@ -24,10 +24,20 @@ from scenarios._describe import VisitCost, describe
 from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
 from scenarios._json_schema import json_schema
 from scenarios._objective import OBJECTIVES, Objective
-from scenarios._scenario import Scenario, Visit, closed_key, load_scenario, planned, think_time
+from scenarios._outlook import more_than_allowed, sending_lines, target_lines
+from scenarios._scenario import (
+    NothingToSimulate,
+    Scenario,
+    Visit,
+    closed_key,
+    load_scenario,
+    planned,
+    think_time,
+)
 from scenarios._schema import Workload
 from scenarios._service import Capacity, Job, Outage, RateLimit, Service, Simulation
 from scenarios._settings import original_yaml, setting_yaml
+from scenarios._target import Limits, Target, is_loopback
 
 __all__ = [
     "ARRIVALS",
@@ -44,6 +54,8 @@ __all__ = [
     "Failure",
     "Fault",
     "Job",
+    "Limits",
+    "NothingToSimulate",
     "OBJECTIVES",
     "Objective",
     "OpenArrivals",
@@ -53,6 +65,7 @@ __all__ = [
     "Scenario",
     "Service",
     "Simulation",
+    "Target",
     "Unanswered",
     "Visit",
     "VisitCost",
@@ -61,12 +74,16 @@ __all__ = [
     "closed_key",
     "deployment",
     "describe",
+    "is_loopback",
     "json_schema",
     "load_config",
     "load_scenario",
+    "more_than_allowed",
     "original_yaml",
     "planned",
     "resolve",
+    "sending_lines",
     "setting_yaml",
+    "target_lines",
     "think_time",
 ]

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from scenarios._objective import OBJECTIVES
+from scenarios._outlook import more_than_allowed, polls_by_length, sending_lines, target_lines
 from scenarios._scenario import Scenario
+from scenarios._service import Job
 from scenarios.documents import spell_seconds
 
 _WORTH_SAYING: Final = 0.1  # share of a run's time from which on the start of lanes is told apart
@@ -52,17 +54,17 @@ def describe(
 ) -> list[str]:
     """Return the lines that ``python -m harness check`` prints.
 
-    ``costs`` has for each setting what its visit costs, or in a few words why that cannot be told.
+    ``costs`` has for each setting what its visit costs, or in a few words why that cannot be told; it is not
+    asked about a target's jobs, which nobody knows beforehand.
     ``before_visit_s``: seconds that a live run spends before each visit, to start its lanes.
     """
     known = [cost for cost in costs.values() if isinstance(cost, VisitCost)]
     return [
         f"{scenario.name}: {scenario.question or 'no question given'}",
-        f"  jobs: {_jobs(scenario)}",
-        f"  service: {'; '.join(_service(scenario))}",
+        *(f"  {line}" for line in _polled(scenario)),
         f"  workload: {_workload(scenario, known)}",
         *(
-            f"  setting {name}: {policy.describe()} ({_cost(costs[name])})"
+            f"  setting {name}: {policy.describe()} ({_cost_of(scenario, costs, name)})"
             for name, policy in scenario.settings.items()
         ),
         f"  wanted: {_objectives(scenario)}",
@@ -71,8 +73,14 @@ def describe(
     ]
 
 
-def _jobs(scenario: Scenario) -> str:
-    job = scenario.job
+def _polled(scenario: Scenario) -> Iterator[str]:
+    yield from target_lines(scenario)
+    if scenario.job is not None:
+        yield f"jobs: {_jobs(scenario.job)}"
+        yield f"service: {'; '.join(_service(scenario))}"
+
+
+def _jobs(job: Job) -> str:
     slots = "" if job.slots is None else f", {job.slots} at a time"
     failing = f"; {job.error_rate:.3g} of them fail" if job.error_rate else ""
     return f"{job.duration.describe()}{failing}{slots}"
@@ -111,6 +119,10 @@ def _workload(scenario: Scenario, known: list[VisitCost]) -> str:
     return f"{_many(workload.lanes, 'lane')}, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
 
 
+def _cost_of(scenario: Scenario, costs: Mapping[str, VisitCost | str], name: str) -> str:
+    return polls_by_length(scenario.settings[name]) if scenario.job is None else _cost(costs[name])
+
+
 def _cost(cost: VisitCost | str) -> str:
     if isinstance(cost, str):
         return cost
@@ -133,6 +145,8 @@ def _objectives(scenario: Scenario) -> str:
 
 
 def _total(scenario: Scenario, known: list[VisitCost], before_visit_s: float) -> str:
+    if scenario.job is None:
+        return "; ".join(sending_lines(scenario))
     repeats, settings = scenario.workload.repeats, len(scenario.settings)
     visits = _many(repeats * settings, "visit")
     if len(known) < settings:
@@ -153,16 +167,19 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
         if policy in seen:
             yield f"{name} is the same as {seen[policy]}"
         seen.setdefault(policy, name)
-        yield from _losses(scenario, name, costs[name])
+        if scenario.job is not None:
+            yield from _losses(scenario, name, costs[name])
     limit = scenario.service.rate_limit
     for name, cost in costs.items():
         if limit is not None and isinstance(cost, VisitCost) and cost.refused >= 0.01:
             share = f"{cost.refused:.0%} of its polls are refused"
             yield f"{name} asks for more than the rate limit of {limit.rate:g} polls/s: {share}"
-    longest = max(map(_seconds, costs.values()))
+    longest = max(map(_seconds, costs.values()), default=math.inf)
     for outage in scenario.service.outages:
         if outage.start >= longest:
             yield f"the outage at {spell_seconds(outage.start)} begins when every visit is over"
+    if too_many := more_than_allowed(scenario):
+        yield too_many
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"
 
@@ -170,7 +187,7 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
 def _losses(scenario: Scenario, setting: str, cost: VisitCost | str) -> Iterator[str]:
     """Yield what runs out before jobs end: the deadline by the law of the durations, the rest as played."""
     deadline = scenario.settings[setting].deadline
-    late = 0.0 if deadline is None else 1.0 - float(scenario.job.duration.cdf(deadline))
+    late = 0.0 if deadline is None else 1.0 - float(scenario.simulation.job.duration.cdf(deadline))
     shares = dict(cost.lost) if isinstance(cost, VisitCost) else {}
     some = (
         f" first {_many(cost.jobs, 'job')}" if isinstance(cost, VisitCost) and not cost.all_jobs else " jobs"

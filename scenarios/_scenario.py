@@ -17,6 +17,7 @@ from client import PollingPolicy
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrival, Block, Closed, OpenArrivals
 from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
+from scenarios._target import Target
 from scenarios.documents import did_you_mean, read_document, validate
 from scenarios.draws import Stream, uniform, uniforms
 
@@ -30,6 +31,20 @@ class Visit:
     setting: str
 
 
+class NothingToSimulate(ValueError):
+    """A scenario has a target and no job: how long its jobs take, only a run can tell."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} polls its target and has no job to simulate: run it, then make a scenario of what "
+            "was measured with `python -m harness new --from RUN`, or add job"
+        )
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One experiment; read it with ``load_scenario``. Times are seconds."""
@@ -37,7 +52,8 @@ class Scenario:
     name: str
     question: str
     seed: int
-    job: Job
+    job: Job | None
+    """None where only the user's own API has jobs: then nothing can be simulated."""
     service: Service
     workload: Workload
     settings: Mapping[str, PollingPolicy]
@@ -45,6 +61,8 @@ class Scenario:
     baseline: str | None
     path: Path
     text: str
+    target: Target | None = None
+    """The user's own API; None: the simulator."""
 
     @property
     def sha256(self) -> str:
@@ -53,7 +71,12 @@ class Scenario:
 
     @cached_property
     def simulation(self) -> Simulation:
-        """What the simulated service needs to know."""
+        """What the simulated service needs to know.
+
+        Raises NothingToSimulate where nobody knows how long jobs take, for they are those of a target.
+        """
+        if self.job is None:
+            raise NothingToSimulate(self.name)
         return Simulation(seed=self.seed, job=self.job, service=self.service)
 
     def duration(self, key: int) -> float:
@@ -83,6 +106,12 @@ class Scenario:
             order.extend((repeat, name) for name in (reversed(turn) if repeat % 2 else turn))
         kept = [(repeat, name) for repeat, name in order if only is None or name in only]
         return [Visit(index, repeat, name) for index, (repeat, name) in enumerate(kept)]
+
+    def planned_jobs(self, repeat: int) -> int | None:
+        """Return how many jobs a setting gets in a repeat; None: as many as a closed loop gets through."""
+        if self.workload.arrivals.is_open:
+            return sum(1 for _ in self.planned(repeat))
+        return self.workload.jobs if self.workload.duration is None else None
 
     def planned(self, repeat: int) -> Iterator[Arrival]:
         """Yield the planned submissions of a repeat in order of time, the same under every setting.
@@ -165,4 +194,5 @@ def load_scenario(path: str | os.PathLike[str]) -> Scenario:
         baseline=file.baseline,
         path=Path(path),
         text=document.text,
+        target=file.target,
     )

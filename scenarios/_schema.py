@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
 from scenarios._objective import Objectives
-from scenarios._service import Simulation
+from scenarios._service import Job, Seed, Service
 from scenarios._settings import Setting
+from scenarios._target import Target
 from scenarios.documents import Count, LocalDiagnostic, Model, PositiveSeconds, did_you_mean
 
 _NAME: Final = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
@@ -64,13 +66,21 @@ class Workload(Model):
         return late or (self.jobs is not None and index >= self.jobs)
 
 
-class ScenarioFile(Simulation):
-    """One experiment: what the service does, who submits jobs when, and the settings to compare."""
+class ScenarioFile(Model):
+    """One experiment: what is polled, who submits jobs when, and the settings to compare."""
 
     name: Name
     """Names the folder of results."""
     question: Annotated[str, Field(strict=True)] = ""
     """The question that the experiment answers."""
+    seed: Seed = 0
+    """Root of all randomness."""
+    target: Target | None = None
+    """The user's own API to poll; null: the simulator."""
+    job: Job | None = Field(default=None, validate_default=True)
+    """What happens to jobs in the simulator; required without a target."""
+    service: Service = Service()
+    """What happens to requests in the simulator."""
     workload: Workload
     """Who submits jobs, when, and for how long."""
     settings: dict[Name, Setting]
@@ -80,8 +90,20 @@ class ScenarioFile(Simulation):
     baseline: str | None = None
     """The setting that the others are compared with; null: none."""
 
+    @field_validator("job")
+    @classmethod
+    def _needed(cls, job: Job | None, info: ValidationInfo) -> Job | None:
+        if job is None and info.data.get("target", ...) is None:  # a target with faults is not in the data
+            raise PydanticCustomError("missing", "missing")
+        return job
+
     @classmethod
     def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
+        if data.get("target") is not None and data.get("service") is not None and data.get("job") is None:
+            yield (
+                ("service",),
+                "says how the simulator answers, which has no job here; remove it, or add job",
+            )
         settings, baseline = data.get("settings"), data.get("baseline")
         if not isinstance(settings, Mapping):
             return

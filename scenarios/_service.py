@@ -24,6 +24,9 @@ from scenarios.documents import (
 )
 from scenarios.draws import Distribution, Stream, uniform
 
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**64 - 1)]
+"""The root of all randomness."""
+
 
 class Job(Model):
     """What the service does with a job."""
@@ -121,7 +124,7 @@ class Service(Model):
 class Simulation(Model):
     """All that the simulated service needs to know; the same seed gives the same jobs."""
 
-    seed: int = Field(default=0, strict=True, ge=0, le=2**64 - 1)
+    seed: Seed = 0
     """Root of all randomness."""
     job: Job
     """What happens to jobs."""

@@ -105,9 +105,9 @@ def findings(
     yield from _on_other_durations(chosen.winner, varied)
     if thin is not None and thin.enough_for_settings:
         yield TooThinToFit(thin.rows, thin.needed, thin.reason)
-    if isinstance(scenario.job.duration, Trace) and thin is None:
+    if isinstance(scenario.simulation.job.duration, Trace) and thin is None:
         yield Circumstance.FITTED_TO_ONE_HALF
-    if scenario.job.slots is not None:
+    if scenario.simulation.job.slots is not None:
         yield Circumstance.JOBS_QUEUE
     informed = tuple(name for name in scenario.settings if knows_the_end(scenario, name))
     if informed:

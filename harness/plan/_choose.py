@@ -34,7 +34,7 @@ class ThinSample:
 
 def thin_sample(scenario: Scenario) -> ThinSample | None:
     """Return what is missing, if the durations are a trace with too few rows."""
-    durations = scenario.job.duration
+    durations = scenario.simulation.job.duration
     if not isinstance(durations, Trace):
         return None
     wanted, reason = FEWEST_ROWS, "a mean"
@@ -87,9 +87,9 @@ def choose(task: Task, durations: Durations, criteria: Criteria) -> Chosen:
 def _basis(twin: Twin, durations: Durations, *, halved: bool) -> tuple[Durations, Twin]:
     """Return what a search may look at, and what judges its results: halves of a trace, or what is known."""
     scenario = twin.scenario
-    if not isinstance(scenario.job.duration, Trace):
+    if not isinstance(scenario.simulation.job.duration, Trace):
         return durations, twin
-    values = np.asarray(scenario.job.duration.seconds)
+    values = np.asarray(scenario.simulation.job.duration.seconds)
     if not halved:
         return durations, replace(twin, rows=values.size)
     draws = uniforms(scenario.seed, Stream.SPLIT, np.arange(values.size, dtype=np.int64))

@@ -34,7 +34,7 @@ def refuse_contradictions(scenario: Scenario, effort: Effort = DEFAULT) -> None:
 
 
 def _duration_findings(scenario: Scenario) -> Iterator[LocalDiagnostic]:
-    durations = scenario.job.duration
+    durations = scenario.simulation.job.duration
     if not math.isfinite(durations.mean()):
         yield (
             ("job", "duration"),
@@ -47,7 +47,9 @@ def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[LocalDia
     wanted = dict(scenario.objectives)
     yield from _disordered(wanted)
     if scenario.service.retry_after != "eta":
-        yield from _below_the_limit(wanted, scenario.job.duration, scenario.job.slots is None, effort)
+        yield from _below_the_limit(
+            wanted, scenario.simulation.job.duration, scenario.simulation.job.slots is None, effort
+        )
     yield from _shorter_than_the_jobs(wanted, scenario, effort.nodes)
 
 
@@ -74,7 +76,7 @@ def _shorter_than_the_jobs(
     wanted: Mapping[str, float], scenario: Scenario, nodes: int
 ) -> Iterator[LocalDiagnostic]:
     """Yield bounds on latency below the durations: a job is not known to be done before it is done."""
-    values = quantiles(scenario.job.duration, nodes)
+    values = quantiles(scenario.simulation.job.duration, nodes)
     for objective in _objectives(wanted):
         if objective.figure != "latency":
             continue

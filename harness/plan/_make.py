@@ -92,13 +92,13 @@ def make_plan(
 def _durations(task: Task) -> Durations:
     """Return the times from submission to finish; measured in the twin where jobs queue for slots."""
     scenario = task.scenario
-    if scenario.job.slots is None:
-        return scenario.job.duration
+    if scenario.simulation.job.slots is None:
+        return scenario.simulation.job.duration
     workload = scenario.workload.model_copy(update={"repeats": task.effort.queueing_visits})
     jobs = simulate(replace(scenario, workload=workload), only=[task.baseline]).run.jobs
     spent = (jobs["finished_at_s"] - jobs["submitted_at_s"]).to_numpy()
     spent = spent[np.isfinite(spent)]
-    return sample_of(np.maximum(spent, 0.0)) if spent.size else scenario.job.duration
+    return sample_of(np.maximum(spent, 0.0)) if spent.size else scenario.simulation.job.duration
 
 
 def _existing(task: Task, limit: LimitCurve) -> dict[str, SettingPlan]:

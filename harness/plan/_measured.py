@@ -41,12 +41,12 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
     """
     figures = {name: _figures(scenario, run, name) for name in scenario.settings}
     known = {name: each for name, each in figures.items() if each is not None}
-    durations = scenario.job.duration
+    durations = scenario.simulation.job.duration
     bound: Callable[[_Figures], float]
-    if scenario.job.slots is not None or isinstance(durations, Trace):
+    if scenario.simulation.job.slots is not None or isinstance(durations, Trace):
         values = (
             np.asarray(durations.seconds)
-            if isinstance(durations, Trace) and scenario.job.slots is None
+            if isinstance(durations, Trace) and scenario.simulation.job.slots is None
             else np.concatenate([np.empty(0), *(each.sojourns for each in known.values())])
         )
         if values.size < FEWEST_ROWS:

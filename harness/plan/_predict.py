@@ -160,7 +160,7 @@ def _density(arrivals: Arrivals) -> str | None:
 def with_durations(scenario: Scenario, durations: Durations) -> Scenario:
     """Return the same scenario with jobs of other durations."""
     # The twin asks durations for ppf, cdf and mean alone, so it takes ones that YAML cannot write, too.
-    return replace(scenario, job=scenario.job.model_copy(update={"duration": durations}))
+    return replace(scenario, job=scenario.simulation.job.model_copy(update={"duration": durations}))
 
 
 @dataclass(frozen=True)

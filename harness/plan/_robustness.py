@@ -34,7 +34,7 @@ def variations(durations: Durations) -> dict[str, Durations]:
 
 def robustness(twin: Twin, policies: Mapping[str, PollingPolicy]) -> Iterator[Variation]:
     """Yield each setting under each of the durations to try, where its polls do not go on for a year."""
-    for name, durations in variations(twin.scenario.job.duration).items():
+    for name, durations in variations(twin.scenario.simulation.job.duration).items():
         varied = replace(twin, scenario=with_durations(twin.scenario, durations))
         limit = LimitCurve(durations, twin.effort.coarse)
         for setting, policy in policies.items():

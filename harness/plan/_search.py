@@ -193,13 +193,17 @@ class Search:
 def _without_queues(scenario: Scenario) -> Scenario:
     """Return the scenario with nothing in it that jobs share or that happens at a certain time."""
     service = scenario.service.model_copy(update={"rate_limit": None, "capacity": None, "outages": ()})
-    job = scenario.job.model_copy(update={"slots": None})
+    job = scenario.simulation.job.model_copy(update={"slots": None})
     return replace(scenario, service=service, job=job)
 
 
 def _without_the_longest(scenario: Scenario) -> Scenario:
     """Return the same with the longest jobs cut: they take most of the time and say little at this stage."""
-    longest = float(quantiles(scenario.job.duration, 2_000)[-10])
-    cut = Capped(scenario.job.duration, longest) if longest > 0.0 else scenario.job.duration
+    longest = float(quantiles(scenario.simulation.job.duration, 2_000)[-10])
+    cut = (
+        Capped(scenario.simulation.job.duration, longest)
+        if longest > 0.0
+        else scenario.simulation.job.duration
+    )
     # Settings and objectives stay at home: another process needs neither, and cannot be sent them.
     return with_durations(replace(scenario, settings={}, objectives={}, baseline=None), cut)

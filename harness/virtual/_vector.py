@@ -29,7 +29,7 @@ def obstacle(scenario: Scenario) -> str | None:
     """Return why this scenario's jobs touch each other, in English; None if they do not."""
     if not scenario.workload.arrivals.is_open:
         return "a closed loop submits a job when the one before has ended"
-    if scenario.job.slots is not None:
+    if scenario.simulation.job.slots is not None:
         return "jobs wait for slots"
     if scenario.service.rate_limit is not None:
         return "polls share a rate limit"

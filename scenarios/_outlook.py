@@ -1,0 +1,101 @@
+"""What a run on the user's own API will send, in English, as far as it can be told beforehand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from client import Done, Poller, PollingPolicy, Wait
+from scenarios._scenario import Scenario
+from scenarios.documents import spell_seconds
+
+_LENGTHS: Final = (5.0, 60.0, 600.0)  # jobs' durations that estimates are given for
+_MOST_POLLS: Final = 100_000
+
+
+def target_lines(scenario: Scenario, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Yield what is polled, with what, and the bounds; nothing without a target. Secrets are named only."""
+    target = scenario.target
+    if target is None:
+        return
+    environment = os.environ if environment is None else environment
+    yield f"target: {target.base_url}"
+    submit, status = target.dialect.submit, target.dialect.status
+    with_inputs = _inputs(len(target.inputs))
+    yield f"asks: {submit.method} {submit.path}{with_inputs}, then {status.method} {status.path}"
+    limits = target.limits
+    yield (
+        f"limits: at most {_counted(limits.jobs, 'job')} in all, {limits.in_flight} at once, "
+        f"{limits.rate:g} requests/s of any kind"
+    )
+    if secrets := target.secrets():
+        known = [name if name in environment else f"{name} (not set here)" for name in secrets]
+        yield f"secrets from the environment: {', '.join(known)}"
+    if secrets and target.base_url.startswith("http:") and not target.is_loopback:
+        yield "note: http sends these secrets for all to read; is there no https address?"
+
+
+def sending_lines(scenario: Scenario, only: Sequence[str] | None = None) -> Iterator[str]:
+    """Yield how many jobs a run on the target submits, and how many requests that makes at most."""
+    target = scenario.target
+    if target is None:
+        return
+    visits, planned = scenario.visits(only), planned_on_target(scenario, only)
+    jobs = target.limits.jobs if planned is None else planned
+    about = f"at most {_counted(jobs, 'job')}" if planned is None else _counted(jobs, "job")
+    yield f"{_counted(len(visits), 'visit')}, {about}"
+    policies = [scenario.settings[visit.setting] for visit in visits]
+    for length in _LENGTHS:
+        polls = [polls_of(policy, length) for policy in policies]
+        requests = jobs + round(jobs * sum(polls) / len(polls))
+        least = spell_seconds(float(f"{requests / target.limits.rate:.2g}"))
+        yield f"about {requests:,} requests if a job takes {spell_seconds(length)} ({least} at least)"
+
+
+def planned_on_target(scenario: Scenario, only: Sequence[str] | None = None) -> int | None:
+    """Return how many jobs a run submits in all; None: as many as its lanes get through."""
+    planned = [scenario.planned_jobs(visit.repeat) for visit in scenario.visits(only)]
+    known = [each for each in planned if each is not None]
+    return sum(known) if len(known) == len(planned) else None
+
+
+def more_than_allowed(scenario: Scenario, only: Sequence[str] | None = None) -> str | None:
+    """Return why a run of these settings cannot be had within ``limits.jobs``; None if it can, or may."""
+    target, planned = scenario.target, planned_on_target(scenario, only)
+    if target is None or planned is None or planned <= target.limits.jobs:
+        return None
+    return (
+        f"{len(scenario.visits(only))} visits submit {planned} jobs, but target.limits.jobs allows "
+        f"{target.limits.jobs}: raise it, or lower workload.jobs, workload.duration or workload.repeats"
+    )
+
+
+def polls_by_length(policy: PollingPolicy) -> str:
+    """Return how many polls a job costs under a setting, by how long it takes."""
+    counts = [f"{polls_of(policy, length)} of {spell_seconds(length)}" for length in _LENGTHS]
+    return f"polls for a job: {', '.join(counts)}"
+
+
+def polls_of(policy: PollingPolicy, length: float) -> int:
+    """Return how many polls a job of so many seconds costs, with every draw in the middle.
+
+    As if replies took no time and every read succeeded; not counted beyond 100,000.
+    """
+    poller = Poller(policy, lambda _n: 0.5)
+    command: Wait | Done = poller.start(0.0)
+    polls = 0
+    while isinstance(command, Wait) and polls < _MOST_POLLS:
+        now = command.until
+        poller.wake(now)
+        polls += 1
+        command = poller.reply(now, "completed" if now >= length else "pending")
+    return polls
+
+
+def _inputs(count: int) -> str:
+    return "" if count == 0 else f" with {_counted(count, 'input')}" + (" in turn" if count > 1 else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

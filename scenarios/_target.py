@@ -1,0 +1,174 @@
+"""The user's own API as what is polled: where it is, how it speaks, what jobs are made of, and the bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+from client import Dialect, InvalidSetting, checked_address
+from scenarios._inputs import Inputs, Record, filled, places
+from scenarios.documents import Count, LocalDiagnostic, Model, Positive, PositiveSeconds
+
+_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_CONFIDENTIAL: Final = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
+_OWN_NAMES: Final = ("index", "key", "setting", "run")
+"""What a place may name besides the inputs: see ``Target.record``."""
+
+
+def _base_url(text: str) -> str:
+    address = checked_address(text)
+    if address.authorization is not None:
+        raise ValueError(
+            "holds a user's name or password, which would be copied with this file; write it as "
+            "headers: {Authorization: '${NAME}'} and set NAME in the environment"
+        )
+    return address.url
+
+
+def _dialect(value: object) -> Dialect:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a mapping with submit and status")
+    try:
+        return Dialect.of(value)
+    except InvalidSetting as error:
+        raise ValueError(f"{error.field}: {error.value!r} cannot be used: {error.remedy}") from error
+
+
+def _located(file: str, info: ValidationInfo) -> str:
+    path = Path((info.context or {}).get("folder", ""), file).absolute()
+    if not path.is_file():
+        raise ValueError(f"there is no such file: {path}; name the authority's certificate in PEM form")
+    return str(path)
+
+
+class Limits(Model):
+    """The most that a run sends to the target, whatever workload and settings ask for."""
+
+    jobs: Count
+    """Submissions in all: of every setting and repeat, whether accepted or not."""
+    rate: Positive
+    """Requests per second of any kind: submissions, polls, and what is sent again."""
+    in_flight: Count
+    """Jobs at once; one whose end its client did not learn counts on, for it may still be under way."""
+
+
+class Target(Model):
+    """The user's own API, polled instead of the simulator."""
+
+    base_url: Annotated[str, Field(strict=True), AfterValidator(_base_url)]
+    """Its address, such as https://staging.example.com/v1; the dialect's paths hang below it."""
+    dialect: Annotated[Dialect, BeforeValidator(_dialect, json_schema_input_type=dict[str, Any])]
+    """How it speaks: where jobs are submitted and read, and which words mean what."""
+    headers: dict[str, Annotated[str, Field(strict=True)]] = Field(default={})
+    """Sent with every request to it; ``${NAME}`` is a secret from the environment."""
+    inputs: Inputs = ()
+    """What jobs are submitted with, in turn: a list of mappings, or a CSV or JSON Lines file."""
+    submit_timeout: PositiveSeconds | None = None
+    """Most seconds for a submission; null: the setting's request_timeout."""
+    ca: Annotated[str, Field(strict=True), AfterValidator(_located)] | None = None
+    """A file of certificates in PEM form, to be trusted instead of the usual authorities."""
+    limits: Limits
+    """The most that a run sends to it."""
+
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
+        for name in self.headers:
+            if next(places(self.headers[name]), None):
+                remedy = "these go with every request; write it in dialect.submit.headers"
+                yield ("headers", name), f"has a place for a job's input; {remedy}"
+        yield from _written_out(("headers",), self.headers)
+        yield from _written_out(("dialect", "submit", "headers"), self.dialect.submit.headers)
+        yield from _written_out(("dialect", "status", "headers"), self.dialect.status.headers)
+        known = set(_OWN_NAMES).union(*self.inputs) if self.inputs else set(_OWN_NAMES)
+        for name in dict.fromkeys(self._places()):
+            short = [i for i, record in enumerate(self.inputs) if name not in record]
+            if name not in known:
+                remedy = (
+                    f"the places are {', '.join(sorted(known))}; write {{{{{name}}}}} for the text itself"
+                )
+                yield ("dialect", "submit"), f"{{{name}}} is no input; {remedy}"
+            elif name not in _OWN_NAMES and short:
+                yield (
+                    ("inputs",),
+                    f"number {short[0] + 1} has no {name!r}, which dialect.submit has a place for",
+                )
+
+    def _places(self) -> Iterator[str]:
+        submit = self.dialect.submit
+        yield from places([submit.path, submit.json, submit.headers])
+
+    @property
+    def spoken(self) -> Dialect:
+        """The dialect, with the headers that go with every request."""
+        submit, status = self.dialect.submit, self.dialect.status
+        return replace(
+            self.dialect,
+            submit=replace(submit, headers={**self.headers, **submit.headers}),
+            status=replace(status, headers={**self.headers, **status.headers}),
+        )
+
+    @property
+    def host(self) -> str:
+        """The host's name or number, in lower case and without brackets."""
+        return (urlsplit(self.base_url).hostname or "").rstrip(".")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine by its number, or ``localhost``; no other name is looked up."""
+        return is_loopback(self.host)
+
+    def record(self, key: int, index: int, setting: str, run: str) -> Record:
+        """Return what the places of a job's submission are filled with: its input, and names of its own.
+
+        key, index: the job's, in all repeats and in this one. run: what tells this run from others.
+        """
+        own = {"index": index, "key": key, "setting": setting, "run": run}
+        return {**own, **(self.inputs[index % len(self.inputs)] if self.inputs else {})}
+
+    def body(self, record: Record, index: int) -> dict[str, Any]:
+        """Return the JSON that a job is submitted with; inputs that have no place are members of it."""
+        taken = set(self._places())
+        given = self.inputs[index % len(self.inputs)] if self.inputs else {}
+        loose = {name: value for name, value in given.items() if name not in taken}
+        return {**filled(self.dialect.submit.json, record), **loose}
+
+    def secrets(self) -> list[str]:
+        """Return the names of the secrets that requests are made with, each once."""
+        submit, status = self.dialect.submit, self.dialect.status
+        sent = [self.headers, submit.headers, submit.json, status.headers, list(self.inputs)]
+        return list(dict.fromkeys(_secrets_in(sent)))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine by its number, or ``localhost``; no other name is looked up.
+
+    What any other name stands for can change between two look-ups.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _written_out(place: tuple[str, ...], headers: Mapping[str, str]) -> Iterator[LocalDiagnostic]:
+    for name, value in headers.items():
+        if _CONFIDENTIAL.search(name) and not _SECRET.search(value):
+            remedy = "write ${NAME} and set NAME in the environment: each run keeps a copy of this file"
+            yield (*place, name), f"looks like a secret; {remedy}"
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from _SECRET.findall(value)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _secrets_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _secrets_in(inner)
