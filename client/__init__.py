@@ -34,6 +34,7 @@ from ._errors import (
     UnknownState,
 )
 from ._events import Done, Failure, Send, Wait, is_retryable
+from ._fleet import Budget, Fleet, Order, Talk
 from ._hints import Hint, HintField
 from ._jitter import FARTHEST, JITTERS
 from ._policy import ErrorPolicy, HintPolicy, PollingPolicy
@@ -46,6 +47,7 @@ from ._wire import Request, Response
 __all__ = [
     "Attempt",
     "Backoff",
+    "Budget",
     "CURVES",
     "ClientError",
     "Conversation",
@@ -56,6 +58,7 @@ __all__ = [
     "ErrorPolicy",
     "FARTHEST",
     "Failure",
+    "Fleet",
     "GaveUp",
     "Hint",
     "HintField",
@@ -68,6 +71,7 @@ __all__ = [
     "JobStatus",
     "NATIVE",
     "ORIGINS",
+    "Order",
     "PRESETS",
     "Parameter",
     "Poller",
@@ -85,6 +89,7 @@ __all__ = [
     "Submission",
     "SubmitCall",
     "SubmitFailed",
+    "Talk",
     "UnknownState",
     "Wait",
     "checked_address",

@@ -109,6 +109,11 @@ class Conversation:
         """Return how many status requests were sent, one in flight included."""
         return self.answered + (self._sent is not None)
 
+    @property
+    def due(self) -> float | None:
+        """Return when the next request is due; None while one is in flight, and after the end."""
+        return self._command.until if isinstance(self._command, Wait) and self._sent is None else None
+
     def next(self, now: float) -> Wait | SendRequest | Result:
         """Return what to do: wait until a time, send a request, or stop with a result.
 
