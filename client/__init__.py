@@ -18,10 +18,12 @@ from __future__ import annotations
 from ._address import checked_address
 from ._backoff import Backoff
 from ._calls import Source, StatusCall, SubmitCall
+from ._causes import Cause, cause_of
 from ._checks import InvalidSetting, Parameter, parameters
 from ._conversation import Conversation, SendRequest
 from ._curves import CURVES, curve_parameters
 from ._dialect import NATIVE, Dialect
+from ._driver import Driver
 from ._errors import (
     ClientError,
     DeadlineExceeded,
@@ -49,11 +51,13 @@ __all__ = [
     "Backoff",
     "Budget",
     "CURVES",
+    "Cause",
     "ClientError",
     "Conversation",
     "DeadlineExceeded",
     "Dialect",
     "Done",
+    "Driver",
     "EDGE_S",
     "ErrorPolicy",
     "FARTHEST",
@@ -92,6 +96,7 @@ __all__ = [
     "Talk",
     "UnknownState",
     "Wait",
+    "cause_of",
     "checked_address",
     "curve_parameters",
     "is_retryable",

@@ -1,0 +1,292 @@
+"""HTTP/1.1 over gevent's sockets: a request goes out, its whole reply comes in, in bounded time and room.
+
+This is what carries the polls of a load test: about a sixth of what ``requests`` takes, for the parsing is
+llhttp's (httptools), there is no cookie jar, no redirect, no proxy and no retry, and a reply is read whole.
+Nothing is ever sent twice.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import zlib
+from collections.abc import Mapping
+from ssl import SSLContext, create_default_context
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import httptools
+from gevent import socket
+from gevent.ssl import SSLSocket
+
+from client import Response
+
+_MOST_BODY: Final = 8 << 20  # bytes, as sent and as unpacked: a job's status is a few hundred
+_MOST_HEAD: Final = 1 << 16
+_MOST_INTERIM: Final = 16  # 1xx replies before the one that counts
+_RECEIVE: Final = 1 << 16
+_IN_URL: Final = "!#$%&'()*+,/:;=?@[]~"
+_PLAIN_TARGET: Final = re.compile(r"/[!-~]*")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class BadReply(ConnectionError):
+    """The peer sent what is no HTTP/1.1 reply, or one that is larger than any status."""
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+
+class Exchange:
+    """Carries requests to their replies, over as many connections as there are requests at once.
+
+    trust: which certificates are believed; the system's authorities unless given.
+    Connections are kept for later requests to the same origin, the one used last first.
+    """
+
+    def __init__(self, trust: SSLContext | None = None) -> None:
+        self._trust = trust
+        self._idle: dict[_Origin, list[_Connection]] = {}
+        self._closed = False
+
+    def __call__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float
+    ) -> Response:
+        """Send one request and return its whole reply.
+
+        timeout: most seconds for all of it: connecting, sending, and the last byte of the reply.
+        Raises OSError: TimeoutError when that was not enough, ssl.SSLError, BadReply, and what sockets raise.
+        """
+        until = time.monotonic() + timeout
+        origin, host, target = _taken_apart(url)
+        idle = self._idle.setdefault(origin, [])
+        connection = _still_open(idle) or _Connection.open(origin, self._trusted(origin), until)
+        try:
+            connection.send(_request(method, target, host, headers, body), until)
+            reply = connection.receive(until)
+        except BaseException:
+            connection.close()
+            raise
+        if connection.stays_open and not self._closed:
+            idle.append(connection)
+        else:
+            connection.close()
+        return Response(reply.status, reply.headers, reply.content(), url, time.time())
+
+    def close(self) -> None:
+        """Close the connections; those in use are closed when their replies are here."""
+        self._closed = True
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _trusted(self, origin: _Origin) -> SSLContext | None:
+        if origin.scheme != "https":
+            return None
+        if self._trust is None:
+            self._trust = create_default_context()
+        return self._trust
+
+
+def _still_open(idle: list[_Connection]) -> _Connection | None:
+    """Return the connection used last that the server has not closed since; None if there is none."""
+    while idle:
+        connection = idle.pop()
+        if connection.is_quiet():
+            return connection
+        connection.close()
+    return None
+
+
+def _taken_apart(url: str) -> tuple[_Origin, str, str]:
+    """Return an address's origin, its Host header and its request target."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise BadReply(f"{parts.scheme or 'no scheme'}: only http and https addresses can be polled")
+    port = parts.port or _PORTS[parts.scheme]
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = name if port == _PORTS[parts.scheme] else f"{name}:{port}"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not _PLAIN_TARGET.fullmatch(target):
+        target = quote(target, safe=_IN_URL)
+    return _Origin(parts.scheme, parts.hostname, port), host, target
+
+
+def _request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: gzip, deflate"]
+    lines.extend(f"{name}: {value}" for name, value in headers.items())
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    elif method not in ("GET", "HEAD"):
+        lines.append("Content-Length: 0")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+class _Reply:
+    """One reply as the parser tells of it."""
+
+    __slots__ = ("_chunks", "_size", "headers", "status", "whole")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.whole = False
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def add_header(self, name: str, value: str) -> None:
+        """Add a header; one that comes again is appended to the first, as lists are (RFC 9110, 5.3)."""
+        self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+
+    def add(self, chunk: bytes) -> None:
+        """Add a piece of the body. Raises BadReply when it grows too large."""
+        self._size += len(chunk)
+        if self._size > _MOST_BODY:
+            raise BadReply(f"the reply is larger than {_MOST_BODY} bytes")
+        self._chunks.append(chunk)
+
+    @property
+    def ends_with_the_connection(self) -> bool:
+        """Whether nothing but the end of the connection says how long the body is."""
+        return "content-length" not in self.headers and "transfer-encoding" not in self.headers
+
+    def content(self) -> bytes:
+        """Return the body, unpacked. Raises BadReply when it is broken or too large."""
+        body = b"".join(self._chunks)
+        packing = self.headers.get("content-encoding", "").strip().lower()
+        if not body or packing not in ("gzip", "x-gzip", "deflate"):
+            return body
+        raw = packing == "deflate" and body[0] & 0x0F != 8  # some servers leave zlib's own header away
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
+        try:
+            unpacked = unpacker.decompress(body, _MOST_BODY + 1)
+        except zlib.error as error:
+            raise BadReply(f"the reply's {packing} is broken: {error}") from error
+        if len(unpacked) > _MOST_BODY:
+            raise BadReply(f"the reply unpacks to more than {_MOST_BODY} bytes")
+        if not unpacker.eof:
+            raise BadReply(f"the reply's {packing} is cut short")
+        return unpacked
+
+
+class _Connection:
+    """One connection, and the parser of what comes over it."""
+
+    __slots__ = ("_interim", "_is_secure", "_parser", "_reply", "_socket", "_surplus", "stays_open")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._is_secure = isinstance(connected, SSLSocket)
+        self._parser = httptools.HttpResponseParser(self)
+        self._reply = _Reply()
+        self._interim = 0
+        self._surplus = False  # bytes came that nobody asked for
+        self.stays_open = True
+
+    @classmethod
+    def open(cls, origin: _Origin, trust: SSLContext | None, until: float) -> _Connection:
+        """Connect by ``until`` (monotonic seconds). Raises OSError."""
+        plain = socket.create_connection((origin.host, origin.port), _left(until))
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            plain.settimeout(_left(until))
+            return cls(trust.wrap_socket(plain, server_hostname=origin.host) if trust else plain)
+        except BaseException:
+            plain.close()
+            raise
+
+    def is_quiet(self) -> bool:
+        """Say whether nothing has come since the last reply, not even the connection's end."""
+        try:
+            said = self._socket._sock.recv(1, socket.MSG_PEEK)  # type: ignore[attr-defined]  # does not block
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return bool(said) and self._is_secure  # TLS may say things of its own between replies
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def send(self, request: bytes, until: float) -> None:
+        """Send a request by ``until``. Raises OSError."""
+        self._socket.settimeout(_left(until))
+        self._socket.sendall(request)
+
+    def receive(self, until: float) -> _Reply:
+        """Return the next reply, read to its end by ``until``. Raises OSError."""
+        reply = self._reply = _Reply()
+        self._interim, read = 0, 0
+        while not self._reply.whole:
+            self._socket.settimeout(_left(until))
+            data = self._socket.recv(_RECEIVE)
+            if not data:
+                self._ended()
+                break
+            read += len(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                raise BadReply("the reply changes the protocol") from upgrade
+            except httptools.HttpParserCallbackError as error:
+                cause = error.__context__
+                raise cause if isinstance(cause, BadReply) else BadReply(str(error)) from error
+            except httptools.HttpParserError as error:
+                if not self._reply.whole:
+                    raise BadReply(f"no HTTP reply: {error}") from error
+                self.stays_open = False  # it is the rest that makes no sense
+            if not self._reply.status and read > _MOST_HEAD:
+                raise BadReply(f"the reply's head is larger than {_MOST_HEAD} bytes")
+        reply = self._reply
+        self.stays_open = self.stays_open and not self._surplus
+        return reply
+
+    def _ended(self) -> None:
+        self.stays_open = False
+        reply = self._reply
+        if not reply.status:
+            raise ConnectionResetError("the connection was closed before a reply")
+        if not reply.ends_with_the_connection:
+            raise BadReply("the connection was closed in the middle of a reply")
+        reply.whole = True
+
+    # -- what the parser calls -----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._surplus = self._reply.whole
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._surplus:
+            self._reply.add_header(name.decode("latin-1").lower(), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        if not self._surplus:
+            self._reply.status = self._parser.get_status_code()
+            self.stays_open = bool(self._parser.should_keep_alive())
+
+    def on_body(self, chunk: bytes) -> None:
+        if not self._surplus:
+            self._reply.add(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._surplus:
+            return
+        if 100 <= self._reply.status < 200:
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                raise BadReply(f"more than {_MOST_INTERIM} replies that announce another")
+            self._reply = _Reply()
+            return
+        self._reply.whole = True
+
+
+def _left(until: float) -> float:
+    """Return the seconds until then. Raises TimeoutError when there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left

@@ -1,0 +1,162 @@
+"""The driver of a fleet over gevent: it sleeps and sends for any number of jobs, and decides nothing.
+
+A greenlet for each request in flight, none for a job that waits: after a reply it looks whether something
+else is due and carries that itself, so that a busy generator switches greenlets as little as it can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import gevent
+from gevent.hub import get_hub
+
+from client import Cause, Fleet, Order, Response, SendRequest, Talk
+
+_LONGEST_SLEEP_S: Final = 3600.0
+_AHEAD_S: Final = 1.0  # jobs join the fleet this long before their submission: early enough to be on time
+
+Send = Callable[[SendRequest], Response]
+"""Carries one request to its reply, or raises OSError."""
+
+
+class Arrival(NamedTuple):
+    """A job that is to be carried from ``at`` on; made when its time has come near."""
+
+    at: float
+    make: Callable[[], Talk]
+
+
+class Pump:
+    """Carries a fleet's orders until no job is left.
+
+    send: how one request is carried. explain: why that broke, of its OSError. now: the clock of the fleet.
+    """
+
+    def __init__(
+        self, fleet: Fleet, send: Send, explain: Callable[[OSError], Cause], now: Callable[[], float]
+    ) -> None:
+        self._fleet = fleet
+        self._send = send
+        self._explain = explain
+        self._now = now
+        self._arrivals: Iterator[Arrival] = iter(())
+        self._next: Arrival | None = None
+        self._idle: list[Any] = []  # greenlets that wait for an order, the one used last at the end
+        self._busy: set[Any] = set()
+        self._runner: Any = None
+        self._sleeps_until: float | None = None  # None while the runner is awake
+        self._fault: BaseException | None = None
+
+    def add(self, talk: Talk) -> None:
+        """Carry another job from now on."""
+        self._fleet.add(self._now(), talk)
+        self._wake_for_what_is_sooner()
+
+    def run(self, arrivals: Iterable[Arrival] = ()) -> None:
+        """Carry the fleet's jobs, and those of ``arrivals`` (in the order of their times), to their ends.
+
+        Raises what a job's machine or the recording of it raises: such a fault is not the service's.
+        """
+        self._arrivals = iter(arrivals)
+        self._next = next(self._arrivals, None)
+        self._runner = gevent.getcurrent()
+        try:
+            while self._fault is None:
+                now = self._now()
+                self._admit(now)
+                for order in self._fleet.due(now):
+                    self._hand_over(order)
+                if self._is_done():
+                    return
+                self._sleep()
+            raise self._fault
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End every job before its time, and every request; from another greenlet, ``run`` then returns."""
+        self._arrivals, self._next = iter(()), None
+        greenlets = [each for each in (*self._idle, *self._busy) if each is not gevent.getcurrent()]
+        self._idle.clear()
+        self._busy.clear()
+        gevent.killall(greenlets)
+        self._fleet.cancelled(self._now())
+        self._wake_for_what_is_sooner()
+
+    def _is_done(self) -> bool:
+        return not self._fleet and self._next is None
+
+    def _admit(self, now: float) -> None:
+        """Let those join the fleet whose time is near."""
+        while self._next is not None and self._next.at <= now + _AHEAD_S:
+            self._fleet.add(now, self._next.make())
+            self._next = next(self._arrivals, None)
+
+    def _next_at(self) -> float:
+        """Return when the runner is needed again."""
+        if self._fault is not None or self._is_done():
+            return -math.inf
+        joins_at = math.inf if self._next is None else self._next.at - _AHEAD_S
+        return min(self._fleet.next_at, joins_at)
+
+    # -- the runner's sleep: a callback of the hub ends it, and only once ----------------------------------
+
+    def _sleep(self) -> None:
+        self._sleeps_until = until = self._next_at()
+        hub = get_hub()
+        timer = hub.loop.timer(min(max(0.0, until - self._now()), _LONGEST_SLEEP_S))
+        timer.start(self._wake)
+        try:
+            hub.switch()
+        finally:
+            self._sleeps_until = None
+            timer.close()
+
+    def _wake(self) -> None:
+        if self._sleeps_until is not None:
+            self._sleeps_until = None
+            self._runner.switch()
+
+    def _wake_for_what_is_sooner(self) -> None:
+        if self._sleeps_until is not None and self._next_at() < self._sleeps_until:
+            get_hub().loop.run_callback(self._wake)
+
+    # -- those who carry ------------------------------------------------------------------------------
+
+    def _hand_over(self, order: Order) -> None:
+        if self._idle:
+            carrier = self._idle.pop()
+            get_hub().loop.run_callback(carrier.switch, order)
+        else:
+            carrier = gevent.spawn(self._carry_on, order)
+        self._busy.add(carrier)
+
+    def _carry_on(self, order: Order) -> None:
+        me = gevent.getcurrent()
+        try:
+            while True:
+                self._carry(order)
+                if due := self._fleet.due(self._now()):
+                    order = due[0]
+                    for other in due[1:]:
+                        self._hand_over(other)
+                else:
+                    self._busy.discard(me)
+                    self._idle.append(me)
+                    self._wake_for_what_is_sooner()
+                    order = get_hub().switch()
+        except Exception as fault:
+            self._fault = self._fault or fault
+            self._wake_for_what_is_sooner()
+
+    def _carry(self, order: Order) -> None:
+        try:
+            response = self._send(order.send)
+        except OSError as error:
+            cause = self._explain(error)
+            self._fleet.broke(order, self._now(), cause.words, retryable=cause.passing)
+        else:
+            self._fleet.replied(order, self._now(), response)
