@@ -16,12 +16,13 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
 from __future__ import annotations
 
 from ._address import checked_address
+from ._anchors import ANCHORS
 from ._backoff import Backoff
 from ._calls import Source, StatusCall, SubmitCall
 from ._causes import Cause, cause_of
 from ._checks import InvalidSetting, Parameter, parameters
 from ._conversation import Conversation, SendRequest
-from ._curves import CURVES, curve_parameters
+from ._curves import CURVES, EDGE_S, curve_parameters
 from ._dialect import NATIVE, Dialect
 from ._driver import Driver
 from ._errors import (
@@ -40,13 +41,14 @@ from ._fleet import Budget, Fleet, Order, Talk
 from ._hints import Hint, HintField
 from ._jitter import FARTHEST, JITTERS
 from ._policy import ErrorPolicy, HintPolicy, PollingPolicy
-from ._poller import EDGE_S, Poller
+from ._poller import Poller
 from ._presets import ORIGINS, PRESETS, Preset
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._retry_after import parse_retry_after
 from ._wire import Request, Response
 
 __all__ = [
+    "ANCHORS",
     "Attempt",
     "Backoff",
     "Budget",

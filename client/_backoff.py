@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from ._beats import Beats
 from ._checks import POSITIVE, ZERO_OR_MORE, InvalidSetting, Rule, Seconds, choices, fill, parameters, put
 from ._curves import CURVES, DOUBLING, LONGEST, Curve, curve_parameters, spell, up_to
 from ._jitter import FARTHEST, JITTERS, Jitter
@@ -43,6 +44,9 @@ class Backoff:
         jitters that go beyond their ceiling: half-around and tenth-more.
     jitter: a name in ``JITTERS``.
     delays: the delays of a schedule, in order; the last one repeats and must be more than 0.
+    until: seconds from the start of the cadence until which the delays before the last one repeat, in order:
+        with ``delays=(5, 15, 30), until=(120, 600)`` every 5 s until 120 s, every 15 s until 600 s, then
+        every 30 s. There may be fewer than delays: the first ones then come once each.
 
     Raises InvalidSetting (a ValueError) naming the field, its value and what would be right.
     The formulas are in the tables of ``docs/client.md``.
@@ -63,12 +67,19 @@ class Backoff:
         Rule("seconds", several=True),
         "The delays of a schedule, in order; the last one repeats.",
     ]
+    until: Annotated[
+        tuple[float, ...],
+        Rule("seconds", above=True, several=True),
+        "Until when the delays before the last one of a schedule repeat; none: each comes once.",
+    ]
     # What the fields mean, looked up once: these are read at every wait.
     _law: Curve = field(init=False, repr=False, compare=False)
     _jitter: Jitter = field(init=False, repr=False, compare=False)
     _cap: float = field(init=False, repr=False, compare=False)
     _first: float = field(init=False, repr=False, compare=False)
     _most: float = field(init=False, repr=False, compare=False)
+    beats: Beats = field(init=False, repr=False, compare=False)
+    """When delays end if none is drawn and each begins where the one before ended."""
 
     def __init__(
         self,
@@ -80,6 +91,7 @@ class Backoff:
         maximum: Seconds | None = None,
         jitter: str = "none",
         delays: Iterable[Seconds] = (),
+        until: Iterable[Seconds] = (),
     ) -> None:
         fill(
             self,
@@ -90,11 +102,13 @@ class Backoff:
             maximum=maximum,
             jitter=jitter,
             delays=delays,
+            until=until,
         )
         put(self, "_law", self._made())
         put(self, "_jitter", JITTERS[self.jitter])
         put(self, "_cap", LONGEST if self.maximum is None else self.maximum)
         put(self, "_first", self.ceiling(1))
+        put(self, "beats", Beats(self._law, self._cap))
         put(self, "_most", self._cap if self._jitter.capped else LONGEST)
         self._check_together()
 
@@ -121,30 +135,37 @@ class Backoff:
                 f"so the {self.curve} curve would be ignored; give curve='exponential' or another jitter",
             )
 
-    def ceiling(self, attempt: int) -> float:
+    def ceiling(self, attempt: int, elapsed: float = 0.0) -> float:
         """Return the longest that delay number ``attempt`` (from 1) may be before decorrelation, in seconds.
 
+        elapsed: seconds from the start of the cadence to that of the delay; only ``until`` looks at it.
         Finite for every attempt. Raises ValueError when ``attempt`` is less than 1.
         """
         if attempt < 1:
             raise ValueError(f"attempt={attempt!r} cannot be used: delays are numbered from 1")
-        return min(self._cap, self._law.ceiling(attempt))
+        return min(self._cap, self._law.ceiling(attempt, elapsed))
 
-    def delay(self, attempt: int, previous: float | None, u: float) -> float:
+    def delay(self, attempt: int, previous: float | None, u: float, elapsed: float = 0.0) -> float:
         """Return delay number ``attempt`` (from 1) in seconds: a pure function of its arguments.
 
         previous: the delay before this one, None at the first; only decorrelated jitter looks at it.
         u: the random number, uniform in [0, 1); jitter "none" ignores it.
+        elapsed: as for ``ceiling``.
         Raises ValueError when ``attempt`` is less than 1 or u is outside [0, 1].
         """
         if not 0.0 <= u <= 1.0:
             raise ValueError(f"u={u!r} cannot be used: give a number in [0, 1)")
         jitter = self._jitter
         if jitter.grows is None:
-            return min(self._most, float(jitter.draw(self.ceiling(attempt), self._first, u)))
+            return min(self._most, float(jitter.draw(self.ceiling(attempt, elapsed), self._first, u)))
         first = self.ceiling(min(attempt, 1))
         since = first if previous is None else min(previous, FARTHEST)
         return min(self._most, float(jitter.draw(first, since, u)))
+
+    @property
+    def grows_by_itself(self) -> bool:
+        """Whether a delay is drawn from the one before it, so that no curve says when delays end."""
+        return self._jitter.grows is not None
 
     def describe(self) -> str:
         """Return the law in English: "exponential: 0.5 s doubling to at most 10 s, full jitter"."""

@@ -6,10 +6,10 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from ._address import checked_address
 from ._backoff import Backoff
@@ -17,7 +17,7 @@ from ._checks import InvalidSetting, Parameter, parameters
 from ._curves import curve_parameters, spell
 from ._driver import checked_headers
 from ._events import Outcome, Wait
-from ._policy import ErrorPolicy, FirstPoll, PollingPolicy
+from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
 from ._records import Attempt, Result
 
@@ -34,7 +34,9 @@ _HERE: Final[Mapping[str, str | float]] = {
     "curve": "exponential", "initial": _INITIAL, "maximum": _MAXIMUM, "jitter": "full",
 }  # fmt: skip
 _SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_CURVE_OPTIONS: Final = (*(each.name for each in parameters(Backoff)), "first_poll")
+# What makes a cadence; of the policy, that is what is chosen by a word.
+_OF_CURVES: Final = parameters(Backoff)
+_OF_CADENCE: Final = tuple(each for each in parameters(PollingPolicy) if each.rule.kind == "word")
 _PATIENCE: Final = ErrorPolicy(max_consecutive=4)  # someone is watching: say soon that nobody answers
 
 
@@ -80,9 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"what a well-known client ships, instead of the options below: {', '.join(sorted(PRESETS))}",
     )
-    for each in parameters(Backoff):
-        curve.add_argument(f"--{each.name}", **_option(each))
-    curve.add_argument("--first-poll", choices=get_args(FirstPoll), help="default: after_delay")
+    for each in (*_OF_CURVES, *_OF_CADENCE):
+        curve.add_argument(f"--{each.name.replace('_', '-')}", **_option(each))
     limits = parser.add_argument_group("limits (also on top of a preset)")
     deadline = limits.add_mutually_exclusive_group()
     deadline.add_argument(
@@ -150,12 +151,12 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy
 
 
 def _policy(options: argparse.Namespace) -> PollingPolicy:
-    given = {name: getattr(options, name) for name in _CURVE_OPTIONS if getattr(options, name) is not None}
+    given, words = _given(options, _OF_CURVES), _given(options, _OF_CADENCE)
     if options.preset is None:
-        policy = _from_curve(given)
-    elif given:
+        policy = _from_curve(given, words)
+    elif given or words:
         raise ValueError(
-            f"--{next(iter(given)).replace('_', '-')} cannot be used with --preset, which sets it"
+            f"--{next(iter(given | words)).replace('_', '-')} cannot be used with --preset, which sets it"
         )
     else:
         policy = PRESETS[options.preset]
@@ -168,14 +169,18 @@ def _policy(options: argparse.Namespace) -> PollingPolicy:
     return policy
 
 
-def _from_curve(given: dict[str, Any]) -> PollingPolicy:
-    first_poll = given.pop("first_poll", "after_delay")
+def _given(options: argparse.Namespace, of: Iterable[Parameter]) -> dict[str, Any]:
+    given = {each.name: getattr(options, each.name) for each in of}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _from_curve(given: dict[str, Any], words: dict[str, Any]) -> PollingPolicy:
     curve = given.pop("curve", "exponential")
     given.setdefault("jitter", "full")
     if "initial" in curve_parameters(curve):
         given.setdefault("initial", _INITIAL)
         given.setdefault("maximum", max(_MAXIMUM, given["initial"]))
-    return PollingPolicy(Backoff(curve, **given), first_poll=first_poll, deadline=_DEADLINE, errors=_PATIENCE)
+    return PollingPolicy(Backoff(curve, **given), **words, deadline=_DEADLINE, errors=_PATIENCE)
 
 
 def attempt_line(attempt: Attempt, started_at: float) -> str:

@@ -45,6 +45,7 @@ class Conversation:
 
     job: what is polled, ``JobRef()`` for the service's implicit job. policy, uniform: as for ``Poller``.
     started_at: when the submit reply arrived, t = 0 of the polling. retry_after: its hint (seconds or None).
+    epoch: when the clock of ``anchor="clock"`` shows 0, on the driver's clock.
     ended: the status of a job that had ended by then; nothing is sent.
     on_attempt: called in turn with the ``Attempt`` after each status request.
     """
@@ -73,6 +74,7 @@ class Conversation:
         uniform: Callable[[int], float],
         *,
         started_at: float,
+        epoch: float = 0.0,
         retry_after: float | None = None,
         ended: JobStatus | None = None,
         dialect: Dialect = NATIVE,
@@ -92,7 +94,7 @@ class Conversation:
         """And how many failed."""
         self._dialect = dialect
         self._on_attempt = tuple(on_attempt)
-        self._poller = Poller(policy, uniform)
+        self._poller = Poller(policy, uniform, epoch=epoch)
         self._command: Wait | Done = self._poller.start(started_at, retry_after)
         if ended is not None and ended.status != "pending":
             self._poller.cancel(started_at)  # no event is in turn any more
@@ -139,7 +141,7 @@ class Conversation:
             return self._failed(now, unknown, unknown.short if again else None)
         except StatusReadFailed as failed:
             return self._failed(now, failed)
-        command = self._poller.reply(now, status.status, status.retry_after)
+        command = self._poller.reply(now, status.status, status.retry_after, status.progress)
         self.seen = status
         self.wasted += status.status == "pending"
         return self._told(now, command, response.status_code, status, status=status.status)

@@ -75,9 +75,14 @@ class Driver:
         policy: PollingPolicy | None = None,
         uniform: Callable[[int], float] | None = None,
         started_at: float | None = None,
+        epoch: float | None = None,
         on_attempt: Callable[[Attempt], None] | None = None,
     ) -> Conversation:
-        """Return the polling of a job, ready to be pumped; the arguments are those of ``poll``."""
+        """Return the polling of a job, ready to be pumped; the arguments are those of ``poll``.
+
+        epoch: when the clock of ``anchor="clock"`` shows 0, on the client's clock; by default 1970, by the
+        time of day that it is now. Clocks that are set later on change nothing.
+        """
         submission = job if isinstance(job, Submission) else None
         if started_at is None:
             started_at = submission.replied_at if submission else self.now()
@@ -86,6 +91,7 @@ class Driver:
             policy or self.policy,
             uniform or self._uniform,
             started_at=started_at,
+            epoch=self.now() - time.time() if epoch is None else epoch,
             retry_after=submission.retry_after if submission else None,
             ended=submission.ended if submission else None,
             dialect=self.dialect,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
+from ._anchors import ANCHORS, Missed
 from ._backoff import Backoff
-from ._checks import POSITIVE, ZERO_OR_MORE, Rule, Seconds, choices, fill
+from ._checks import POSITIVE, ZERO_OR_MORE, InvalidSetting, Rule, Seconds, choices, fill
 from ._curves import spell
 
 FirstPoll: TypeAlias = Literal["after_delay", "immediately"]
+RestartOn: TypeAlias = Literal["progress"]
 
 _ERROR_BACKOFF: Final = Backoff("exponential", 1.0, multiplier=2.0, maximum=20.0, jitter="full")
 
@@ -37,6 +40,10 @@ class ErrorPolicy:
         self, backoff: Backoff = _ERROR_BACKOFF, *, max_consecutive: int = 10, not_found_grace: Seconds = 5.0
     ) -> None:
         fill(self, backoff=backoff, max_consecutive=max_consecutive, not_found_grace=not_found_grace)
+        if self.backoff.until:
+            raise InvalidSetting(
+                "backoff", backoff.until, "retries are counted: give their delays one by one, without until"
+            )
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -73,6 +80,11 @@ class PollingPolicy:
     """Everything that decides when a status request is sent and when to stop: one setting under comparison.
 
     cadence: the law of the waits while the job is pending.
+    anchor: what the waits are counted from, a name in ``ANCHORS``: "reply", "start" or "clock".
+    missed: what becomes of beats that have passed when a wait is computed: "skip" leaves them out,
+        "catch_up" lets each follow at once. Replies miss none, so there it stays "skip".
+    restart_on: "progress" starts the cadence again whenever a reply tells another progress than the one
+        before it; None for never. Budgets and the deadline do not start again.
     first_poll: "after_delay" (the first poll follows the first delay) or "immediately".
     deadline: seconds from the start in which the answer is wanted; None for no deadline. No wait or request
         runs past it, and one last poll is sent when it falls due.
@@ -87,6 +99,17 @@ class PollingPolicy:
     """
 
     cadence: Annotated[Backoff, Rule("object", of=Backoff), "The law of the waits while the job is pending."]
+    anchor: Annotated[str, choices(ANCHORS), "What the waits are counted from."]
+    missed: Annotated[
+        Missed,
+        choices(get_args(Missed)),
+        "What becomes of beats of the start or the clock that pass during a request.",
+    ]
+    restart_on: Annotated[
+        RestartOn | None,
+        choices(get_args(RestartOn)),
+        "Start the cadence again whenever this changes; never unless given.",
+    ]
     first_poll: Annotated[
         FirstPoll,
         choices(get_args(FirstPoll)),
@@ -111,6 +134,9 @@ class PollingPolicy:
         self,
         cadence: Backoff,
         *,
+        anchor: str = "reply",
+        missed: Missed = "skip",
+        restart_on: RestartOn | None = None,
         first_poll: FirstPoll = "after_delay",
         deadline: Seconds | None = None,
         max_attempts: int | None = None,
@@ -122,6 +148,9 @@ class PollingPolicy:
         fill(
             self,
             cadence=cadence,
+            anchor=anchor,
+            missed=missed,
+            restart_on=restart_on,
             first_poll=first_poll,
             deadline=deadline,
             max_attempts=max_attempts,
@@ -130,6 +159,14 @@ class PollingPolicy:
             errors=errors,
             hints=hints,
         )
+        if ANCHORS[anchor].beats and cadence.grows_by_itself:
+            raise InvalidSetting(
+                "anchor",
+                anchor,
+                f"{cadence.jitter} jitter has no beats; give anchor='reply' or another jitter",
+            )
+        if missed != "skip" and not ANCHORS[anchor].beats:
+            raise InvalidSetting("missed", missed, f"anchor={anchor!r} has no beats to miss; leave it out")
 
     def describe(self) -> str:
         """Return the setting as one line of English.
@@ -140,6 +177,7 @@ class PollingPolicy:
         usual = PollingPolicy(self.cadence)
         parts = [
             self.cadence.describe(),
+            *self._anchored(),
             "first poll at once" if self.first_poll == "immediately" else "first poll after the first delay",
             "no deadline" if self.deadline is None else f"deadline {spell(self.deadline)}",
         ]
@@ -162,3 +200,12 @@ class PollingPolicy:
         elif self.hints != usual.hints:
             parts.append(f"Retry-After up to {spell(self.hints.maximum)} plus {self.hints.spread:.0%} spread")
         return ", ".join(parts)
+
+    def _anchored(self) -> Iterator[str]:
+        """Yield how the cadence is anchored, if not as usual."""
+        if words := ANCHORS[self.anchor].words:
+            yield words
+        if self.missed == "catch_up":
+            yield "missed polls made up for at once"
+        if self.restart_on is not None:
+            yield f"starting again on {self.restart_on}"

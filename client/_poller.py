@@ -19,18 +19,23 @@ DONE       --                                --              --
 Any other pair raises IllegalEvent and changes nothing. The driver decides nothing: it obeys commands and
 reports.
 
-**Time.** The start is t = 0. The first wait starts there, each later one when a reply (or failure) arrives,
-so a slow server is polled less often, never in bursts. Time only moves forward: an event stamped earlier than
-the one before, or a wake earlier than its wait (a timer may fire a hair early), counts as on time. The
-machine has no clock.
+**Time.** The start is t = 0. With the anchor ``reply`` the first wait starts there, each later one when a
+reply (or failure) arrives, so a slow server is polled less often, never in bursts. With ``start`` and
+``clock`` polls fall on beats, which pass whether replies come or not: ``_anchors`` has their theory. Time
+only moves forward: an event stamped earlier than the one before, or a wake earlier than its wait (a timer may
+fire a hair early), counts as on time. The machine has no clock.
 
 **Two questions, two budgets.** "Not finished yet" is answered by the cadence: wait k follows its k-th delay,
 and ``max_attempts`` bounds the polls answered pending. "This read failed" is answered by the error policy:
-the wait after the n-th failed read in a row follows its n-th delay, and more than ``max_consecutive`` in a
-row give up. A failed read does not advance the cadence; a good one clears the run of failures. Neither budget
-touches the other.
+the wait after the n-th failed read in a row follows its n-th delay, from the failure on whatever the anchor,
+and more than ``max_consecutive`` in a row give up. A failed read does not advance the cadence; a good one
+clears the run of failures. Neither budget touches the other.
 
-**Hints** (Retry-After, on any reply) only lengthen a wait, and only up to a cap; see HintPolicy.
+**Hints** (Retry-After, on any reply) only lengthen a wait, and only up to a cap; see HintPolicy. Beats that a
+hint passes over are done.
+
+**Progress** starts the cadence again under ``restart_on``, when a reply tells another progress than the last
+one that told any. The first progress told is what others are compared with.
 
 **Randomness** is an argument: ``uniform(n)`` is the draw for the n-th computed wait, n = 1, 2, 3..., whether
 the cadence or the error policy asks. The same draw spreads a hint.
@@ -45,14 +50,13 @@ poll at once. The job's end beats the timeout whenever it arrives.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from ._backoff import Backoff
-from ._curves import spell
+from ._anchors import ANCHORS, Anchor, FromReply
+from ._curves import EDGE_S, LONGEST, spell
 from ._errors import IllegalEvent
 from ._events import Done, Failure, JobState, Outcome, Send, Wait
 from ._policy import PollingPolicy
@@ -97,37 +101,12 @@ AFTER: Final[Mapping[type[_Command], State]] = MappingProxyType(
     {Wait: State.WAITING, Send: State.POLLING, Done: State.DONE}
 )
 
-# A wait that would end this close to the edge ends on it: sums of decimal fractions miss the edge by a
-# rounding error, and a poll sent a picosecond before it would be one more request, doomed by a timeout of a
-# picosecond.
-EDGE_S: Final = 1e-6
-"""Seconds: a wait that would end this close to the deadline's edge ends on it."""
-
-
-class _Waits:
-    """The waits of one backoff law: counts them and remembers the last, for decorrelated jitter."""
-
-    __slots__ = ("_backoff", "_previous", "count")
-
-    def __init__(self, backoff: Backoff) -> None:
-        self._backoff = backoff
-        self.count = 0
-        self._previous: float | None = None
-
-    def next(self, u: float) -> float:
-        self.count += 1
-        self._previous = self._backoff.delay(self.count, self._previous, u)
-        return self._previous
-
-    def restart(self) -> None:
-        self.count = 0
-        self._previous = None
-
 
 class Poller:
     """Decides when to poll one job and when to stop; see the module's theory. It does no input or output.
 
     policy: the setting. uniform: ``uniform(n)`` gives the random number in [0, 1) for the n-th computed wait.
+    epoch: when the clock of ``anchor="clock"`` shows 0, on the driver's clock.
 
         poller = Poller(policy, uniform=lambda n: random.random())
         command = poller.start(now)
@@ -149,12 +128,13 @@ class Poller:
         "_policy",
         "_started",
         "_state",
+        "_told",
         "_uniform",
         "_until",
         "_wasted",
     )
 
-    def __init__(self, policy: PollingPolicy, uniform: Callable[[int], float]) -> None:
+    def __init__(self, policy: PollingPolicy, uniform: Callable[[int], float], *, epoch: float = 0.0) -> None:
         self._policy = policy
         self._uniform = uniform
         self._state = State.READY
@@ -163,8 +143,9 @@ class Poller:
         self._edge = math.inf
         self._until = -math.inf  # when the wait under way ends
         self._at_edge = False  # whether the request in flight is the last one
-        self._cadence = _Waits(policy.cadence)
-        self._errors = _Waits(policy.errors.backoff)
+        self._cadence: Anchor = ANCHORS[policy.anchor](policy.cadence, missed=policy.missed, epoch=epoch)
+        self._errors = FromReply(policy.errors.backoff)
+        self._told: object = None  # the last progress
         self._draws = 0
         self._attempts = 0
         self._wasted = 0
@@ -179,6 +160,7 @@ class Poller:
         """Begin: the submit reply has arrived, perhaps with a hint. This is t = 0 of the deadline."""
         self._admit(Event.START, now)
         self._started = self._now
+        self._cadence.start(self._now)
         if self._policy.deadline is not None:
             self._edge = self._started + self._policy.deadline
         if self._policy.first_poll == "immediately":
@@ -198,8 +180,12 @@ class Poller:
             return self._issue(Send(self._attempts, self._policy.last_poll_timeout))
         return self._issue(Send(self._attempts, min(self._policy.request_timeout, self._edge - self._now)))
 
-    def reply(self, now: float, status: JobState, retry_after: float | None = None) -> Wait | Done:
+    def reply(
+        self, now: float, status: JobState, retry_after: float | None = None, progress: object = None
+    ) -> Wait | Done:
         """Take the status that was read. ``retry_after`` is the server's hint in seconds.
+
+        progress: whatever the reply told of it, to be compared with what others told; None for nothing.
 
         Raises ValueError, changing nothing, when the status is not "pending", "completed" or "error".
         """
@@ -211,11 +197,15 @@ class Poller:
         if status != "pending":
             return self._finish(status, f"the job ended: {status}")
         self._wasted += 1
-        self._errors.restart()
+        self._errors.start(self._now)
         if self._at_edge:
             return self._time_out("the last poll was answered 'pending'")
         if self._wasted == self._policy.max_attempts:
             return self._finish("gave_up", f"{_count(self._wasted, 'poll')} answered 'pending' is the limit")
+        if self._policy.restart_on is not None and progress is not None:
+            if self._told is not None and progress != self._told:
+                self._cadence.start(self._now)
+            self._told = progress
         return self._wait(self._cadence, retry_after)
 
     def fail(self, now: float, failure: Failure, retry_after: float | None = None) -> Wait | Done:
@@ -248,12 +238,16 @@ class Poller:
         self._state = AFTER[type(command)]
         return command
 
-    def _wait(self, waits: _Waits | None, hint: float | None) -> Wait:
+    def _wait(self, waits: Anchor | None, hint: float | None) -> Wait:
         """Compute the next wait (None: there is none of our own), lengthen it, and clamp it to the edge."""
         self._draws += 1
         u = self._uniform(self._draws)
-        wait = self._policy.hints.lengthen(waits.next(u) if waits else 0.0, hint, u)
-        self._until = min(self._now + wait, sys.float_info.max)  # even "for ever" twice over is a time
+        until = waits.next(self._now, u) if waits else self._now
+        hinted = self._now + self._policy.hints.lengthen(0.0, hint, u)
+        if hinted > until:
+            until = hinted
+            self._cadence.put_off(until)
+        self._until = min(until, LONGEST)  # even "for ever" twice over is a time
         if self._until > self._edge - EDGE_S:
             self._until = max(self._now, self._edge)
         return self._issue(Wait(self._until))

@@ -46,7 +46,7 @@ def _keys(policy: type[Any], *without: str) -> tuple[str, ...]:
     return tuple(each.name for each in parameters(policy) if each.name not in without)
 
 
-_OF_LAWS: Final = _keys(Backoff)
+_OF_LAWS: Final = _keys(Backoff, "until")
 _OF_ERRORS: Final = _keys(ErrorPolicy, "backoff")
 _OF_HINTS: Final = _keys(HintPolicy)
 _OF_LIMITS: Final = _keys(PollingPolicy, "cadence", "errors", "hints")

@@ -107,6 +107,7 @@ class VisitShare:
         talk = client.conversation(
             submission,
             uniform=lambda n: self.scenario.jitter(key, n),
+            epoch=self.origin,
             on_attempt=lambda attempt: self._add_poll(key, attempt),
         )
         try:

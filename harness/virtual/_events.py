@@ -184,7 +184,7 @@ class EventVisit:
             heard_at, code, view = sent_at + send.timeout, None, None
             command = poller.fail(heard_at, _TIMED_OUT)
         elif view is not None:
-            command = poller.reply(heard_at, view.status, reply.retry_after)
+            command = poller.reply(heard_at, view.status, reply.retry_after, view.progress)
         elif code is None:
             command = poller.fail(heard_at, _UNANSWERED)
         else:
