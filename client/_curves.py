@@ -171,7 +171,7 @@ class Schedule:
             )
         for index, (before, after) in enumerate(pairwise((0.0, *self.until))):
             if not before < after:
-                raise InvalidSetting("until", after, f"give more than the {before:g} s before it", index - 1)
+                raise InvalidSetting("until", after, f"give more than the {before:g} s before it", index)
         for index in range(self._once, len(self.delays)):
             if not self.delays[index] > 0:
                 raise InvalidSetting("delays", self.delays[index], "give it some time: it repeats", index)
