@@ -24,6 +24,7 @@ from ._checks import InvalidSetting, Parameter, parameters
 from ._conversation import Conversation, SendRequest
 from ._curves import CURVES, EDGE_S, curve_parameters
 from ._dialect import NATIVE, Dialect
+from ._dialects import DIALECTS
 from ._driver import Driver
 from ._errors import (
     ClientError,
@@ -45,6 +46,7 @@ from ._poller import Poller
 from ._presets import ORIGINS, PRESETS, Preset
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._retry_after import parse_retry_after
+from ._sent import secrets_of
 from ._wire import Request, Response
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Cause",
     "ClientError",
     "Conversation",
+    "DIALECTS",
     "DeadlineExceeded",
     "Dialect",
     "Done",
@@ -104,4 +107,5 @@ __all__ = [
     "is_retryable",
     "parameters",
     "parse_retry_after",
+    "secrets_of",
 ]

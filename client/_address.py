@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ._checks import InvalidSetting
 
@@ -44,6 +45,13 @@ def checked_address(base_url: str) -> Address:
 def shown(url: str) -> str:
     """Return an address as it may be printed: without user info, and without what a query says."""
     return re.sub(r"([?#]).+", r"\1...", _USER_INFO.sub(r"\1", url), flags=re.DOTALL)
+
+
+def with_query(url: str, query: Mapping[str, str]) -> str:
+    """Return an address with these parameters added; those that it has already stay as they are."""
+    known = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    added = urlencode({name: value for name, value in query.items() if name not in known}, quote_via=quote)
+    return f"{url}{'&' if '?' in url else '?'}{added}" if added else url
 
 
 def same_origin(one: str, other: str) -> bool:

@@ -5,21 +5,26 @@ Wherever a reply's member is named, any expression of JMESPath will do: ``data.s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from inspect import signature
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from ._checks import InvalidSetting, put
 from ._events import JobState
 from ._expressions import checked_expression, find
 from ._hints import HintField
+from ._sent import check_name, check_sent, check_token
 from ._wire import Response
 
 _T = TypeVar("_T")
 _STATES: Final[tuple[JobState, ...]] = ("pending", "completed", "error")
 _IGNORED: Final = str.maketrans("", "", "_-")
+_ID: Final = re.compile(r"\{(\+?)id\}")
+_IN_PATHS: Final = "/:@!$&'()*+,;="  # what RFC 3986 lets stand in a path, unescaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,17 @@ class Source:
     def __post_init__(self) -> None:
         if (self.header is None) == (self.body is None):
             raise InvalidSetting("location", self.header, "give a header or a body, and one of the two")
+        check_name("location.header", self.header)
         if self.body is not None:
             checked_expression("location.body", self.body)
 
+    def find(self, response: Response, document: Any) -> Any:
+        """Return the value that the reply has here, a header's as text; None when it has none."""
+        return response.header(self.header) if self.header else find(document, self.body or "")
+
     def read(self, response: Response, document: Any) -> str | None:
         """Return the text that the reply has here, None when it has none."""
-        value = response.header(self.header) if self.header else find(document, self.body or "")
+        value = self.find(response, document)
         return value if isinstance(value, str) and value else None
 
 
@@ -48,12 +58,14 @@ class Source:
 class SubmitCall:
     """How a job is submitted.
 
-    json: the body. key: the member added to it that carries a job's key, None to send none. headers: sent to
-    the service alone, never to another origin.
+    json: the body. headers, query: sent to the service alone, never to another origin. ``${NAME}`` in these
+    three is a secret: it is taken from the environment when a request is sent, and shown nowhere.
+    key: the member added to the body that carries a job's key, key_header: a header that does; None to send
+    none.
     accepted: the status codes of an accepted job. id: where the reply names the job, by text or number.
     location: where the reply says at which address to poll, whole or relative to where it came from; None, or
     a reply without one: ``StatusCall.path``. status: where the reply tells the job's state, None: where
-    replies to status requests do. A job that has ended by then is not polled.
+    replies to status requests do. A job that has ended by then is not polled. problem: as in ``StatusCall``.
 
     Raises InvalidSetting naming the field, its value and what would be right.
     """
@@ -61,36 +73,43 @@ class SubmitCall:
     method: str = "POST"
     path: str = "/jobs"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     json: Mapping[str, Any] = field(default_factory=dict)
-    key: str | None = "key"
+    key: str | None = None
+    key_header: str | None = None
     accepted: tuple[int, ...] = (200, 201, 202)
     id: str = "id"
     location: Source | None = Source(header="Location")
     status: str | None = None
+    problem: str | None = None
 
     def __post_init__(self) -> None:
+        _check_method(self.method)
+        check_name("key_header", self.key_header)
         _check_path("path", self.path)
         put(self, "accepted", _codes("accepted", self.accepted))
         checked_expression("id", self.id)
-        if self.status is not None:
-            checked_expression("status", self.status)
+        for name in ("status", "problem"):
+            _checked_optional(name, getattr(self, name))
         if isinstance(self.location, Mapping):
             put(self, "location", made(Source, "location", self.location))
+        check_sent(self)
 
 
 @dataclass(frozen=True, slots=True)
 class StatusCall:
     """How a job's status is read. What a reply means comes from its code and its body together.
 
-    path: with ``{id}`` for the job's id. implicit: the path of the service's one implicit job. headers: sent
-    to the service alone, never to another origin.
+    path: with ``{id}`` for the job's id, or ``{+id}`` for one whose slashes are part of the path (RFC 6570).
+    implicit: the path of the service's one implicit job. headers, query: as in ``SubmitCall``.
     attempt: the header that carries the number of the request, None to send none.
     state: where the reply holds the job's state, one of the words in ``pending``, ``completed`` and
     ``error``; case, blanks, ``_`` and ``-`` do not count.
     not_ready: codes that say "pending", unless the reply is a 2xx whose state says otherwise.
     retryable: codes of failed reads that are worth another try, besides those that always are.
-    progress, finished_ago: members; finished_ago in seconds by the server's clock. finished_at: instead, the
-    moment of the job's end, compared with the reply's own Date.
+    problem: the member that a 2xx has when it is about a request that failed: such a reply tells no state.
+    progress: a member. finished_ago: a member, or a ``Source``: seconds since the job's end by the server's
+    clock. finished_at: instead, the moment of the job's end, compared with the reply's own Date.
     hints: where replies, those to submissions included, say when to come back, besides the usual headers.
 
     Raises InvalidSetting naming the field, its value and what would be right: for a word in two lists, a path
@@ -100,8 +119,9 @@ class StatusCall:
     method: str = "GET"
     path: str = "/jobs/{id}"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     implicit: str = "/status"
-    attempt: str | None = "Poll-Attempt"
+    attempt: str | None = None
     id: str = "id"
     state: str = "status"
     pending: tuple[str, ...] = ("pending",)
@@ -109,20 +129,25 @@ class StatusCall:
     error: tuple[str, ...] = ("error",)
     not_ready: tuple[int, ...] = ()
     retryable: tuple[int, ...] = ()
-    progress: str = "progress"
-    finished_ago: str = "finished_ago"
+    problem: str | None = None
+    progress: str | None = "progress"
+    finished_ago: str | Source | None = "finished_ago"
     finished_at: str | None = None
     hints: tuple[HintField, ...] = ()
     _states: Mapping[str, JobState] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_method(self.method)
+        check_name("attempt", self.attempt)
+        _check_path("implicit", self.implicit)
         _check_path("path", self.path)
-        if "{id}" not in self.path:
+        if not _ID.search(self.path):
             raise InvalidSetting("path", self.path, "put {id} where the job's id belongs")
-        for name in ("id", "state", "progress", "finished_ago"):
+        for name in ("id", "state"):
             checked_expression(name, getattr(self, name))
-        if self.finished_at is not None:
-            checked_expression("finished_at", self.finished_at)
+        for name in ("problem", "progress", "finished_at"):
+            _checked_optional(name, getattr(self, name))
+        put(self, "finished_ago", _source("finished_ago", self.finished_ago))
         for name in ("not_ready", "retryable"):
             put(self, name, _codes(name, getattr(self, name)))
         put(self, "hints", tuple(made(HintField, "hints", each) for each in self.hints))
@@ -134,10 +159,33 @@ class StatusCall:
                 if known != state:
                     raise InvalidSetting(state, word, f"it is in {known} too; keep it in one of the two")
         put(self, "_states", states)
+        check_sent(self)
+
+    def place(self, job_id: str | None) -> str:
+        """Return the path at which a job is read; None: the implicit one's."""
+        if job_id is None:
+            return self.implicit
+        return _ID.sub(lambda found: quote(job_id, safe=_IN_PATHS if found[1] else ""), self.path)
 
     def state_of(self, word: object) -> JobState | None:
         """Return what a word of the server says of the job, None if it is no such word."""
         return self._states.get(_plain(word)) if isinstance(word, str | int) else None
+
+
+def _checked_optional(field: str, expression: str | None) -> None:
+    if expression is not None:
+        checked_expression(field, expression)
+
+
+def _source(field: str, given: str | Source | Mapping[str, Any] | None) -> str | Source | None:
+    """Return where something lies: a member's expression as it is, the rest as a Source."""
+    if given is None or isinstance(given, str):
+        _checked_optional(field, given)
+        return given
+    try:
+        return made(Source, field, given)
+    except InvalidSetting as error:
+        raise InvalidSetting(field, error.value, error.remedy) from None
 
 
 def made(kind: type[_T], field: str, data: _T | Mapping[str, Any]) -> _T:
@@ -160,9 +208,15 @@ def _plain(word: object) -> str:
     return "".join(str(word).casefold().split()).translate(_IGNORED)
 
 
-def _check_path(field: str, path: str) -> None:
-    if not path.startswith(("/", "http://", "https://")):
+def _check_method(method: object) -> None:
+    check_token("method", method if method is not None else "", "a method of HTTP, such as GET or POST")
+
+
+def _check_path(field: str, path: object) -> None:
+    if not isinstance(path, str) or not path.startswith(("/", "http://", "https://")):
         raise InvalidSetting(field, path, "begin it with a slash: it hangs below the base address")
+    if "#" in path or not path.isprintable():
+        raise InvalidSetting(field, path, "leave away what no request can send: a fragment, line breaks")
 
 
 def _codes(field: str, codes: Iterable[int]) -> tuple[int, ...]:

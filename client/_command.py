@@ -15,11 +15,11 @@ from ._address import checked_address
 from ._backoff import Backoff
 from ._checks import InvalidSetting, Parameter, parameters
 from ._curves import curve_parameters, spell
-from ._driver import checked_headers
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
 from ._records import Attempt, Result
+from ._sent import checked_headers
 
 PROGRAM: Final = f"python -m {__package__}"
 EXIT_CODES: Final[dict[Outcome, int]] = {"completed": 0, "error": 1, "timeout": 3, "gave_up": 4}

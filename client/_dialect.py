@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from ._calls import StatusCall, SubmitCall, made
+from ._calls import Source, StatusCall, SubmitCall, made
 from ._checks import InvalidSetting
 from ._errors import StatusReadFailed, SubmitFailed, UnknownState
 from ._events import Failure, JobState, is_retryable
@@ -22,41 +22,72 @@ from ._expressions import find
 from ._hints import Hint, read_hint
 from ._records import JobRef, JobStatus
 from ._retry_after import since
+from ._sent import without_secrets
 from ._wire import Request, Response, cut, excerpt, read_detail
 
 _ACCEPT: Final[Mapping[str, str]] = {"Accept": "application/json"}
 _FRESH: Final[Mapping[str, str]] = {"Cache-Control": "no-cache"}  # ask the service, not a cache before it
 
 
-_NATIVE_SUBMIT: Final = SubmitCall(accepted=(202,), location=None)
-_NATIVE_STATUS: Final = StatusCall()
+_NATIVE_SUBMIT: Final = SubmitCall(accepted=(202,), location=None, key="key")
+_NATIVE_STATUS: Final = StatusCall(attempt="Poll-Attempt")
+# What our simulator understands under every dialect but its own, which has members for these.
+_KEY_HEADER: Final = "Backoff-Job-Key"
+_FINISHED_AGO: Final = Source(header="Backoff-Finished-Ago")
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One API's way to submit a job and to tell its status; by default that of ``python -m server``."""
+    """One API's way to submit a job and to tell its status; by default that of ``python -m server``.
+
+    name: what messages call it. source: where it is documented.
+    """
 
     submit: SubmitCall = _NATIVE_SUBMIT
     status: StatusCall = _NATIVE_STATUS
+    name: str = field(default="own", compare=False, kw_only=True)
+    source: str = field(default="", compare=False, kw_only=True)
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Dialect:
+    def of(cls, data: Mapping[str, Any], *, name: str = "own", source: str = "") -> Dialect:
         """Return the dialect that plain data describes, by the names of the fields, as YAML or JSON has it.
 
-        What is left out of ``submit`` is as ``SubmitCall()`` has it, not as the native dialect does (three
-        codes are accepted, and a Location is followed). Raises InvalidSetting.
+        What is left out is as ``SubmitCall()`` and ``StatusCall()`` have it, not as the native dialect does:
+        three codes are accepted, a Location is followed, and neither keys nor numbers of polls are sent.
+        Raises InvalidSetting.
         """
         for key in data:
             if key not in ("submit", "status"):
                 raise InvalidSetting("dialect", key, "give submit and status")
         submit = made(SubmitCall, "submit", data.get("submit") or {})
-        return cls(submit, made(StatusCall, "status", data.get("status") or {}))
+        status = made(StatusCall, "status", data.get("status") or {})
+        return cls(submit, status, name=name, source=source)
+
+    def with_truth(self) -> Dialect:
+        """Return this dialect as it is spoken with our simulator, which knows more than a real service tells.
+
+        The job's key travels in ``Backoff-Job-Key``, the poll's number in ``Poll-Attempt``, and terminal
+        replies say in ``Backoff-Finished-Ago`` how many seconds ago the job ended. The native dialect has
+        members for these, and is returned as it is. Secrets stay at home: what holds one is not sent.
+        """
+        if self == NATIVE:
+            return self
+        submit = replace(without_secrets(self.submit), key_header=_KEY_HEADER)
+        status = replace(
+            without_secrets(self.status),
+            attempt=_NATIVE_STATUS.attempt,
+            finished_ago=_FINISHED_AGO,
+            finished_at=None,
+        )
+        return replace(self, submit=submit, status=status)
 
     def submission(self, key: int | None = None) -> Request:
         """Return the request that submits a job; without a key the service chooses its course."""
         call = self.submit
-        keyed = {} if key is None or call.key is None else {call.key: key}
-        return Request(call.method, call.path, _ACCEPT, {**call.json, **keyed}, call.headers)
+        body = call.json if key is None or call.key is None else {**call.json, call.key: key}
+        keyed = {} if key is None or call.key_header is None else {call.key_header: str(key)}
+        sent = None if call.method in ("GET", "HEAD") and not body else dict(body)
+        return Request(call.method, call.path, _ACCEPT, sent, {**call.headers, **keyed}, call.query)
 
     def accepted(self, response: Response) -> JobRef:
         """Return the job that a reply to a submission accepted, or raise SubmitFailed."""
@@ -74,8 +105,7 @@ class Dialect:
         if job_id is None and place is None:
             raise SubmitFailed(code, f"the reply names no job id: {excerpt(response.body)}")
         where = place or response.header("Location")
-        base = response.url.removesuffix(call.path)  # with the base address's own path
-        url = base + self._path(job_id) if where is None else _joined(response.url, where)
+        url = self._url(response.url, job_id) if where is None else _joined(response.url, where)
         if place is not None and not _can_be_polled(url):
             raise SubmitFailed(code, f"the reply names no place that can be polled: {cut(repr(place))}")
         return JobRef(job_id, url)
@@ -94,8 +124,8 @@ class Dialect:
         """Return status request number ``attempt`` (from 1; None: not one of a count) for this job."""
         call = self.status
         counted = {} if attempt is None or call.attempt is None else {call.attempt: str(attempt)}
-        path = job.url if self.submit.location and job.url else self._path(job.id)
-        return Request(call.method, path, {**_ACCEPT, **_FRESH, **counted}, None, call.headers)
+        path = job.url if self.submit.location and job.url else call.place(job.id)
+        return Request(call.method, path, {**_ACCEPT, **_FRESH, **counted}, None, call.headers, call.query)
 
     def read(self, response: Response) -> JobStatus:
         """Return the status that a reply to a status request tells, or raise StatusReadFailed.
@@ -141,13 +171,13 @@ class Dialect:
     ) -> JobStatus:
         call = self.status
         job_id = find(document, call.id)
-        ago = _finite(find(document, call.finished_ago))
+        ago = self._finished_ago(response, document)
         if ago is None and call.finished_at is not None:
             ago = since(find(document, call.finished_at), response.header("Date"), response.now_epoch)
         return JobStatus(
             id=job_id if isinstance(job_id, str) else None,
             status=state,
-            progress=_finite(find(document, call.progress)),
+            progress=_finite(find(document, call.progress)) if call.progress else None,
             finished_ago=ago,
             retry_after=hint.seconds if hint else None,
             hint=hint.name if hint else None,
@@ -157,12 +187,21 @@ class Dialect:
     def _hint(self, response: Response, document: object) -> Hint | None:
         return read_hint(response, document, self.status.hints)
 
-    def _path(self, job_id: str | None) -> str:
-        call = self.status
-        return call.implicit if job_id is None else call.path.replace("{id}", quote(job_id, safe=""))
+    def _finished_ago(self, response: Response, document: object) -> float | None:
+        where = self.status.finished_ago
+        if not isinstance(where, Source):
+            return _finite(find(document, where)) if where else None
+        said = where.find(response, document)
+        return _finite(_decimal(said) if isinstance(said, str) else said)
+
+    def _url(self, asked: str, job_id: str | None) -> str:
+        """Return a job's address below the base address that the submission went to, if that can be told."""
+        address, path = asked.partition("?")[0], self.submit.path.partition("?")[0]
+        below = address.removesuffix(path) if address.endswith(path) else ""
+        return below + self.status.place(job_id)
 
 
-NATIVE: Final = Dialect()
+NATIVE: Final = Dialect(name="native", source="docs/simulator.md of this project")
 """The dialect of ``python -m server``."""
 
 
@@ -179,6 +218,13 @@ def _joined(base: str, url: str) -> str:
         return urljoin(base, url)
     except ValueError:
         return url
+
+
+def _decimal(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _finite(value: object) -> float | None:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import random
-import re
 import time
 from collections.abc import Callable, Mapping
 from os import PathLike
 from ssl import SSLContext, create_default_context
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from ._address import checked_address, same_origin
+from ._address import checked_address, same_origin, with_query
 from ._backoff import Backoff
 from ._checks import InvalidSetting
 from ._conversation import Conversation
 from ._dialect import Dialect
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, Submission
+from ._sent import checked_headers, fill, hidden, secrets_of, secrets_sent
 from ._wire import Request, Response
 
 BASE_URL: Final = "http://127.0.0.1:5000"
 LONGEST_SLEEP: Final = 86_400.0  # sleeping overflows on a wait without end, such as an uncapped curve's
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE: Final = re.compile(r"(?:[!-~\xa0-\xff](?:[ \t!-~\xa0-\xff]*[!-~\xa0-\xff])?)?")
 _DEFAULT_POLICY: Final = PollingPolicy(
     Backoff("exponential", 0.5, maximum=10.0, jitter="full"), deadline=300.0
 )
+
+
+class Outgoing(NamedTuple):
+    """A request as it leaves."""
+
+    url: str
+    headers: dict[str, str]
+    json: Any
 
 
 class Driver:
@@ -43,6 +50,11 @@ class Driver:
         address = checked_address(base_url)
         self.base_url = address.url
         self._headers = checked_headers(headers)
+        self._secrets = {
+            *secrets_of(self._headers),
+            *secrets_sent(dialect.submit),
+            *secrets_sent(dialect.status),
+        }
         if address.authorization and "authorization" not in map(str.lower, self._headers):
             self._headers["Authorization"] = address.authorization
         self._reached = False  # whether the service has answered yet
@@ -50,17 +62,33 @@ class Driver:
         self.dialect = dialect
         self._uniform = uniform or (lambda _n: random.random())  # noqa: S311 -- jitter, not a secret
         self._clock = clock
+        for sent in (self._headers, dialect.submit.headers, dialect.status.headers):
+            self._filled(sent)
+        fill(
+            [f"${{{name}}}" for name in self._secrets], os.environ
+        )  # missing ones are told before anything is sent
 
     def now(self) -> float:
         """Return the time in seconds on the client's clock, the one that all its records are stamped with."""
         return (self._clock or time.monotonic)()
 
-    def addressed(self, request: Request) -> tuple[str, dict[str, str]]:
-        """Return a request's whole address and its headers; the client's own go to the service alone."""
+    def addressed(self, request: Request) -> Outgoing:
+        """Return a request as it leaves: secrets filled in, and what is the service's own for it alone."""
         url = request.url(self.base_url)
-        own = {**request.private, **self._headers} if same_origin(url, self.base_url) else {}
+        home = same_origin(url, self.base_url)
+        own = self._filled({**request.private, **self._headers}) if home else {}
         names = {name.lower() for name in own}
-        return url, {k: v for k, v in request.headers.items() if k.lower() not in names} | own
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in names} | own
+        if home and request.query:
+            url = with_query(url, fill(request.query, os.environ))
+        return Outgoing(url, headers, fill(request.json, os.environ))
+
+    def hidden(self, text: str) -> str:
+        """Return what may be shown or kept of a text: without the values of secrets that were sent."""
+        return hidden(text, self._secrets, os.environ) if self._secrets else text
+
+    def _filled(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return checked_headers(fill(headers, os.environ)) if self._secrets else dict(headers)
 
     def submission(self, response: Response) -> Submission:
         """Return the job that this reply accepted, just now; raise SubmitFailed if it did not."""
@@ -108,16 +136,6 @@ def job_ref(job: str | JobRef | Submission | None) -> JobRef:
             return JobRef(job.id or None, job.url)
         case _:
             return JobRef(job)
-
-
-def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return headers that can be sent, or raise InvalidSetting, which shows no value: it may be secret."""
-    for name, value in (headers or {}).items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise InvalidSetting("headers", name, "give a name of letters, digits and hyphens")
-        if not _HEADER_VALUE.fullmatch(value):
-            raise InvalidSetting("headers", name, "give it a value in one line of Latin letters and signs")
-    return dict(headers or {})
 
 
 def checked_ca(ca: str | PathLike[str] | None, *, lent: bool) -> SSLContext | None:

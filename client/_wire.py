@@ -15,7 +15,8 @@ class Request:
     """One request to send: nothing in it but what the API asks for.
 
     path: from the service's base address on, or a whole address.
-    json: the body as a value, None for no body. private: headers for the service itself and no other origin.
+    json: the body as a value, None for no body. private, query: headers and query parameters for the service
+    itself and no other origin. ``${NAME}`` in these and in the body is a secret that the driver fills in.
     """
 
     method: str
@@ -23,6 +24,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: object = None
     private: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def url(self, base_url: str) -> str:
         """Return the whole address, given that of the service (without a slash at its end)."""

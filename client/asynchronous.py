@@ -183,13 +183,13 @@ class AsyncVideoTranslationClient(Driver):
 
     async def _exchange(self, request: Request, timeout: float) -> Response:
         """Send a request, never twice, and return the whole reply."""
-        url, headers = self.addressed(request)
+        out = self.addressed(request)
         async with asyncio.timeout(timeout):
             reply = await self._http.request(
                 request.method,
-                url,
-                headers=headers,
-                json=request.json,
+                out.url,
+                headers=out.headers,
+                json=out.json,
                 timeout=None,
                 follow_redirects=False,
             )

@@ -191,14 +191,14 @@ class VideoTranslationClient(Driver):
 
     def _exchange(self, request: Request, timeout: float) -> Response:
         """Send a request, never twice, and return the whole reply."""
-        url, headers = self.addressed(request)
+        out = self.addressed(request)
         # One bound for connecting and first byte together; a plain float would grant it to each.
         bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
         reply = self._session.request(
             request.method,
-            url,
-            headers=headers,
-            json=request.json,
+            out.url,
+            headers=out.headers,
+            json=out.json,
             timeout=bound,
             allow_redirects=False,
         )

@@ -61,7 +61,7 @@ def _limits(
 ) -> Limits | None:
     if scenario is None or scenario.sha256 != run.info.scenario.sha256:
         try:
-            scenario = load_scenario(folder / "scenario.yaml")
+            scenario = load_scenario(folder / "scenario.yaml", secrets=False)
         except DocumentError as error:
             if not (folder / "limits.json").exists():
                 on_note(f"no theoretical limit in this report: {error}")

@@ -21,6 +21,7 @@ from scenarios._deployment import (
     resolve,
 )
 from scenarios._describe import VisitCost, describe
+from scenarios._dialect import AnyDialect, OwnDialect, client_dialect
 from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
 from scenarios._json_schema import json_schema
 from scenarios._objective import OBJECTIVES, Objective
@@ -42,6 +43,7 @@ from scenarios._target import Limits, Target, is_loopback
 __all__ = [
     "ARRIVALS",
     "Address",
+    "AnyDialect",
     "Arrival",
     "Arrivals",
     "Block",
@@ -61,6 +63,7 @@ __all__ = [
     "OpenArrivals",
     "Options",
     "Outage",
+    "OwnDialect",
     "RateLimit",
     "Scenario",
     "Service",
@@ -71,6 +74,7 @@ __all__ = [
     "VisitCost",
     "Workload",
     "choose_scenario",
+    "client_dialect",
     "closed_key",
     "deployment",
     "describe",

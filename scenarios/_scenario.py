@@ -13,8 +13,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from client import PollingPolicy
+from client import Dialect, PollingPolicy
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrival, Block, Closed, OpenArrivals
+from scenarios._dialect import client_dialect
 from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios._target import Target
@@ -78,6 +79,13 @@ class Scenario:
         if self.job is None:
             raise NothingToSimulate(self.name)
         return Simulation(seed=self.seed, job=self.job, service=self.service)
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        """The client's dialect that lanes read with: the target's, or the service's with the simulator's truth."""
+        if self.target is not None:
+            return self.target.spoken
+        return client_dialect(self.service.dialect).with_truth()
 
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
@@ -175,13 +183,14 @@ def think_time(scenario: Scenario, key: int) -> float:
     return scenario.think_time(key)
 
 
-def load_scenario(path: str | os.PathLike[str]) -> Scenario:
+def load_scenario(path: str | os.PathLike[str], *, secrets: bool = True) -> Scenario:
     """Read and check a scenario file.
 
+    secrets: whether the environment must have the secrets that the file names; False to look at what was run.
     Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
     """
     document = read_document(path)
-    file = validate(document, ScenarioFile)
+    file = validate(document, ScenarioFile, {"environment": os.environ} if secrets else None)
     return Scenario(
         name=file.name,
         question=file.question,

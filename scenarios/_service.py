@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from scenarios._dialect import AnyDialect
 from scenarios._faults import ErrorReply, ErrorStatus, Fault, whole_seconds
 from scenarios.documents import (
     Count,
@@ -97,6 +98,8 @@ RetryAfter = Annotated[
 class Service(Model):
     """How the service answers requests. Faults, rate limit and outages meet status requests only."""
 
+    dialect: AnyDialect = "native"
+    """How it speaks: the name of a well-known dialect, or a mapping of your own."""
     delay: Distribution | None = None
     """Seconds until a reply leaves; null: at once."""
     faults: tuple[Fault, ...] = ()
@@ -138,5 +141,6 @@ class Simulation(Model):
     @property
     def fingerprint(self) -> str:
         """Equal for equal simulations, in whichever process; hexadecimal digits."""
-        data = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        usual = {"service": {"dialect"}} if self.service.dialect == "native" else None
+        data = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True, separators=(",", ":"))
         return sha256(data.encode()).hexdigest()

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo
 
-from client import Dialect, InvalidSetting, checked_address
+from client import Dialect, checked_address, secrets_of
+from scenarios._dialect import ClientDialect, unset_secrets
 from scenarios._inputs import Inputs, Record, filled, places
 from scenarios.documents import Count, LocalDiagnostic, Model, Positive, PositiveSeconds
 
-_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _CONFIDENTIAL: Final = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
 _OWN_NAMES: Final = ("index", "key", "setting", "run")
 """What a place may name besides the inputs: see ``Target.record``."""
@@ -30,15 +30,6 @@ def _base_url(text: str) -> str:
             "headers: {Authorization: '${NAME}'} and set NAME in the environment"
         )
     return address.url
-
-
-def _dialect(value: object) -> Dialect:
-    if not isinstance(value, Mapping):
-        raise ValueError("must be a mapping with submit and status")
-    try:
-        return Dialect.of(value)
-    except InvalidSetting as error:
-        raise ValueError(f"{error.field}: {error.value!r} cannot be used: {error.remedy}") from error
 
 
 def _located(file: str, info: ValidationInfo) -> str:
@@ -64,8 +55,8 @@ class Target(Model):
 
     base_url: Annotated[str, Field(strict=True), AfterValidator(_base_url)]
     """Its address, such as https://staging.example.com/v1; the dialect's paths hang below it."""
-    dialect: Annotated[Dialect, BeforeValidator(_dialect, json_schema_input_type=dict[str, Any])]
-    """How it speaks: where jobs are submitted and read, and which words mean what."""
+    dialect: ClientDialect
+    """How it speaks: the name of a well-known dialect, or a mapping of where and what it says."""
     headers: dict[str, Annotated[str, Field(strict=True)]] = Field(default={})
     """Sent with every request to it; ``${NAME}`` is a secret from the environment."""
     inputs: Inputs = ()
@@ -76,6 +67,10 @@ class Target(Model):
     """A file of certificates in PEM form, to be trusted instead of the usual authorities."""
     limits: Limits
     """The most that a run sends to it."""
+
+    @classmethod
+    def surroundings(cls, data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
+        return unset_secrets(data, ("headers", "inputs"), context)
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         for name in self.headers:
@@ -141,8 +136,9 @@ class Target(Model):
     def secrets(self) -> list[str]:
         """Return the names of the secrets that requests are made with, each once."""
         submit, status = self.dialect.submit, self.dialect.status
-        sent = [self.headers, submit.headers, submit.json, status.headers, list(self.inputs)]
-        return list(dict.fromkeys(_secrets_in(sent)))
+        queries = [submit.query, status.query]
+        sent = [self.headers, submit.headers, submit.json, status.headers, queries, list(self.inputs)]
+        return list(dict.fromkeys(secrets_of(sent)))
 
 
 def is_loopback(host: str) -> bool:
@@ -158,17 +154,6 @@ def is_loopback(host: str) -> bool:
 
 def _written_out(place: tuple[str, ...], headers: Mapping[str, str]) -> Iterator[LocalDiagnostic]:
     for name, value in headers.items():
-        if _CONFIDENTIAL.search(name) and not _SECRET.search(value):
+        if _CONFIDENTIAL.search(name) and not any(secrets_of(value)):
             remedy = "write ${NAME} and set NAME in the environment: each run keeps a copy of this file"
             yield (*place, name), f"looks like a secret; {remedy}"
-
-
-def _secrets_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from _SECRET.findall(value)
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _secrets_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _secrets_in(inner)

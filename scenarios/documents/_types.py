@@ -19,6 +19,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -71,7 +72,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 class Model(BaseModel):
     """Base of every model: frozen, rejects unknown keys, and reports all of its faults at once.
 
-    Pydantic stops before the checks that span several fields when one field is at fault. The two hooks below
+    Pydantic stops before the checks that span several fields when one field is at fault. The hooks below
     report such checks beside the faults of single fields, each at the path of the key to be changed.
     """
 
@@ -85,14 +86,22 @@ class Model(BaseModel):
         del data
         return ()
 
+    @classmethod
+    def surroundings(cls, data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
+        """Yield what is missing outside of the file; ``context`` is that of ``validate``."""
+        del data, context
+        return ()
+
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         """Yield what is wrong between values that are each valid by themselves."""
         return ()
 
     @model_validator(mode="wrap")
     @classmethod
-    def _collect(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _collect(cls, data: object, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         diagnostics = list(cls.choices(data)) if isinstance(data, Mapping) else []
+        if isinstance(data, Mapping):
+            diagnostics += cls.surroundings(data, info.context or {})
         try:
             model = handler(data)
         except ValidationError as error:
