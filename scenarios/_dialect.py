@@ -102,8 +102,10 @@ def unset_secrets(
 ) -> Iterator[LocalDiagnostic]:
     """Yield the secrets below these keys that the context's ``environment``, if any, does not have."""
     environment: Mapping[str, str] | None = context.get("environment")
+    if environment is None:
+        return
     for path, value in (leaf for key in keys for leaf in _leaves(data.get(key), (key,))):
-        for name in secrets_of(value) if environment is not None else ():
+        for name in secrets_of(value):
             if name not in environment:
                 yield path, f"the environment has no {name}; set it first: export {name}=..."
 

@@ -82,7 +82,7 @@ class Scenario:
 
     @cached_property
     def dialect(self) -> Dialect:
-        """The client's dialect that lanes read with: the target's, or the service's with the simulator's truth."""
+        """What lanes read with: the target's dialect, or the service's with the simulator's truth."""
         if self.target is not None:
             return self.target.spoken
         return client_dialect(self.service.dialect).with_truth()
