@@ -62,8 +62,11 @@ def planned_on_target(scenario: Scenario, only: Sequence[str] | None = None) -> 
 
 def more_than_allowed(scenario: Scenario, only: Sequence[str] | None = None) -> str | None:
     """Return why a run of these settings cannot be had within ``limits.jobs``; None if it can, or may."""
-    target, planned = scenario.target, planned_on_target(scenario, only)
-    if target is None or planned is None or planned <= target.limits.jobs:
+    target = scenario.target
+    if target is None:  # nobody counts the jobs of a simulation, which may be any number
+        return None
+    planned = planned_on_target(scenario, only)
+    if planned is None or planned <= target.limits.jobs:
         return None
     return (
         f"{len(scenario.visits(only))} visits submit {planned} jobs, but target.limits.jobs allows "
