@@ -15,7 +15,7 @@ where you give one); times are seconds on a monotonic clock. The formulas are in
 
 from __future__ import annotations
 
-from ._address import checked_address
+from ._address import checked_address, same_origin
 from ._anchors import ANCHORS
 from ._backoff import Backoff
 from ._calls import Source, StatusCall, SubmitCall
@@ -107,5 +107,6 @@ __all__ = [
     "is_retryable",
     "parameters",
     "parse_retry_after",
+    "same_origin",
     "secrets_of",
 ]

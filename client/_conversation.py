@@ -47,6 +47,8 @@ class Conversation:
     started_at: when the submit reply arrived, t = 0 of the polling. retry_after: its hint (seconds or None).
     epoch: when the clock of ``anchor="clock"`` shows 0, on the driver's clock.
     ended: the status of a job that had ended by then; nothing is sent.
+    turn: ``turn(now)`` says when a request that is due may be sent: at once, unless that is later than
+    ``now``; then it is asked again at that time. For a limit that many jobs share (in a fleet: ``Budget``).
     on_attempt: called in turn with the ``Attempt`` after each status request.
     """
 
@@ -57,6 +59,7 @@ class Conversation:
         "_poller",
         "_sent",
         "_sent_at",
+        "_turn",
         "_unknown",
         "answered",
         "failures",
@@ -78,6 +81,7 @@ class Conversation:
         retry_after: float | None = None,
         ended: JobStatus | None = None,
         dialect: Dialect = NATIVE,
+        turn: Callable[[float], float] | None = None,
         on_attempt: Iterable[Callable[[Attempt], None]] = (),
     ) -> None:
         self.job = job
@@ -93,6 +97,7 @@ class Conversation:
         self.failures = 0
         """And how many failed."""
         self._dialect = dialect
+        self._turn = turn
         self._on_attempt = tuple(on_attempt)
         self._poller = Poller(policy, uniform, epoch=epoch)
         self._command: Wait | Done = self._poller.start(started_at, retry_after)
@@ -126,6 +131,8 @@ class Conversation:
         command = self._command
         if self._poller.state is State.WAITING and isinstance(command, Wait) and now < command.until:
             return command
+        if self._turn is not None and self._poller.state is State.WAITING and (at := self._turn(now)) > now:
+            return Wait(at)
         self._sent = self._poller.wake(now)
         self._sent_at = now
         request = self._dialect.poll(self.job, self._sent.attempt)

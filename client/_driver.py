@@ -104,12 +104,14 @@ class Driver:
         uniform: Callable[[int], float] | None = None,
         started_at: float | None = None,
         epoch: float | None = None,
+        turn: Callable[[float], float] | None = None,
         on_attempt: Callable[[Attempt], None] | None = None,
     ) -> Conversation:
-        """Return the polling of a job, ready to be pumped; the arguments are those of ``poll``.
+        """Return the polling of a job, ready to be pumped.
 
         epoch: when the clock of ``anchor="clock"`` shows 0, on the client's clock; by default 1970, by the
-        time of day that it is now. Clocks that are set later on change nothing.
+        time of day that it is now. Clocks that are set later on change nothing. turn: as for
+        ``Conversation``. The other arguments are those of ``poll``.
         """
         submission = job if isinstance(job, Submission) else None
         if started_at is None:
@@ -123,6 +125,7 @@ class Driver:
             retry_after=submission.retry_after if submission else None,
             ended=submission.ended if submission else None,
             dialect=self.dialect,
+            turn=turn,
             on_attempt=() if on_attempt is None else (on_attempt,),
         )
 

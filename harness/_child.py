@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+COMMAND_VARIABLE: Final = "BACKOFF_COMMAND"
+"""The environment variable by which ``harness run`` tells Locust's process what the user has typed."""
+
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from harness._child import environment, python_module
+from harness._child import COMMAND_VARIABLE, environment, python_module
 from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
 
 if TYPE_CHECKING:
@@ -100,6 +101,14 @@ def _check_names(wanted: Sequence[str], scenario: Scenario) -> None:
 @click.option("--reports", metavar="DIR", help="Where the report folder goes (default: config.yaml).")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
 @click.option("--processes", type=click.IntRange(1), help="Spread the lanes over this many processes.")
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A machine that the scenario's target may be on, or its jobs be polled at (repeatable).",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before requests are sent to another machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def run(
     scenario: str | None,
@@ -107,11 +116,14 @@ def run(
     reports: str | None,
     port: int | None,
     processes: int | None,
+    hosts: tuple[str, ...],
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Run SCENARIO live and report.
 
-    A simulator process of its own is polled by Locust's lanes, setting after setting.
+    A simulator process of its own, or the scenario's target, is polled by Locust's lanes, setting after
+    setting.
 
     SCENARIO is a YAML file or the name of one in scenarios/; without it BACKOFF_SCENARIO, then config.yaml
     decide.
@@ -128,12 +140,14 @@ def run(
     command += ["--scenario", str(options.scenario.path), "--reports", str(options.config.reports)]
     command += ["--simulator-port", str(options.config.simulator.port)]
     command += ["--report-format", "json" if as_json else "table"]
+    command += [*(f"--allow-host={host}" for host in hosts), *(["--yes"] if yes else [])]
     if processes and processes > 1:
         # Locust's fixed port would let two runs at once take each other's workers.
         master = str(_free_port())
         command += ["--processes", str(processes), "--master-bind-port", master, "--master-port", master]
     # Locust takes this process over: signals, terminal and exit status are then simply its own.
-    os.execve(sys.executable, [*command, *settings], environment())  # noqa: S606 - our own arguments, no shell
+    typed = f"{click.get_current_context().find_root().command_path} {shlex.join(sys.argv[1:])}"
+    os.execve(sys.executable, [*command, *settings], environment(**{COMMAND_VARIABLE: typed}))  # noqa: S606 - our own arguments, no shell
 
 
 @main.command(epilog="Example: python -m harness simulate long-tail --jobs 10000")

@@ -49,7 +49,7 @@ def sending_lines(scenario: Scenario, only: Sequence[str] | None = None) -> Iter
     for length in _LENGTHS:
         polls = [polls_of(policy, length) for policy in policies]
         requests = jobs + round(jobs * sum(polls) / len(polls))
-        least = spell_seconds(float(f"{requests / target.limits.rate:.2g}"))
+        least = _about(requests / target.limits.rate)
         yield f"about {requests:,} requests if a job takes {spell_seconds(length)} ({least} at least)"
 
 
@@ -94,6 +94,15 @@ def polls_of(policy: PollingPolicy, length: float) -> int:
         polls += 1
         command = poller.reply(now, "completed" if now >= length else "pending")
     return polls
+
+
+def _about(seconds: float) -> str:
+    """Return a duration to two digits or whole units, in the unit that suits."""
+    for unit, size in (("h", 3600.0), ("min", 120.0)):
+        if seconds >= size:
+            number = seconds / (3600.0 if unit == "h" else 60.0)
+            return f"{number:.2g} {unit}" if number < 10 else f"{number:,.0f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _inputs(count: int) -> str:

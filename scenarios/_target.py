@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -12,14 +13,16 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from client import Dialect, checked_address, secrets_of
+from client import Dialect, Request, checked_address, secrets_of
+from scenarios._arrivals import KEYS_PER_REPEAT
 from scenarios._dialect import ClientDialect, unset_secrets
-from scenarios._inputs import Inputs, Record, filled, places
+from scenarios._inputs import Inputs, filled, places
 from scenarios.documents import Count, LocalDiagnostic, Model, Positive, PositiveSeconds
 
 _CONFIDENTIAL: Final = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
+_SHORTEST_SECRET: Final = 4  # what is shorter is likely to occur by chance
 _OWN_NAMES: Final = ("index", "key", "setting", "run")
-"""What a place may name besides the inputs: see ``Target.record``."""
+"""What a place may name besides the inputs: see ``Target.submission``."""
 
 
 def _base_url(text: str) -> str:
@@ -48,6 +51,8 @@ class Limits(Model):
     """Requests per second of any kind: submissions, polls, and what is sent again."""
     in_flight: Count
     """Jobs at once; one whose end its client did not learn counts on, for it may still be under way."""
+    job_time: PositiveSeconds = 3600.0
+    """Seconds that a job is followed, however patient its setting is; then it is left, as censored."""
 
 
 class Target(Model):
@@ -96,7 +101,7 @@ class Target(Model):
 
     def _places(self) -> Iterator[str]:
         submit = self.dialect.submit
-        yield from places([submit.path, submit.json, submit.headers])
+        yield from places([submit.path, submit.json, submit.headers, submit.query])
 
     @property
     def spoken(self) -> Dialect:
@@ -118,20 +123,34 @@ class Target(Model):
         """Whether the host is this machine by its number, or ``localhost``; no other name is looked up."""
         return is_loopback(self.host)
 
-    def record(self, key: int, index: int, setting: str, run: str) -> Record:
-        """Return what the places of a job's submission are filled with: its input, and names of its own.
+    def submission(self, request: Request, key: int, setting: str, run: str) -> Request:
+        """Return the request that submits the job ``key`` with its input, from the one of the dialect.
 
-        key, index: the job's, in all repeats and in this one. run: what tells this run from others.
+        Places are filled with the members of the input, and with ``key``, ``index`` (the job's number within
+        its repeat), ``setting`` and ``run`` (what tells this run from others). Inputs that have no place
+        become members of the body.
         """
-        own = {"index": index, "key": key, "setting": setting, "run": run}
-        return {**own, **(self.inputs[index % len(self.inputs)] if self.inputs else {})}
-
-    def body(self, record: Record, index: int) -> dict[str, Any]:
-        """Return the JSON that a job is submitted with; inputs that have no place are members of it."""
-        taken = set(self._places())
+        index = key % KEYS_PER_REPEAT
         given = self.inputs[index % len(self.inputs)] if self.inputs else {}
+        record = {"index": index, "key": key, "setting": setting, "run": run, **given}
+        taken = set(self._places())
         loose = {name: value for name, value in given.items() if name not in taken}
-        return {**filled(self.dialect.submit.json, record), **loose}
+        body = filled(request.json, record)
+        return replace(
+            request,
+            path=filled(request.path, record, in_path=True),
+            json={**(body or {}), **loose} if loose else body,
+            private=filled(request.private, record),
+            query=filled(request.query, record),
+        )
+
+    def hidden(self, text: str) -> str:
+        """Return a text with the values of secrets as their names: services repeat what they were sent."""
+        for name in self.secrets():
+            value = os.environ.get(name, "")
+            if len(value) >= _SHORTEST_SECRET:
+                text = text.replace(value, f"${{{name}}}")
+        return text
 
     def secrets(self) -> list[str]:
         """Return the names of the secrets that requests are made with, each once."""

@@ -48,7 +48,7 @@ def share_done(visit: int, ended_at_s: float = 3.0, failed_submissions: int = 0)
     return ShareDone(
         visit=visit,
         ended_at_s=ended_at_s,
-        failed_submissions=failed_submissions,
+        failed_submissions={"503": failed_submissions} if failed_submissions else {},
         cpu_mean=0.25,
         cpu_peak=0.5,
     )

@@ -15,8 +15,9 @@ from virtual_scenarios import every, scenario
 
 from client import PollingPolicy
 from client.blocking import VideoTranslationClient
-from harness.live import _lanes
-from harness.live._lanes import CpuMeter, LoadGenerator, VisitShare
+from harness.live import _cpu, _lanes
+from harness.live._cpu import CpuMeter
+from harness.live._lanes import LoadGenerator, VisitShare
 from harness.live._messages import Message, Rows, ShareDone, StartVisit
 from harness.measure import JobRow, PollRow
 from scenarios import Scenario
@@ -195,7 +196,7 @@ def test_a_submission_that_is_not_taken_is_counted_and_leaves_no_row(serve: Serv
     serve(COMPLETED, accepts=lambda key: key != 0)
     share, told = share_of(closed(jobs=2))
     share.run()
-    assert share.failed_submissions == 1
+    assert share.failed_submissions == {"503": 1}
     assert [job.key for job in share.jobs] == [1]
     assert share.jobs[0].planned_at_s == 0.25 + 1.0 + 2.0
     assert told[0] == ("POST", 250.0)
@@ -259,7 +260,7 @@ def test_aborting_censors_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(each.submitted for each in rows) == 1
     assert [poll for each in rows for poll in each.polls] == []
     assert isinstance(done, ShareDone)
-    assert (done.visit, done.failed_submissions) == (7, 0)
+    assert (done.visit, done.failed_submissions) == (7, {})
     assert done.ended_at_s >= job.sent_at_s
     assert sum(isinstance(each, ShareDone) for each in sent) == 1
 
@@ -268,7 +269,8 @@ def test_cpu_use_is_a_share_of_one_core(clock: Clock, monkeypatch: pytest.Monkey
     """The mean is over the whole visit, the peak over intervals of 0.9 s at least."""
     used = iter([1.0, 1.3, 1.8, 1.8])
     times = SimpleNamespace(cpu_times=lambda: SimpleNamespace(user=next(used), system=0.5))
-    monkeypatch.setattr(_lanes.psutil, "Process", lambda: times)
+    monkeypatch.setattr(_cpu, "time", SimpleNamespace(monotonic=clock.now))
+    monkeypatch.setattr(_cpu.psutil, "Process", lambda: times)
     meter = CpuMeter()
     clock.sleep(0.5)
     meter.sample()  # too short to say anything

@@ -13,6 +13,7 @@ from harness.live._messages import (
     AbortVisit,
     BadMessage,
     CheckScenario,
+    Halted,
     Message,
     Rows,
     ScenarioChecked,
@@ -30,7 +31,8 @@ EXAMPLES: list[Message] = [
     StartVisit(visit=3, setting="quick", repeat=1, host="http://127.0.0.1:1", lanes=[0, 1], starts_in=0.3),
     AbortVisit(),
     Rows(visit=3, submitted=2, jobs=[job_row(), CENSORED], polls=[poll_row()]),
-    share_done(3),
+    share_done(3, failed_submissions=2),
+    Halted(visit=3, reason="the target does not accept these credentials"),
 ]
 
 

@@ -8,11 +8,15 @@ which then shows them in ``--help`` and does not stumble over them.
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from harness._child import COMMAND_VARIABLE
 from harness._refusal import UNUSABLE
+from harness.live._consent import Consent, host_of
 from scenarios import Options, resolve
 from scenarios.documents import DocumentError
 
@@ -24,16 +28,36 @@ def options_asked_for(argv: Sequence[str] | None = None) -> Options:
 
     Bad input is printed, one fault a line, and ends the process with status 2: nothing has started yet.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--scenario")
-    parser.add_argument("--reports")
-    parser.add_argument("--simulator-port", type=_port_number)
-    known, _ = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    known = _known(argv)
     try:
         return resolve(known.scenario, reports=known.reports, port=known.simulator_port)
     except DocumentError as error:
         print(error, file=sys.stderr)
         sys.exit(UNUSABLE)
+
+
+def consent_given(argv: Sequence[str] | None = None) -> Consent:
+    """Return what ``locust -f harness [--allow-host HOST] [--yes] ...`` allows."""
+    known = _known(argv)
+    typed = os.environ.get(COMMAND_VARIABLE) or shlex.join(["locust", *sys.argv[1:]])
+    return Consent(frozenset(known.allow_host), known.yes, tuple(shlex.split(typed)))
+
+
+def _known(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--scenario")
+    parser.add_argument("--reports")
+    parser.add_argument("--simulator-port", type=_port_number)
+    parser.add_argument("--allow-host", action="append", default=[], type=_host)
+    parser.add_argument("--yes", action="store_true")
+    return parser.parse_known_args(sys.argv[1:] if argv is None else argv)[0]
+
+
+def _host(text: str) -> str:
+    try:
+        return host_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _port_number(text: str) -> int:
@@ -72,6 +96,21 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         choices=["table", "json"],
         default="table",
         help="What to print when a headless run has ended: the comparison as a table, or results.json",
+        **hidden,
+    )
+    add(
+        "--allow-host",
+        action="append",
+        type=_host,
+        metavar="<host>",
+        help="A machine that the scenario's target may be on, or its jobs be polled at (repeatable). "
+        "Every node needs it",
+        **hidden,
+    )
+    add(
+        "--yes",
+        action="store_true",
+        help="Do not ask before requests are sent to a target on another machine",
         **hidden,
     )
     # Locust listens on every interface unless told otherwise; here nothing does unless asked.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 import gevent
 
 from harness._refusal import FAILED, INTERRUPTED
+from harness.live._budget import Ledger, OverBudget, Share
 from harness.live._commands import (
     Abort,
     CheckWorkers,
@@ -32,6 +33,7 @@ from harness.live._messages import (
     AbortVisit,
     BadMessage,
     CheckScenario,
+    Halted,
     Message,
     Rows,
     Runner,
@@ -46,7 +48,7 @@ from harness.live._record import Record, Snapshot
 from harness.live._schedule import Schedule
 from harness.live._states import State
 from harness.live._target import Target
-from scenarios import Scenario
+from scenarios import Scenario, more_than_allowed
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.env import Environment
@@ -79,11 +81,15 @@ class Conductor:
         self._processes = processes
         self._observers = observers
         self.target: Target | None = None
+        self._ledger: Ledger | None = None  # of the run under way, if the target has limits
+        self._run = ""  # what tells the run under way from others, on a target
+        self._visit = 0  # the number of the visit under way
         self._schedule = Schedule(scenario, accepted=processes.accepted, workers=processes.wanted)
         schedule, bad = self._schedule, self._on_bad
         receive(runner, ScenarioChecked, lambda node, told: self._obey(schedule.checked(node, told)), bad)
         receive(runner, Rows, lambda _node, told: self._obey(schedule.rows(told)), bad)
-        receive(runner, ShareDone, lambda node, told: self._obey(schedule.done(node, told)), bad)
+        receive(runner, ShareDone, self._on_done, bad)
+        receive(runner, Halted, self._on_halted, bad)
 
     # -- what Locust calls ---------------------------------------------------------------------------
 
@@ -123,6 +129,11 @@ class Conductor:
         chosen = [user_class.__name__ for user_class in self._environment.user_classes]
         record = Record(datetime.now(UTC), self._scenario.visits(chosen))
         self._schedule.begin(time.monotonic(), record)
+        if (target := self._scenario.target) is not None:
+            self._run = f"{record.started_at:%Y%m%dT%H%M%SZ}"
+            self._ledger = Ledger(target.limits)
+            if reason := more_than_allowed(self._scenario, chosen):
+                self._obey(self._schedule.error(reason))
 
     # -- what the schedule is told, and says ---------------------------------------------------------
 
@@ -141,6 +152,19 @@ class Conductor:
 
     def _on_bad(self, node: str, error: BadMessage) -> None:
         self._obey(self._schedule.error(f"process {node} sent a message that cannot be used: {error}"))
+
+    def _on_done(self, node: str, told: ShareDone) -> None:
+        if told.visit == self._visit and self._ledger is not None:
+            self._ledger.settle(node, told.submissions, told.left)
+        if told.failed_submissions:
+            by_response = ", ".join(f"{name} x{n}" for name, n in sorted(told.failed_submissions.items()))
+            count = sum(told.failed_submissions.values())
+            logger.warning("%d submissions were not accepted: %s", count, by_response)
+        self._obey(self._schedule.done(node, told))
+
+    def _on_halted(self, _node: str, told: Halted) -> None:
+        if told.visit == self._visit and self._schedule.state is State.RUNNING:
+            self._obey(self._schedule.error(told.reason))
 
     def _obey(self, command: Command) -> Command:
         """Do what the schedule says, and return the command that it came to; some are for Locust's shape."""
@@ -181,6 +205,14 @@ class Conductor:
         return command
 
     def _start(self, command: StartShares) -> None:
+        self._visit = command.visit
+        shares: dict[str, Share] = {}
+        if self._ledger is not None:
+            try:
+                shares = self._ledger.lend(command.lanes, self._scenario.planned_jobs(command.repeat))
+            except OverBudget as error:
+                self._obey(self._schedule.error(str(error)))
+                return
         for node, lanes in command.lanes.items():
             share = StartVisit(
                 visit=command.visit,
@@ -189,6 +221,8 @@ class Conductor:
                 host=self.target.url if self.target else "",
                 lanes=list(lanes),
                 starts_in=command.starts_in,
+                run=self._run,
+                limits=shares.get(node),
             )
             self._send(share, node)
 

@@ -47,6 +47,7 @@ def check_reports_folder(folder: Path) -> None:
 
 def info_of(scenario: Scenario, record: Record) -> RunInfo:
     """Return what was run, when and where; of the scenario's settings those that the run planned to visit."""
+    target = scenario.target
     return run_info(
         scenario,
         {plan.setting for plan in record.plans},
@@ -54,6 +55,8 @@ def info_of(scenario: Scenario, record: Record) -> RunInfo:
         started_at=record.started_at,
         packages=_REPORTED_PACKAGES,
         incomplete=record.incomplete,
+        target="simulator" if target is None else "own",
+        finish_resolution_s=1.0 if target is not None and target.dialect.status.finished_at else 0.0,
     )
 
 

@@ -14,8 +14,9 @@ from locust.event import Events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from harness._refusal import FAILED, INTERRUPTED, UNUSABLE, Refusal
-from harness.live._arguments import add_arguments
+from harness.live._arguments import add_arguments, consent_given
 from harness.live._conductor import Conductor
+from harness.live._consent import announce, asker, check_target
 from harness.live._finish import Finisher, check_reports_folder
 from harness.live._lanes import LoadGenerator
 from harness.live._messages import (
@@ -31,8 +32,8 @@ from harness.live._messages import (
 from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
-from harness.live._target import SimulatorTarget, Target
-from scenarios import Options
+from harness.live._target import OwnTarget, SimulatorTarget, Target
+from scenarios import Options, Scenario
 
 logger = logging.getLogger("backoff")
 
@@ -47,6 +48,11 @@ def install(events: Events, options: Options) -> None:
     """Register the harness with Locust; called once, when the locustfile is imported."""
 
     def init(environment: Environment, runner: Any, **_: Any) -> None:
+        try:
+            _ask_leave(environment, runner, options.scenario)
+        except Refusal as refusal:
+            print(refusal, file=sys.stderr)
+            sys.exit(refusal.status)
         if isinstance(runner, WorkerRunner):
             _set_up_generator(environment, runner, options)
             _answer_checks(environment, runner, options)
@@ -67,6 +73,30 @@ def install(events: Events, options: Options) -> None:
 
     events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(init)
+
+
+def _ask_leave(environment: Environment, runner: Any, scenario: Scenario) -> None:
+    """Raise ``Refusal`` where this process may not load the scenario's target, or is told not to.
+
+    Each process that sends must be allowed to; one of them asks.
+    """
+    if scenario.target is None:
+        return
+    consent, parsed = consent_given(), environment.parsed_options
+    worker = isinstance(runner, WorkerRunner)
+    only = [each.__name__ for each in environment.user_classes] if parsed.headless and not worker else None
+    processes = max(1, parsed.expect_workers or 1) if isinstance(runner, MasterRunner) else 1
+    if worker:
+        check_target(scenario, consent, None, processes)
+        return
+    if environment.host:
+        raise Refusal(
+            f"--host {environment.host}: the scenario polls its target, {scenario.target.base_url}; "
+            "leave --host away, or change target.base_url",
+            UNUSABLE,
+        )
+    check_target(scenario, consent, only, processes)
+    announce(scenario, consent, only, say=lambda line: print(line, file=sys.stderr), ask=asker())
 
 
 def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:
@@ -93,7 +123,7 @@ def _set_up_generator(environment: Environment, runner: Any, options: Options) -
     def bad(_node: str, error: BadMessage) -> None:
         _leave(environment, f"the master sent a message that cannot be used: {error}")
 
-    generator = LoadGenerator(options.scenario, tell, environment.events.request.fire)
+    generator = LoadGenerator(options.scenario, tell, environment.events.request.fire, consent_given().hosts)
     receive(runner, StartVisit, lambda _node, start: generator.start(start), bad)
     receive(runner, AbortVisit, lambda _node, _abort: generator.abort(), bad)
     # A worker that is stopped by itself (Ctrl-C reaches a whole process group) must still hand over its rows.
@@ -130,12 +160,14 @@ def _leave(environment: Environment, reason: str) -> None:
 
 
 def _find_target(environment: Environment, options: Options) -> Target:
-    """Return what will be polled: what runs at ``--host``, else a simulator of our own.
+    """Return what will be polled: the scenario's target, what runs at ``--host``, or a simulator.
 
     Raises ``Refusal`` when there is none, or when its figures would have nowhere to go.
     """
     check_reports_folder(options.config.reports)
     place = options.config.simulator
+    if options.scenario.target is not None:
+        return OwnTarget(options.scenario.target)
     try:
         if environment.host:
             return SimulatorTarget.attach(environment.host, options.scenario.simulation.fingerprint)

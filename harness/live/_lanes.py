@@ -8,23 +8,28 @@ processes share it. Everything is recorded as raw rows, which leave this process
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import gevent
-import psutil
+from gevent import Timeout
 from gevent.pool import Group
 
 from client import Attempt, Conversation, PollingPolicy, SubmitFailed
 from client.blocking import VideoTranslationClient
-from harness.live._messages import Message, Rows, ShareDone, StartVisit
-from harness.measure import JobRow, PollRow, response_name
+from harness.live._allowance import Allowance, Unlimited
+from harness.live._cpu import CpuMeter
+from harness.live._messages import Halted, Message, Rows, ShareDone, StartVisit
+from harness.live._own import OwnApi
+from harness.measure import DETECTED, JobRow, PollRow, response_name
 from scenarios import Scenario
 
 _FLUSH_INTERVAL_S: Final = 0.5
 _SUBMIT_PAUSE_S: Final = 1.0  # keeps a closed loop from hammering a server that accepts nothing
-_CPU_INTERVAL_S: Final = 0.9  # no peak is taken over less than this
 _CONNECTIONS_PER_LANE: Final = (
     1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
 )
@@ -40,12 +45,29 @@ class VisitShare:
     scenario: Scenario
     start: StartVisit
     on_request: RequestListener
+    halt: Callable[[str], None] = lambda _reason: None
+    """Told why it is of no use to go on."""
+    allowed_hosts: frozenset[str] = frozenset()
+    """Hosts that jobs may be polled at, besides the target's own origin."""
     jobs: list[JobRow] = field(default_factory=list)
     polls: list[PollRow] = field(default_factory=list)
     submitted: int = 0
-    failed_submissions: int = 0
+    failed_submissions: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
+        target, limits = self.scenario.target, self.start.limits
+        self.own: OwnApi | None = None
+        if target is not None and limits is not None:
+            self.own = OwnApi(
+                target,
+                limits,
+                self.allowed_hosts,
+                setting=self.start.setting,
+                run=self.start.run,
+                stop=self.halt,
+            )
+        self.allowance: Allowance = self.own.allowance if self.own else Unlimited()
+        self._followed_s = target.limits.job_time if target else None
         self.policy: PollingPolicy = self.scenario.settings[self.start.setting]
         self.origin = time.monotonic() + self.start.starts_in
         self.ended_at = 0.0
@@ -59,10 +81,7 @@ class VisitShare:
 
     def run(self) -> None:
         """Submit every job of these lanes at its planned time and poll each to its end."""
-        clients = {
-            lane: VideoTranslationClient(self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE)
-            for lane in self.start.lanes
-        }
+        clients = {lane: self._client() for lane in self.start.lanes}
         if self.scenario.workload.arrivals.is_open:
             self.lanes.spawn(self._open_loop, clients)
         else:
@@ -73,6 +92,11 @@ class VisitShare:
         self.ended_at = self.now()
         for client in clients.values():
             client.close()
+
+    def _client(self) -> VideoTranslationClient:
+        if self.own is not None:
+            return self.own.client(self.policy, _CONNECTIONS_PER_LANE)
+        return VideoTranslationClient(self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE)
 
     def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
         for key, lane, at in self.scenario.planned(self.start.repeat):
@@ -94,26 +118,38 @@ class VisitShare:
         gevent.sleep(max(0.0, at - self.now()))
 
     def _run_job(self, client: VideoTranslationClient, key: int, lane: int, planned_at: float) -> None:
+        if not self.allowance.admit():
+            return
         sent_at = self.now()
         try:
             submission = client.submit(key)
-        except SubmitFailed:
-            self.failed_submissions += 1
+        except SubmitFailed as failed:
+            self.failed_submissions[response_name(failed.status_code)] += 1
+            if self.own is not None:
+                self.own.not_submitted(failed)
             gevent.sleep(_SUBMIT_PAUSE_S)
             return
         self.submitted += 1
+        if self.own is not None:
+            self.own.submitted()
         job = SubmittedJob(key, lane, planned_at, sent_at, submission.replied_at - self.origin)
         self._tell_locust("POST", job.submitted_at - sent_at)
         talk = client.conversation(
             submission,
+            policy=self.policy,
             uniform=lambda n: self.scenario.jitter(key, n),
             epoch=self.origin,
+            turn=self.allowance.turn(),
             on_attempt=lambda attempt: self._add_poll(key, attempt),
         )
         try:
-            client.pump(talk)
+            with suppress(_FollowedTooLong), Timeout(self._followed_s, _FollowedTooLong):
+                client.pump(talk)
         finally:  # also when the run was stopped: the conversation was cancelled then, the job is censored
-            self.jobs.append(self._job_row(job, talk))
+            row = self._job_row(job, talk)
+            self.jobs.append(row)
+            if self.own is not None:
+                self.own.ended(learnt=row.outcome in DETECTED)
 
     def _tell_locust(self, method: str, seconds: float) -> None:
         # Replies such as 429 or 503 are part of the experiment and handled by the client: they are no
@@ -153,8 +189,9 @@ class VisitShare:
         result = talk.result
         if result is None:
             raise AssertionError("a pump gives its conversation a result, however it stops")
-        lag = None if result.outcome == "censored" else result.finished_ago
-        detected_at = None if lag is None else result.detected_at - self.origin
+        learnt = result.outcome in DETECTED
+        lag = result.finished_ago if learnt else None
+        detected_at = result.detected_at - self.origin if learnt else None
         return JobRow(
             setting=self.start.setting,
             repeat=self.start.repeat,
@@ -164,7 +201,7 @@ class VisitShare:
             submitted_at_s=job.submitted_at,
             finished_at_s=None if detected_at is None or lag is None else detected_at - lag,
             detected_at_s=detected_at,
-            duration_s=self.scenario.duration(job.key),
+            duration_s=None if self.own else self.scenario.duration(job.key),
             outcome=result.outcome,
             polls=talk.answered,
             wasted_polls=talk.wasted,
@@ -183,13 +220,22 @@ class VisitShare:
 
     def summary(self) -> ShareDone:
         """Return what the conductor must know beside the rows, once every job of this share has ended."""
+        held_jobs, held_polls = self.allowance.held()
         return ShareDone(
             visit=self.start.visit,
             ended_at_s=self.ended_at,
-            failed_submissions=self.failed_submissions,
+            failed_submissions=dict(self.failed_submissions),
             cpu_mean=self.cpu.mean(),
             cpu_peak=self.cpu.peak,
+            submissions=self.allowance.submissions,
+            left=self.allowance.left,
+            held_jobs=held_jobs,
+            held_polls=held_polls,
         )
+
+
+class _FollowedTooLong(Exception):
+    """A job is left because it takes longer than its target's ``job_time``."""
 
 
 class SubmittedJob(NamedTuple):
@@ -202,43 +248,27 @@ class SubmittedJob(NamedTuple):
     submitted_at: float
 
 
-class CpuMeter:
-    """Measure this process's CPU use as a share of a core: its mean since the start, and its peak second."""
-
-    def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._first = self._last = self._read()
-        self.peak = 0.0
-
-    def _read(self) -> tuple[float, float]:
-        times = self._process.cpu_times()
-        return time.monotonic(), times.user + times.system
-
-    def sample(self) -> None:
-        """Close the current interval once it is long enough for a share of it to mean something."""
-        now = self._read()
-        if now[0] - self._last[0] < _CPU_INTERVAL_S:
-            return
-        self.peak = max(self.peak, (now[1] - self._last[1]) / (now[0] - self._last[0]))
-        self._last = now
-
-    def mean(self) -> float:
-        now = self._read()
-        return (now[1] - self._first[1]) / max(now[0] - self._first[0], 1e-9)
-
-
 class LoadGenerator:
     """Run this process's share of each visit; one per Locust process that has lanes."""
 
-    def __init__(self, scenario: Scenario, send: Send, on_request: RequestListener) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        send: Send,
+        on_request: RequestListener,
+        allowed_hosts: frozenset[str] = frozenset(),
+    ) -> None:
         self._scenario = scenario
         self._send = send
         self._on_request = on_request
+        self._allowed_hosts = allowed_hosts
         self._share: VisitShare | None = None
+        self._halted = 0  # the last visit that was
 
     def start(self, start: StartVisit) -> None:
         """Begin a visit with these lanes."""
-        self._share = VisitShare(self._scenario, start, self._on_request)
+        halt = partial(self._halt, start.visit)
+        self._share = VisitShare(self._scenario, start, self._on_request, halt, self._allowed_hosts)
         gevent.spawn(self._report, self._share, gevent.spawn(self._share.run))
 
     def _report(self, share: VisitShare, running: Any) -> None:
@@ -257,6 +287,15 @@ class LoadGenerator:
         self._share = None
         self._flush(share)
         self._send(share.summary())
+
+    def _halt(self, visit: int, reason: str) -> None:
+        """End a visit of which nothing more can come, and say why, once."""
+        if self._share is None or self._share.start.visit != visit or self._halted == visit:
+            return
+        self._halted = visit
+        self._share.allowance.close()
+        self._send(Halted(visit=visit, reason=reason))
+        gevent.spawn(self.abort)  # not here: it is the visit's own greenlet that has found out
 
     def abort(self) -> None:
         """Stop every job under way, record each as censored, and send what is left."""

@@ -9,6 +9,7 @@ message             who to whom          what
 ``AbortVisit``      conductor to lanes   end every job now and hand over what there is
 ``Rows``            lanes to conductor   what was measured since the last ``Rows``
 ``ShareDone``       lanes to conductor   every job of the process's part has ended
+``Halted``          lanes to conductor   it is of no use to go on
 ==================  ===================  ====================================================
 
 A standalone Locust sends them to itself, as they are; between processes they travel as msgpack, which knows
@@ -23,7 +24,8 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.measure import JobRow, PollRow
+from harness.live._budget import Share
+from harness.measure import Held, JobRow, PollRow
 
 
 class BadMessage(ValueError):
@@ -74,7 +76,9 @@ class StartVisit(Message):
     """One process's part in one visit.
 
     visit: a number that no other visit of this Locust has. host: the address of what is polled. lanes: which
-    of the visit's lanes are this process's. starts_in: seconds until the visit's time zero.
+    of the visit's lanes are this process's. starts_in: seconds until the visit's time zero. run: what tells
+    the run from others. limits: what the process may send to the user's own API; None: anything, it
+    being the simulator.
     """
 
     name: ClassVar[str] = "backoff_start_visit"
@@ -84,6 +88,8 @@ class StartVisit(Message):
     host: str
     lanes: list[int]
     starts_in: float
+    run: str = ""
+    limits: Share | None = None
 
 
 class AbortVisit(Message):
@@ -108,16 +114,30 @@ class Rows(Message):
 class ShareDone(Message):
     """Every job of a process's part has ended, and its rows were sent.
 
-    ended_at_s: when, in seconds of the visit. failed_submissions: jobs that the service did not take.
-    cpu_mean, cpu_peak: the process's use of one core, over the visit and in its busiest second.
+    ended_at_s: when, in seconds of the visit. failed_submissions: those that the service did not take, by
+    response. cpu_mean, cpu_peak: the process's use of one core, over the visit and in its busiest second.
+    submissions, left: of a share of limits, the submissions spent, and the jobs that may still be under way.
+    held_jobs, held_polls: what the limits held back.
     """
 
     name: ClassVar[str] = "backoff_share_done"
     visit: int
     ended_at_s: float
-    failed_submissions: int
+    failed_submissions: dict[str, int]
     cpu_mean: float
     cpu_peak: float
+    submissions: int = 0
+    left: int = 0
+    held_jobs: Held = Held()
+    held_polls: Held = Held()
+
+
+class Halted(Message):
+    """A process has ended its part of a visit, for going on would measure nothing; ``reason``: why."""
+
+    name: ClassVar[str] = "backoff_halted"
+    visit: int
+    reason: str
 
 
 class Runner(Protocol):

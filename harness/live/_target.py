@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from client import NATIVE, Dialect
 from harness.live._process import SimulatorError, SimulatorProcess
 from harness.measure import ServerCounts
+from scenarios import Target as OwnApiTarget
 
 
 class Target(Protocol):
@@ -33,6 +34,37 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Let go of it, and end it if it was started for this run."""
+
+
+class OwnTarget:
+    """The user's own API: it is there, starts nothing afresh, and counts nothing for us."""
+
+    def __init__(self, target: OwnApiTarget) -> None:
+        self._target = target
+
+    @property
+    def url(self) -> str:
+        """Return its base address."""
+        return self._target.base_url
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return the wire that it speaks."""
+        return self._target.spoken
+
+    def reset(self, lead_s: float) -> None:
+        """Do nothing: a service does not start afresh for us."""
+
+    def counters(self) -> ServerCounts | None:
+        """Return None: its own counts are not known."""
+        return None
+
+    def death(self) -> str | None:
+        """Return None: how it fares shows in its replies, and its end is not ours to watch."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing: it was there before."""
 
 
 class SimulatorTarget:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from functools import reduce
+from operator import add, or_
 
 from harness.live._messages import Rows, ShareDone
 from harness.live._record import Snapshot
-from harness.measure import JobRow, ServerCounts, Visit
+from harness.measure import Held, JobRow, ServerCounts, Visit
 from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
 
@@ -97,10 +100,16 @@ class VisitUnderWay:
             generator_cpu_peak=max((each.cpu_peak for each in self._done), default=0.0),
             server=counts,
             complete=complete and not self._lost,
+            failed_submissions=reduce(
+                add, (Counter(each.failed_submissions) for each in self._done), Counter()
+            ),
+            held_jobs=reduce(or_, (each.held_jobs for each in self._done), Held()),
+            held_polls=reduce(or_, (each.held_polls for each in self._done), Held()),
+            left_jobs=sum(each.left for each in self._done),
         )
 
     def _planned_jobs(self, scenario: Scenario, submitted: int) -> int:
         """Return how many jobs should have been submitted; in a closed loop, as many as lanes tried to."""
         if scenario.workload.arrivals.is_open:
             return sum(1 for _ in scenario.planned(self.plan.repeat))
-        return submitted + sum(each.failed_submissions for each in self._done)
+        return submitted + sum(sum(each.failed_submissions.values()) for each in self._done)

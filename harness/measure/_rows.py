@@ -26,6 +26,8 @@ DETECTED: Final = ("completed", "error")
 STATES: Final = ("pending", "completed", "error", "failed")
 """What the reply to a poll meant: a state of the job, or ``failed``: nothing was learnt of it."""
 
+_HELD_FROM_S: Final = 1e-3
+
 TRANSPORT_ERROR: Final = "transport_error"
 """What records call the response to a poll that got none, or one that came too late."""
 
@@ -75,6 +77,29 @@ class PollRow(NamedTuple):
     state: str = ""
 
 
+class Held(NamedTuple):
+    """Requests that the limits of the user's own API let go later than they were due (seconds)."""
+
+    requests: int = 0
+    total_s: float = 0.0
+    max_s: float = 0.0
+
+    def and_of(self, seconds: float) -> Held:
+        """Return this and one more request that was held for so long; a millisecond does not count."""
+        if seconds < _HELD_FROM_S:
+            return self
+        return Held(self.requests + 1, self.total_s + seconds, max(self.max_s, seconds))
+
+    def __or__(self, other: Held) -> Held:
+        """Return both together."""
+        return Held(
+            self.requests + other.requests, self.total_s + other.total_s, max(self.max_s, other.max_s)
+        )
+
+
+_NOT_HELD: Final = Held()
+
+
 @dataclass(frozen=True)
 class ServerCounts:
     """The simulator's own account of one visit, to be held against the clients' account.
@@ -98,7 +123,9 @@ class Visit:
     ``duration_s`` runs from the start of the visit to the end of the drain, ``submit_window_s`` to the end
     of submissions. ``generator_cpu`` is each generator process's mean share of one core (1.0 is all of it).
     ``planned_jobs`` is None where the plan has no fixed number (closed loops). ``complete`` is false when
-    the visit was cut short.
+    the visit was cut short. ``failed_submissions`` counts submissions that were not accepted, by response.
+    ``held_jobs`` and ``held_polls`` are what the limits of the user's own API held back; ``left_jobs`` are
+    those that clients stopped following there before they ended.
     """
 
     setting: str
@@ -114,6 +141,10 @@ class Visit:
     generator_cpu_peak: float | None = None
     server: ServerCounts | None = None
     complete: bool = True
+    failed_submissions: Mapping[str, int] = field(default_factory=dict)
+    held_jobs: Held = _NOT_HELD
+    held_polls: Held = _NOT_HELD
+    left_jobs: int = 0
 
 
 @dataclass(frozen=True)
