@@ -33,7 +33,7 @@ _PLAIN: Final = (
 
 
 class Address(NamedTuple):
-    """Where a job is read: a path with ``{id}`` or without, and the parameter that names the job, if one does."""
+    """Where a request goes: a path, with ``{id}`` or without, and the parameter that names the job."""
 
     path: str
     query: str | None
@@ -174,9 +174,7 @@ def _codes_and_words(dialect: OwnDialect) -> Iterator[LocalDiagnostic]:
     elif not has_body(submit.accepted[0]) and (submit.location is None or submit.location.header is None):
         yield (
             ("submit", "accepted"),
-            (
-                f"a reply with the code {submit.accepted[0]} has no body to name the job in; put another code first"
-            ),
+            (f"a reply with {submit.accepted[0]} has no body to name the job in; put another code first"),
         )
     if not status.pending and not (status.not_ready and status.not_ready[0] >= 200):
         yield (

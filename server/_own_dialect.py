@@ -12,7 +12,7 @@ _PER_SECOND: Final = {"ms": 1000, "s": 1, "m": 1 / 60, "h": 1 / 3600}
 
 
 def own_dialect(given: OwnDialect) -> Dialect:
-    """Return the speaking half of what a scenario declares: its first words and codes, its paths and its hint.
+    """Return the speaking half of what a scenario declares: its first words and codes, its paths, its hint.
 
     ``given`` has been found speakable when the scenario was read.
     """

@@ -28,7 +28,7 @@ def submitted_key(request: Request, dialect: Dialect) -> int | None:
     for name in body:
         if name != dialect.key:
             raise UnprocessableEntity(f"unknown member {name[:60]!r}; the only one is {dialect.key!r}")
-    return _key(body.get(dialect.key), repr(dialect.key))
+    return _key(body.get(dialect.key or ""), repr(dialect.key))
 
 
 def _foreign_key(request: Request, dialect: Dialect) -> int | None:
@@ -42,7 +42,7 @@ def _foreign_key(request: Request, dialect: Dialect) -> int | None:
         body = json.loads(text) if dialect.key else None
     except (ValueError, RecursionError):
         return None
-    return _key(body.get(dialect.key), repr(dialect.key)) if isinstance(body, dict) else None
+    return _key(body.get(dialect.key or ""), repr(dialect.key)) if isinstance(body, dict) else None
 
 
 def _key(value: object, name: str) -> int | None:

@@ -145,8 +145,8 @@ class Dialect:
     another. accepted: the status code of an accepted submission; codes: those of replies that tell of a
     state, where not 200. place: the headers of an accepted submission that say where to poll.
     hint: where pending replies say when to come back, None where the body does; refusals use Retry-After.
-    key: the member of a submission's body that may hold the job's key; strict: nothing else may be in it. Where
-    it is not, a header holds the key. ago: the headers of a terminal reply that tell how long ago the end was.
+    key: the member of a submission's body that may hold the job's key; strict: it is the only one allowed.
+    Where it is not, a header holds the key. ago: the headers that tell how long ago a job's end was.
     refuses: the body of errors; refusals: its media type.
     """
 

@@ -69,7 +69,8 @@ def create_app(
     )
     app.register_blueprint(views)
     app.register_blueprint(admin)
-    app.view_functions |= {"simulator.submit": submit, "simulator.status": status}
+    app.view_functions["simulator.submit"] = submit
+    app.view_functions["simulator.status"] = status
     follow_dialect(app, simulator)
     app.after_request(_forbid_caching)
     _problems.install(app)

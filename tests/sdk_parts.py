@@ -65,13 +65,16 @@ class InProcess(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_rest: Any, **_more: Any) -> requests.Response:
         body = request.body.encode() if isinstance(request.body, str) else request.body
-        reply = self._client.open(
-            str(request.url).partition("127.0.0.1")[2] or "/",
-            base_url="http://127.0.0.1",
-            method=request.method or "GET",
-            headers=list(request.headers.items()),
-            data=body,
-        )
+        try:
+            reply = self._client.open(
+                str(request.url).partition("127.0.0.1")[2],
+                base_url="http://127.0.0.1",
+                method=request.method or "GET",
+                headers=list(request.headers.items()),
+                data=body,
+            )
+        except ConnectionResetError as error:
+            raise requests.ConnectionError(error) from error
         response = requests.Response()
         response.status_code = reply.status_code
         response.headers.update(dict(reply.headers))

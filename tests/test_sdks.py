@@ -1,8 +1,8 @@
 """Other people's clients, unmodified, against the simulator that speaks their service's language.
 
 Most tests share one clock, which moves only while somebody sleeps: the number of polls that the server
-counted is then exactly what the SDK's documented cadence makes of a job of 4 s. One test for each runs through a real
-socket, against `python -m server`, whose scenario it swaps for one of its own dialect.
+counted is then exactly what the SDK's documented cadence makes of a job of 4 s. One test for each runs
+through a real socket, against `python -m server`, whose scenario it swaps for one of its own dialect.
 """
 
 from __future__ import annotations
