@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server scenarios harness
-CODE := $(PACKAGES) tests benchmarks
+CODE := $(PACKAGES) tests benchmarks docs/flower
 
 .DEFAULT_GOAL := help
 .PHONY: help run test unit lint format check schema presets bench clean

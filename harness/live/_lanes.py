@@ -96,12 +96,7 @@ class VisitShare:
     def _client(self) -> VideoTranslationClient:
         if self.own is not None:
             return self.own.client(self.policy, _CONNECTIONS_PER_LANE)
-        return VideoTranslationClient(
-            self.start.host,
-            self.policy,
-            dialect=self.scenario.dialect,
-            connections=_CONNECTIONS_PER_LANE,
-        )
+        return VideoTranslationClient(self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE)
 
     def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
         for key, lane, at in self.scenario.planned(self.start.repeat):

@@ -1,0 +1,115 @@
+"""Our client and a service that nobody here wrote: Flower's HTTP API over Celery and Redis."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from flower_service import FOLDER, PATIENCE, SCRIPT, WITH_REDIS, Flower, flower, living
+
+from client import Backoff, Dialect, PollingPolicy, SubmitFailed
+from client.blocking import Attempt, Result, VideoTranslationClient
+
+BRISK = PollingPolicy(Backoff("constant", 0.05), deadline=PATIENCE)
+LECTURES = [0, 1, 2, 3, 8, 15]  # of the last two there is no translation
+
+
+def dialect(lecture: int = 0) -> Dialect:
+    """The one that the example's scenario has, for one lecture."""
+    data = yaml.safe_load((FOLDER / "scenario.yaml").read_text())["target"]["dialect"]
+    data["submit"]["json"] = {"args": [f"lecture-{lecture}"]}
+    return Dialect.of(data)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Flower]:
+    with flower() as running:
+        yield running
+
+
+@WITH_REDIS
+def test_the_client_learns_what_flower_tells_of_its_tasks(service: Flower) -> None:
+    """Outcomes are Celery's own; a task ends between the last poll that said pending and the reply."""
+    epoch = time.time() - time.monotonic()
+
+    def polled(lecture: int) -> tuple[Result, list[Attempt]]:
+        attempts: list[Attempt] = []
+        with VideoTranslationClient(service.url, BRISK, dialect=dialect(lecture)) as client:
+            result = client.poll(client.submit(), on_attempt=attempts.append)
+        return result, attempts
+
+    with ThreadPoolExecutor(len(LECTURES)) as pool:
+        ends = list(pool.map(polled, LECTURES))
+    assert [result.outcome for result, _ in ends] == ["completed"] * 4 + ["error"] * 2
+    for result, attempts in ends:
+        assert [each.status for each in attempts[:-1]] == ["pending"] * result.wasted
+        assert result.job_id
+        earliest, latest = (moment - epoch for moment in service.ended_within(result.job_id))
+        assert attempts[-2].sent_at < latest
+        assert earliest < result.detected_at
+
+
+@WITH_REDIS
+def test_a_task_that_does_not_exist_is_told_with_flowers_own_words(service: Flower) -> None:
+    """A submission that is refused says why; nothing is polled."""
+    unknown = Dialect.of({"submit": {"path": "/api/task/async-apply/videos.summarise"}})
+    with (
+        VideoTranslationClient(service.url, dialect=unknown) as client,
+        pytest.raises(SubmitFailed, match=r"404.*Unknown task 'videos\.summarise'"),
+    ):
+        client.submit()
+
+
+@WITH_REDIS
+def test_a_secret_opens_a_flower_that_asks_for_one() -> None:
+    """With the password the task completes, without it the submission is refused as 401."""
+    token = base64.b64encode(b"me:hush").decode()
+    with flower(FLOWER_BASIC_AUTH="me:hush") as guarded:
+        headers = {"Authorization": f"Basic {token}"}
+        with VideoTranslationClient(guarded.url, BRISK, dialect=dialect(), headers=headers) as client:
+            assert client.wait_for_completion(client.submit()).outcome == "completed"
+        with (
+            VideoTranslationClient(guarded.url, BRISK, dialect=dialect()) as stranger,
+            pytest.raises(SubmitFailed) as refused,
+        ):
+            stranger.submit()
+    assert refused.value.status_code == 401
+
+
+@WITH_REDIS
+def test_nothing_outlives_a_script_that_is_killed() -> None:
+    """Redis, the worker, Flower and their temporary folder go with it, however it went."""
+    with subprocess.Popen([sys.executable, str(SCRIPT), "--port", "0"], stdout=subprocess.PIPE) as process:
+        script = psutil.Process(process.pid)
+        give_up = time.monotonic() + PATIENCE
+        while len(started := script.children(recursive=True)) < 4 and time.monotonic() < give_up:
+            time.sleep(0.01)
+        folders = {Path(each.cwd()) for each in started if each.name() == "redis-server"}
+        process.kill()
+    assert len(folders) == 1
+    assert living(started) == []
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    """Without redis-server the script says so, with the remedy, and starts nothing."""
+    done: Any = subprocess.run(
+        [sys.executable, str(SCRIPT)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "serve.py: there is no redis-server here; on Debian: apt-get install redis-server\n"
+    )
