@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from client import Done, Poller, PollingPolicy, Wait
@@ -14,12 +13,11 @@ _LENGTHS: Final = (5.0, 60.0, 600.0)  # jobs' durations that estimates are given
 _MOST_POLLS: Final = 100_000
 
 
-def target_lines(scenario: Scenario, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+def target_lines(scenario: Scenario) -> Iterator[str]:
     """Yield what is polled, with what, and the bounds; nothing without a target. Secrets are named only."""
     target = scenario.target
     if target is None:
         return
-    environment = os.environ if environment is None else environment
     yield f"target: {target.base_url}"
     submit, status = target.dialect.submit, target.dialect.status
     with_inputs = _inputs(len(target.inputs))
@@ -30,8 +28,7 @@ def target_lines(scenario: Scenario, environment: Mapping[str, str] | None = Non
         f"{limits.rate:g} requests/s of any kind"
     )
     if secrets := target.secrets():
-        known = [name if name in environment else f"{name} (not set here)" for name in secrets]
-        yield f"secrets from the environment: {', '.join(known)}"
+        yield f"secrets from the environment: {', '.join(secrets)}"
     if secrets and target.base_url.startswith("http:") and not target.is_loopback:
         yield "note: http sends these secrets for all to read; is there no https address?"
 
