@@ -84,13 +84,13 @@ def test_no_window_of_a_second_holds_more_than_the_rate_rounded_up(
 
 
 def test_who_waits_is_served_in_the_order_of_asking() -> None:
-    """Places are 1/rate apart, and 5 % more: 10 requests a second are sent 105 ms after one another."""
+    """Places are 1/rate apart, and a tenth more: 10 requests a second go 110 ms after one another."""
     pacer = Pacer(10.0)
     turns = [pacer.queue() for _ in range(4)]
-    assert [turn(100.0) for turn in turns] == pytest.approx([100.0, 100.105, 100.21, 100.315])
-    assert turns[3](100.2) == pytest.approx(100.315)  # asked too early, it keeps its place
-    assert turns[0](100.2) == pytest.approx(100.42)  # its second request is behind all of them
-    assert [turns[1](100.105), turns[2](100.21)] == pytest.approx([100.105, 100.21])
+    assert [turn(100.0) for turn in turns] == pytest.approx([100.0, 100.11, 100.22, 100.33])
+    assert turns[3](100.2) == pytest.approx(100.33)  # asked too early, it keeps its place
+    assert turns[0](100.2) == pytest.approx(100.44)  # its second request is behind all of them
+    assert [turns[1](100.11), turns[2](100.22)] == pytest.approx([100.11, 100.22])
 
 
 def test_a_request_after_a_quiet_time_goes_at_once() -> None:
@@ -98,7 +98,7 @@ def test_a_request_after_a_quiet_time_goes_at_once() -> None:
     turn = Pacer(2.0).queue()
     assert turn(10.0) == 10.0
     assert turn(10.6) == 10.6
-    assert turn(10.7) == pytest.approx(11.125)
+    assert turn(10.7) == pytest.approx(11.15)
 
 
 def test_a_ledger_lends_what_is_left_of_the_whole_run() -> None:
