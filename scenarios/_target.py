@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from ssl import create_default_context
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -39,6 +40,10 @@ def _located(file: str, info: ValidationInfo) -> str:
     path = Path((info.context or {}).get("folder", ""), file).absolute()
     if not path.is_file():
         raise ValueError(f"there is no such file: {path}; name the authority's certificate in PEM form")
+    try:
+        create_default_context(cafile=path)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise ValueError(f"{path.name} holds no certificate in PEM form ({error})") from None
     return str(path)
 
 

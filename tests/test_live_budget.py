@@ -111,6 +111,14 @@ def test_a_ledger_lends_what_is_left_of_the_whole_run() -> None:
     assert ledger.lend({"a": range(2)}, 60) == {"a": Share(50, 20.0, 6)}
 
 
+def test_visits_without_a_plan_share_what_is_left_alike() -> None:
+    """Otherwise the first setting of a closed loop would get all the jobs, and the last none."""
+    ledger = Ledger(LIMITS)
+    assert ledger.lend({"a": range(2)}, None, visits=3) == {"a": Share(34, 20.0, 10)}
+    ledger.settle("a", submissions=34, left=0)
+    assert ledger.lend({"a": range(2)}, None, visits=2) == {"a": Share(33, 20.0, 10)}
+
+
 def test_a_lost_process_gives_nothing_back() -> None:
     """Nobody knows what it sent: all that it was lent counts as spent."""
     ledger = Ledger(LIMITS)

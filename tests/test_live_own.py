@@ -176,6 +176,28 @@ def test_no_more_jobs_are_submitted_than_the_share_allows(service: Foreign, play
     assert (len(service.bodies), len(result.jobs), result.done.submissions) == (2, 2, 2)
 
 
+def test_a_closed_loop_ends_when_its_submissions_are_spent(service: Foreign, play: Play) -> None:
+    """Its jobs are followed to their ends, and the visit is known to be shorter than it was meant."""
+    closed = ("{type: burst, size: 3}, jobs: 3", "{type: closed}, duration: 60s")
+    result = play(closed, share=SHARE._replace(jobs=2))
+    assert [job.outcome for job in result.jobs] == ["completed"] * 2
+    assert (len(service.bodies), result.done.submissions, result.done.spent) == (2, 2, True)
+
+
+def test_an_input_that_cannot_be_sent_stops_the_visit(service: Foreign, play: Play) -> None:
+    """A header of more than one line, say: it would be the same under every setting."""
+    edits = (
+        ("json: {", 'headers: {X-Lang: "{lang}"}, json: {'),
+        ("lang: fr", 'lang: "f\\nr"'),
+        ("tags:", "lang: de, tags:"),
+    )
+    result = play(*edits)
+    (reason,) = result.halts
+    assert reason.startswith("job 0 cannot be submitted: ")
+    assert "X-Lang" in reason
+    assert len(service.bodies) <= 1
+
+
 def test_requests_are_spaced_and_what_that_costs_is_on_record(service: Foreign, play: Play) -> None:
     """A poll that had to wait for its turn was planned earlier than it was sent."""
     result = play(share=SHARE._replace(rate=20.0))

@@ -174,6 +174,7 @@ FAULTS = [
         "10: service: says how the simulator answers, which has",
     ),
     ("  limits", "  ca: no.pem\n  limits", "9: target.ca: there is no such file: .*no.pem"),
+    ("  limits", "  ca: own.yaml\n  limits", "9: target.ca: own.yaml holds no certificate in PEM form"),
 ]
 
 

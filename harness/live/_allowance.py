@@ -23,6 +23,8 @@ class Allowance(Protocol):
     """Jobs that were admitted, whether their submissions were accepted or not."""
     left: int
     """Of these, jobs that may still be under way though nobody follows them any more."""
+    is_spent: bool
+    """Whether a job was not admitted, all submissions being used up."""
 
     def admit(self) -> bool:
         """Wait until one more job may be submitted; return False if none may any more."""
@@ -45,6 +47,7 @@ class Unlimited:
 
     submissions = 0
     left = 0
+    is_spent = False
 
     def admit(self) -> bool:
         """Admit any number."""
@@ -71,6 +74,7 @@ class Shared:
     def __init__(self, share: Share) -> None:
         self.submissions = 0
         self.left = 0
+        self.is_spent = False
         self._share = share
         self._pacer = Pacer(share.rate)
         self._room = Semaphore(share.in_flight)
@@ -83,6 +87,7 @@ class Shared:
         asked_at = time.monotonic()
         self._room.acquire()
         if self._closed or self.submissions >= self._share.jobs:
+            self.is_spent = True
             self._room.release()
             return False
         self.submissions += 1

@@ -43,9 +43,12 @@ class Ledger:
         self._in_flight = limits.in_flight
         self._lent: dict[str, Share] = {}
 
-    def lend(self, lanes: Mapping[str, Sequence[int]], planned: int | None) -> dict[str, Share]:
+    def lend(
+        self, lanes: Mapping[str, Sequence[int]], planned: int | None, visits: int = 1
+    ) -> dict[str, Share]:
         """Return the share of each process in a visit, given its lanes and its ``planned`` jobs, if known.
 
+        visits: how many there are to come, this one included; without a plan they share the jobs alike.
         Raises OverBudget, lending nothing, when a process would get nothing.
         """
         if reason := too_many_processes(self._limits, len(lanes)):
@@ -58,7 +61,8 @@ class Ledger:
                 f"{left} jobs were left by their clients and may still be at work, so that too few of the "
                 f"{self._limits.in_flight} of target.limits.in_flight remain"
             )
-        self._lent = split(Share(self._jobs, self._limits.rate, self._in_flight), lanes, planned)
+        jobs = self._jobs if planned is not None else -(-self._jobs // visits)
+        self._lent = split(Share(jobs, self._limits.rate, self._in_flight), lanes, planned)
         self._jobs -= sum(share.jobs for share in self._lent.values())
         self._in_flight -= sum(share.in_flight for share in self._lent.values())
         return dict(self._lent)

@@ -209,7 +209,8 @@ class Conductor:
         shares: dict[str, Share] = {}
         if self._ledger is not None:
             try:
-                shares = self._ledger.lend(command.lanes, self._scenario.planned_jobs(command.repeat))
+                planned = self._scenario.planned_jobs(command.repeat)
+                shares = self._ledger.lend(command.lanes, planned, self._schedule.visits_to_come + 1)
             except OverBudget as error:
                 self._obey(self._schedule.error(str(error)))
                 return

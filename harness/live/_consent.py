@@ -44,21 +44,24 @@ def host_of(text: str) -> str:
         return host
 
 
+def check_host(scenario: Scenario, consent: Consent) -> None:
+    """Raise ``Refusal`` unless this process may send requests to the scenario's target."""
+    _refuse(_not_allowed(scenario, consent))
+
+
 def check_target(scenario: Scenario, consent: Consent, only: Sequence[str] | None, processes: int) -> None:
-    """Raise ``Refusal`` unless this process may load the scenario's target; nothing was sent yet.
+    """Raise ``Refusal`` unless a run on the scenario's target may be had; nothing was sent yet.
 
     only: the settings to be visited, None for all. processes: how many will share its limits.
     """
-    target = scenario.target
-    if target is None:
-        return
-    faults = [
-        more_than_allowed(scenario, only),
-        too_many_processes(target.limits, processes),
-        None if _is_allowed(target.host, consent) else _not_allowed(target.host, consent),
-    ]
-    if refused := [fault for fault in faults if fault]:
-        raise Refusal("\n".join(refused), UNUSABLE)
+    if scenario.target is not None:
+        short = too_many_processes(scenario.target.limits, processes)
+        _refuse(more_than_allowed(scenario, only), short, _not_allowed(scenario, consent))
+
+
+def _refuse(*faults: str | None) -> None:
+    if told := [fault for fault in faults if fault]:
+        raise Refusal("\n".join(told), UNUSABLE)
 
 
 def announce(
@@ -108,10 +111,6 @@ def asker() -> Ask | None:
     return ask
 
 
-def _is_allowed(host: str, consent: Consent) -> bool:
-    return _is_this_machine(host) or _plain(host) in consent.hosts
-
-
 def _is_this_machine(host: str) -> bool:
     """Return whether a host is this machine, also if its ``localhost`` is said to be elsewhere."""
     return is_loopback(host) and (host != "localhost" or all(map(is_loopback, _numbers(host))))
@@ -132,7 +131,12 @@ def _plain(host: str) -> str:
         return host
 
 
-def _not_allowed(host: str, consent: Consent) -> str:
+def _not_allowed(scenario: Scenario, consent: Consent) -> str | None:
+    if scenario.target is None:
+        return None
+    host = scenario.target.host
+    if _is_this_machine(host) or _plain(host) in consent.hosts:
+        return None
     wanted = _with(consent, "--allow-host", host)
     return f"the target is another machine, {host!r}: if you may load it, {wanted}"
 

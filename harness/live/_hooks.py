@@ -16,7 +16,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from harness._refusal import FAILED, INTERRUPTED, UNUSABLE, Refusal
 from harness.live._arguments import add_arguments, consent_given
 from harness.live._conductor import Conductor
-from harness.live._consent import announce, asker, check_target
+from harness.live._consent import announce, asker, check_host, check_target
 from harness.live._finish import Finisher, check_reports_folder
 from harness.live._lanes import LoadGenerator
 from harness.live._messages import (
@@ -83,12 +83,11 @@ def _ask_leave(environment: Environment, runner: Any, scenario: Scenario) -> Non
     if scenario.target is None:
         return
     consent, parsed = consent_given(), environment.parsed_options
-    worker = isinstance(runner, WorkerRunner)
-    only = [each.__name__ for each in environment.user_classes] if parsed.headless and not worker else None
-    processes = max(1, parsed.expect_workers or 1) if isinstance(runner, MasterRunner) else 1
-    if worker:
-        check_target(scenario, consent, None, processes)
+    if isinstance(runner, WorkerRunner):
+        check_host(scenario, consent)
         return
+    only = [each.__name__ for each in environment.user_classes] if parsed.headless else None
+    processes = max(1, parsed.expect_workers or 1) if isinstance(runner, MasterRunner) else 1
     if environment.host:
         raise Refusal(
             f"--host {environment.host}: the scenario polls its target, {scenario.target.base_url}; "

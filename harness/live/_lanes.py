@@ -19,7 +19,7 @@ import gevent
 from gevent import Timeout
 from gevent.pool import Group
 
-from client import Attempt, Conversation, PollingPolicy, SubmitFailed
+from client import Attempt, Conversation, InvalidSetting, PollingPolicy, SubmitFailed
 from client.blocking import VideoTranslationClient
 from harness.live._allowance import Allowance, Unlimited
 from harness.live._cpu import CpuMeter
@@ -111,6 +111,8 @@ class VisitShare:
             key = self.scenario.closed_key(self.start.repeat, lane, iteration)
             self._sleep_until(at)
             self.in_flight.spawn(self._run_job, client, key, lane, at).join()
+            if self.allowance.is_spent:
+                return
             at = self.now() + self.scenario.think_time(key)
             iteration += 1
 
@@ -128,6 +130,9 @@ class VisitShare:
             if self.own is not None:
                 self.own.not_submitted(failed)
             gevent.sleep(_SUBMIT_PAUSE_S)
+            return
+        except InvalidSetting as refused:  # an input that cannot be part of a request
+            self.halt(f"job {key} cannot be submitted: {refused}")
             return
         self.submitted += 1
         if self.own is not None:
@@ -229,6 +234,7 @@ class VisitShare:
             cpu_peak=self.cpu.peak,
             submissions=self.allowance.submissions,
             left=self.allowance.left,
+            spent=self.allowance.is_spent,
             held_jobs=held_jobs,
             held_polls=held_polls,
         )

@@ -116,7 +116,8 @@ class ShareDone(Message):
 
     ended_at_s: when, in seconds of the visit. failed_submissions: those that the service did not take, by
     response. cpu_mean, cpu_peak: the process's use of one core, over the visit and in its busiest second.
-    submissions, left: of a share of limits, the submissions spent, and the jobs that may still be under way.
+    submissions, left: of a share of limits, the submissions made, and the jobs that may still be under way.
+    spent: whether more would have been made if the share had been larger.
     held_jobs, held_polls: what the limits held back.
     """
 
@@ -128,6 +129,7 @@ class ShareDone(Message):
     cpu_peak: float
     submissions: int = 0
     left: int = 0
+    spent: bool = False
     held_jobs: Held = Held()
     held_polls: Held = Held()
 

@@ -77,6 +77,11 @@ class Schedule:
         """Where the schedule stands."""
         return self._state
 
+    @property
+    def visits_to_come(self) -> int:
+        """How many visits of the run have not begun."""
+        return len(self._pending)
+
     def snapshot(self, now: float) -> Snapshot | None:
         """Return where the visit under way is, None between visits."""
         if self._current is None or self._record is None:

@@ -99,7 +99,7 @@ class VisitUnderWay:
             generator_cpu=tuple(each.cpu_mean for each in self._done),
             generator_cpu_peak=max((each.cpu_peak for each in self._done), default=0.0),
             server=counts,
-            complete=complete and not self._lost,
+            complete=complete and not self._lost and not any(each.spent for each in self._done),
             failed_submissions=reduce(
                 add, (Counter(each.failed_submissions) for each in self._done), Counter()
             ),
