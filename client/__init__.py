@@ -37,7 +37,7 @@ from ._errors import (
     SubmitFailed,
     UnknownState,
 )
-from ._events import Done, Failure, Send, Wait, is_retryable
+from ._events import Done, Failure, Send, Undeclared, Wait, is_retryable
 from ._fleet import Budget, Fleet, Order, Talk
 from ._hints import Hint, HintField
 from ._jitter import FARTHEST, JITTERS
@@ -99,6 +99,7 @@ __all__ = [
     "SubmitCall",
     "SubmitFailed",
     "Talk",
+    "Undeclared",
     "UnknownState",
     "Wait",
     "cause_of",

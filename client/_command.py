@@ -217,10 +217,13 @@ def as_json(result: Result, attempts: Sequence[Attempt]) -> str:
             "failure": attempt.failure,
             "retry_after_s": attempt.retry_after,
             "hint": attempt.hint,
+            "resent": attempt.resent,
         }
         for attempt in attempts
     ]
     fields = asdict(result)
     del fields["started_at"], fields["detected_at"]  # they are on a clock that only this process knows
+    failure = fields.pop("failure")
+    fields["undeclared"] = failure and failure["undeclared"]
     fields |= {"elapsed_s": result.elapsed, "finished_ago_s": fields.pop("finished_ago"), "polls": polls}
     return json.dumps(fields, indent=2)

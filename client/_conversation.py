@@ -55,6 +55,7 @@ class Conversation:
     __slots__ = (
         "_command",
         "_dialect",
+        "_failure",
         "_on_attempt",
         "_poller",
         "_sent",
@@ -107,6 +108,7 @@ class Conversation:
             self._command = Done(ended.status, started_at, 0, 0, 0, f"the job ended: {ended.status}")
         self._sent: Send | None = None  # the request in flight
         self._sent_at = started_at
+        self._failure: Failure | None = None  # how the last read failed, None when it did not
         self._unknown: set[str | int] = set()  # words of the server that the dialect does not have
         if isinstance(self._command, Done):
             self._finish(self._command)
@@ -145,32 +147,40 @@ class Conversation:
         except UnknownState as unknown:  # its remedy is told once
             again = unknown.word in self._unknown
             self._unknown.add(unknown.word)
-            return self._failed(now, unknown, unknown.short if again else None)
+            said = unknown.short if again else None
+            return self._failed(now, unknown, said, resent=response.resent)
         except StatusReadFailed as failed:
-            return self._failed(now, failed)
+            return self._failed(now, failed, resent=response.resent)
         command = self._poller.reply(now, status.status, status.retry_after, status.progress)
-        self.seen = status
+        self.seen, self._failure = status, None
         self.wasted += status.status == "pending"
-        return self._told(now, command, response.status_code, status, status=status.status)
+        return self._told(
+            now, command, response.status_code, status, status=status.status, resent=response.resent
+        )
 
-    def broke(self, now: float, cause: str, *, retryable: bool = True) -> Attempt:
+    def broke(self, now: float, cause: str, *, retryable: bool = True, resent: int = 0) -> Attempt:
         """Note that no whole reply came, and why; return (and tell the hooks) how the attempt went.
 
-        retryable: False when no other try can mend it, as for a certificate that is not trusted.
+        retryable: False when no other try can mend it, as for a certificate that is not trusted. resent: how
+        many times the request was sent again, on a connection that the server had not closed.
         """
         failure = Failure("transport", detail=cause, retryable=retryable)
-        return self._failed(now, StatusReadFailed(failure))
+        return self._failed(now, StatusReadFailed(failure), resent=resent)
 
     def cancelled(self, now: float) -> Result:
         """End before the job does; return the result, whose outcome is "censored"."""
         self._command = self._poller.cancel(now)
         return self._finish(self._command)
 
-    def _failed(self, now: float, failed: StatusReadFailed, said: str | None = None) -> Attempt:
+    def _failed(
+        self, now: float, failed: StatusReadFailed, said: str | None = None, *, resent: int
+    ) -> Attempt:
         failure = failed.failure
         command = self._poller.fail(now, failure, failed.retry_after)
         self.failures += 1
-        return self._told(now, command, failure.status_code, failed, failure=said or str(failure))
+        self._failure = failure
+        said = said or str(failure)
+        return self._told(now, command, failure.status_code, failed, failure=said, resent=resent)
 
     def _told(
         self,
@@ -181,6 +191,7 @@ class Conversation:
         *,
         status: JobState | None = None,
         failure: str | None = None,
+        resent: int,
     ) -> Attempt:
         """Keep the books of one attempt, and tell the hooks."""
         before, sent = self._command, self._sent
@@ -197,6 +208,8 @@ class Conversation:
             retry_after=read.retry_after,
             command=command,
             hint=read.hint,
+            resent=resent,
+            undeclared=self._failure.undeclared if self._failure else None,
         )
         self._command, self._sent = command, None
         self.answered += 1
@@ -219,5 +232,6 @@ class Conversation:
             wasted=done.wasted,
             failures=done.failures,
             reason=done.reason,
+            failure=self._failure,
         )
         return self.result

@@ -7,7 +7,6 @@ mean which state. Its methods turn that into requests and make sense of replies;
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,14 +15,15 @@ from urllib.parse import urljoin, urlsplit
 
 from ._calls import Source, StatusCall, SubmitCall, made
 from ._checks import InvalidSetting
-from ._errors import StatusReadFailed, SubmitFailed, UnknownState
-from ._events import Failure, JobState, is_retryable
+from ._errors import SubmitFailed
+from ._events import JobState
 from ._expressions import find
 from ._hints import Hint, read_hint
 from ._records import JobRef, JobStatus
 from ._retry_after import since
 from ._sent import without_secrets
-from ._wire import Request, Response, cut, excerpt, read_detail
+from ._unread import problem_of, read_failed, submit_failed, undeclared
+from ._wire import Request, Response, cut, excerpt
 
 _ACCEPT: Final[Mapping[str, str]] = {"Accept": "application/json"}
 _FRESH: Final[Mapping[str, str]] = {"Cache-Control": "no-cache"}  # ask the service, not a cache before it
@@ -91,23 +91,25 @@ class Dialect:
 
     def accepted(self, response: Response) -> JobRef:
         """Return the job that a reply to a submission accepted, or raise SubmitFailed."""
-        call, code, document = self.submit, response.status_code, response.document()
-        if code not in call.accepted:
-            said = read_detail(response.body)
-            if 200 <= code < 300:
-                said = f"the dialect's submit.accepted does not have this code: {said}"
-            raise SubmitFailed(code, said)
+        call, document = self.submit, response.document()
+        hint = self._hint(response, document)
+        if failed := submit_failed(call, response, document, hint):
+            raise failed
         place = call.location.read(response, document) if call.location else None
         named = find(document, call.id)
         if isinstance(named, int) and not isinstance(named, bool):
             named = str(named)
         job_id = named if isinstance(named, str) and named else None
         if job_id is None and place is None:
-            raise SubmitFailed(code, f"the reply names no job id: {excerpt(response.body)}")
+            said = f"the reply names no job id: {excerpt(response.body)}"
+            unknown = undeclared(response, "submit.id", "submit.location")
+            raise SubmitFailed(response.status_code, said, False, unknown)
         where = place or response.header("Location")
         url = self._url(response.url, job_id) if where is None else _joined(response.url, where)
         if place is not None and not _can_be_polled(url):
-            raise SubmitFailed(code, f"the reply names no place that can be polled: {cut(repr(place))}")
+            said = f"the reply names no place that can be polled: {cut(repr(place))}"
+            unknown = undeclared(response, "submit.location")
+            raise SubmitFailed(response.status_code, said, False, unknown)
         return JobRef(job_id, url)
 
     def ended(self, response: Response) -> JobStatus | None:
@@ -138,28 +140,18 @@ class Dialect:
         call, code = self.status, response.status_code
         document = response.document()
         hint = self._hint(response, document)
-        if not 200 <= code < 300:
-            document = None  # a status of "error" there is about the request
-        word = find(document, call.state)
+        good = 200 <= code < 300 and problem_of(call.problem, response, document) is None
+        word = find(document, call.state) if good else None  # "error" elsewhere is about the request
         state = call.state_of(word)
         if state is None and code in call.not_ready:
             state = "pending"
         result = response.header("Location") if code == 303 else None
         if result is not None:  # See Other: it is done, and its result is there
             state = "completed"
-        if state is not None:
-            return self._status(state, response, document, hint, result and _joined(response.url, result))
-        if not 200 <= code < 300:
-            retryable = code in call.retryable or is_retryable(code, hinted=hint is not None and hint.asked)
-            failure = Failure(f"http {code}", code, read_detail(response.body), retryable=retryable)
-        elif not isinstance(document, dict):
-            failure = Failure("malformed", code, f"no JSON object: {excerpt(response.body)}")
-        elif isinstance(word, str | int):
-            raise UnknownState(call.state, word, code, *(hint or ())[:2])
-        else:
-            said = f"no {call.state}" if word is None else f"{call.state} is no word: {json.dumps(word)}"
-            failure = Failure("malformed", code, cut(said))
-        raise StatusReadFailed(failure, *(hint or ())[:2])
+        if state is None:
+            raise read_failed(call, response, document, word, hint)
+        told = document if good else None
+        return self._status(state, response, told, hint, result and _joined(response.url, result))
 
     def _status(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ._events import Failure, Outcome
+from ._events import Failure, Outcome, Undeclared
 from ._records import Result
 
 _WORD_LENGTH: Final = 80
@@ -27,13 +27,26 @@ class SubmitFailed(ClientError):
 
     status_code: None when no reply came. detail: what the server or the transport said.
     retryable: False when no other try can mend it, as for a certificate that is not trusted.
+    undeclared: the reply and the dialect's keys, if it is one that the dialect does not declare.
+    retry_after, hint: as in ``StatusReadFailed``.
     """
 
-    def __init__(self, status_code: int | None, detail: str, retryable: bool = True) -> None:
-        super().__init__(status_code, detail, retryable)
+    def __init__(
+        self,
+        status_code: int | None,
+        detail: str,
+        retryable: bool = True,
+        undeclared: Undeclared | None = None,
+        retry_after: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(status_code, detail, retryable, undeclared, retry_after, hint)
         self.status_code = status_code
         self.detail = detail
         self.retryable = retryable
+        self.undeclared = undeclared
+        self.retry_after = retry_after
+        self.hint = hint
 
     def __str__(self) -> str:
         answer = "no reply" if self.status_code is None else f"HTTP {self.status_code}"
@@ -69,18 +82,15 @@ class UnknownState(StatusReadFailed):
         status_code: int,
         retry_after: float | None = None,
         hint: str | None = None,
+        quote: str = "",
     ) -> None:
         remedy = "declare it in the dialect's status.pending, status.completed or status.error"
         shown = repr(word)[:_WORD_LENGTH]
-        failure = Failure("unknown state", status_code, f"{member} {shown}: {remedy}")
+        keys = Undeclared(quote, ("status.pending", "status.completed", "status.error"))
+        failure = Failure("unknown state", status_code, f"{member} {shown}: {remedy}", undeclared=keys)
         super().__init__(failure, retry_after, hint)
-        self.args = (
-            member,
-            word,
-            status_code,
-            retry_after,
-            hint,
-        )  # as given, so that the error can be pickled
+        # The arguments as given, so that the error can be pickled.
+        self.args = (member, word, status_code, retry_after, hint, quote)
         self.member = member
         self.word = word
         self.short = f"unknown state ({member} {shown})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ._checks import put
@@ -20,29 +20,51 @@ def is_retryable(status_code: int | None, *, hinted: bool = False) -> bool:
     return status_code is None or not 400 <= status_code < 500 or hinted or status_code in (408, 425, 429)
 
 
+@dataclass(frozen=True, slots=True)
+class Undeclared:
+    """A reply that the dialect has nothing for: either the dialect is incomplete, or the service is broken.
+
+    quote: the reply's beginning in one line, cut and escaped. keys: those of the dialect that would declare
+    it, such as "status.pending".
+    """
+
+    quote: str
+    keys: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Failure:
     """Why one status read failed. It says nothing of the job.
 
-    kind: "transport" (no whole reply came), "malformed" (a reply without a known status) or "http <code>".
+    kind: "transport" (no whole reply came), "malformed" (a reply without a state), "unknown state" (a word
+        that the dialect does not have), "problem" (a 2xx that says that the request failed) or "http <code>".
     status_code: of the reply, None when there was none.
     detail: what the server or the transport said, for a reader.
     retryable: worth another try; unless given, ``is_retryable`` of the code. (A 404 soon after the start is
         retried all the same: ``ErrorPolicy.not_found_grace``.)
+    undeclared: the reply and the dialect's keys, if it is one that the dialect does not declare.
     """
 
     kind: str
     status_code: int | None
     detail: str
     retryable: bool
+    undeclared: Undeclared | None = field(default=None, compare=False)
 
     def __init__(
-        self, kind: str, status_code: int | None = None, detail: str = "", *, retryable: bool | None = None
+        self,
+        kind: str,
+        status_code: int | None = None,
+        detail: str = "",
+        *,
+        retryable: bool | None = None,
+        undeclared: Undeclared | None = None,
     ) -> None:
         put(self, "kind", kind)
         put(self, "status_code", status_code)
         put(self, "detail", detail)
         put(self, "retryable", is_retryable(status_code) if retryable is None else retryable)
+        put(self, "undeclared", undeclared)
 
     @classmethod
     def http(cls, status_code: int, detail: str = "", *, hinted: bool = False) -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ._events import Done, JobState, Outcome, Wait
+from ._events import Done, Failure, JobState, Outcome, Undeclared, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Attempt:
     planned_at: when the poller wanted it; ``sent_at - planned_at`` is the driver's own lateness.
     status_code: None when no reply came. status: None when the read failed, and ``failure`` says how.
     retry_after: the server's hint in seconds, or None. hint: what gave it, a header or a member of the body.
+    resent: how many times the request was sent again, for the server had closed a kept connection: 0 or 1.
+    undeclared: the reply and the dialect's keys, if it is one that the dialect does not declare.
     """
 
     number: int
@@ -72,6 +74,8 @@ class Attempt:
     retry_after: float | None
     command: Wait | Done
     hint: str | None = field(default=None, compare=False)
+    resent: int = field(default=0, compare=False)
+    undeclared: Undeclared | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Result:
     started_at, detected_at: start of polling and its end.
     finished_ago: seconds between the job's end and the reply that told of it, by the server's clock.
     result_url: where the result is, when a 303 said so.
+    failure: how the last read failed, None when it did not.
     """
 
     job_id: str | None
@@ -96,6 +101,7 @@ class Result:
     failures: int
     reason: str
     result_url: str | None = None
+    failure: Failure | None = field(default=None, compare=False)
 
     @property
     def elapsed(self) -> float:

@@ -36,7 +36,8 @@ class Response:
     """One reply, whole.
 
     headers: names in any case; they are compared without it. url: where it came from. now_epoch: the wall
-    clock when it came, in seconds since 1970 UTC, for hints that are dates.
+    clock when it came, in seconds since 1970 UTC, for hints that are dates. resent: how many times the
+    request was sent again, on a connection that the server had not closed.
     """
 
     status_code: int
@@ -44,6 +45,7 @@ class Response:
     body: bytes = b""
     url: str = ""
     now_epoch: float = 0.0
+    resent: int = 0
 
     def document(self) -> Any:
         """Return the body's JSON value, None when it has none."""
@@ -61,12 +63,16 @@ class Response:
         return None
 
 
-def read_detail(body: bytes) -> str:
-    """Return what a failing reply says: the detail or title of problem+json (RFC 9457), else its text."""
-    document = Response(0, body=body).document()
+def read_detail(document: object, body: bytes) -> str:
+    """Return what a failing reply says: its JSON's words for people, else the beginning of its text.
+
+    That is the detail or title of problem+json (RFC 9457), or the ``message`` that most services have, alone
+    or in an ``error``.
+    """
     problem = document if isinstance(document, dict) else {}
-    for member in ("detail", "title"):
-        text = problem.get(member)
+    inner = problem.get("error")
+    of_error = inner.get("message") if isinstance(inner, dict) else inner
+    for text in (problem.get("detail"), problem.get("title"), of_error, problem.get("message")):
         if isinstance(text, str) and text:
             return cut(text)
     return excerpt(body)
@@ -74,9 +80,14 @@ def read_detail(body: bytes) -> str:
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body, as text in one line."""
-    return " ".join(body[:_DETAIL_LENGTH].decode("utf-8", "replace").split()) or "empty body"
+    return cut(" ".join(body[: 4 * _DETAIL_LENGTH].decode("utf-8", "replace").split())) or "empty body"
 
 
 def cut(text: str) -> str:
-    """Return what a reader is shown of a server's words."""
-    return text[:_DETAIL_LENGTH]
+    """Return what a reader is shown of a server's words: their beginning, without what steers terminals."""
+    shown = text[:_DETAIL_LENGTH]
+    return shown if shown.isprintable() else "".join(map(_escaped, shown))[:_DETAIL_LENGTH]
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
