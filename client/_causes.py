@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from ._errors import StatusReadFailed, SubmitFailed
 from ._events import Failure
+from ._kept import ClosedBefore
 
 # OpenSSL's numbers (X509_V_ERR_...).
 _EXPIRED: Final = (9, 10)
@@ -16,10 +17,11 @@ _OTHER_NAME: Final = (62, 64)
 
 
 class Cause(NamedTuple):
-    """What broke an exchange. passing: another try may mend it."""
+    """What broke an exchange. passing: another try may mend it. resent: how many times it was sent again."""
 
     words: str
     passing: bool = True
+    resent: int = 0
 
     def submit_failed(self) -> SubmitFailed:
         """Return the error of a submission that got no reply."""
@@ -30,6 +32,14 @@ class Cause(NamedTuple):
         return StatusReadFailed(Failure("transport", detail=self.words, retryable=self.passing))
 
 
+class Unanswered(Exception):
+    """An exchange brought no whole reply."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
 def cause_of(error: BaseException, wrappings: tuple[type[BaseException], ...], *, reached: bool) -> Cause:
     """Return the cause of a broken exchange, from under a library's ``wrappings``.
 
@@ -37,6 +47,8 @@ def cause_of(error: BaseException, wrappings: tuple[type[BaseException], ...], *
     be looked up passes. A certificate that is not trusted never does.
     """
     for inner in _chain(error):
+        if isinstance(inner, ClosedBefore):  # the system's own words are under it
+            continue
         nameless = type(inner) is OSError and inner.errno is None  # a library's own summary
         if isinstance(inner, OSError) and not isinstance(inner, wrappings) and not nameless:
             words = f"{type(inner).__name__}: {inner}"
@@ -46,6 +58,11 @@ def cause_of(error: BaseException, wrappings: tuple[type[BaseException], ...], *
                 return Cause(f"{words}; there may be a mistake in the name of the host", passing=False)
             return Cause(words)
     return Cause(f"{type(error).__name__}: {error}")
+
+
+def closed_before(error: BaseException) -> bool:
+    """Return whether the server closed a kept connection before it read the request."""
+    return any(isinstance(inner, ClosedBefore) for inner in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

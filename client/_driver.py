@@ -12,15 +12,18 @@ from typing import Any, Final, NamedTuple
 
 from ._address import checked_address, same_origin, with_query
 from ._backoff import Backoff
+from ._causes import Unanswered, cause_of
 from ._checks import InvalidSetting
 from ._conversation import Conversation
 from ._dialect import Dialect
+from ._kept import may_be_resent
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, Submission
 from ._sent import checked_headers, fill, hidden, secrets_of, secrets_sent
 from ._wire import Request, Response
 
 BASE_URL: Final = "http://127.0.0.1:5000"
+_REMEMBERED: Final = 10_000  # submissions, by their ids
 LONGEST_SLEEP: Final = 86_400.0  # sleeping overflows on a wait without end, such as an uncapped curve's
 _DEFAULT_POLICY: Final = PollingPolicy(
     Backoff("exponential", 0.5, maximum=10.0, jitter="full"), deadline=300.0
@@ -46,15 +49,14 @@ class Driver:
         uniform: Callable[[int], float] | None,
         clock: Callable[[], float] | None,
         headers: Mapping[str, str] | None,
+        resend: bool,
     ) -> None:
         address = checked_address(base_url)
         self.base_url = address.url
+        self._authorization = address.authorization
         self._headers = checked_headers(headers)
-        self._secrets = {
-            *secrets_of(self._headers),
-            *secrets_sent(dialect.submit),
-            *secrets_sent(dialect.status),
-        }
+        calls = (dialect.submit, dialect.status)
+        self._secrets = {*secrets_of(self._headers), *(name for call in calls for name in secrets_sent(call))}
         if address.authorization and "authorization" not in map(str.lower, self._headers):
             self._headers["Authorization"] = address.authorization
         self._reached = False  # whether the service has answered yet
@@ -62,11 +64,13 @@ class Driver:
         self.dialect = dialect
         self._uniform = uniform or (lambda _n: random.random())  # noqa: S311 -- jitter, not a secret
         self._clock = clock
-        for sent in (self._headers, dialect.submit.headers, dialect.status.headers):
-            self._filled(sent)
-        fill(
-            [f"${{{name}}}" for name in self._secrets], os.environ
-        )  # missing ones are told before anything is sent
+        self._resend = resend
+        for sent in (self._headers, *(call.headers for call in calls)):
+            self._filled(
+                sent
+            )  # a secret that is missing, or cannot be a header, is told before anything is sent
+        fill([f"${{{name}}}" for name in sorted(self._secrets)], os.environ)
+        self._submitted: dict[str, Submission] = {}
 
     def now(self) -> float:
         """Return the time in seconds on the client's clock, the one that all its records are stamped with."""
@@ -83,9 +87,29 @@ class Driver:
             url = with_query(url, fill(request.query, os.environ))
         return Outgoing(url, headers, fill(request.json, os.environ))
 
+    def may_resend(self, request: Request) -> bool:
+        """Return whether a request may go out again when the server had closed the connection kept for it."""
+        return self._resend and may_be_resent(request)
+
     def hidden(self, text: str) -> str:
         """Return what may be shown or kept of a text: without the values of secrets that were sent."""
+        if self._authorization:  # the user info of the base address
+            text = text.replace(self._authorization.removeprefix("Basic "), "...")
         return hidden(text, self._secrets, os.environ) if self._secrets else text
+
+    def reply(self, code: int, headers: Mapping[str, str], body: bytes, url: str, resent: int) -> Response:
+        """Return a reply that has just come; services repeat what they were sent, so secrets are hidden."""
+        self._reached = True
+        if self._secrets or self._authorization:
+            body = self.hidden(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return Response(code, headers, body, url, time.time(), resent)
+
+    def broken(
+        self, error: BaseException, wrappings: tuple[type[BaseException], ...], resent: int
+    ) -> Unanswered:
+        """Return the error of an exchange that broke, in the system's words."""
+        cause = cause_of(error, wrappings, reached=self._reached)
+        return Unanswered(cause._replace(words=self.hidden(cause.words), resent=resent))
 
     def _filled(self, headers: Mapping[str, str]) -> dict[str, str]:
         return checked_headers(fill(headers, os.environ)) if self._secrets else dict(headers)
@@ -94,7 +118,12 @@ class Driver:
         """Return the job that this reply accepted, just now; raise SubmitFailed if it did not."""
         job, hint = self.dialect.accepted(response), self.dialect.hint(response)
         waits, ended = hint.seconds if hint else None, self.dialect.ended(response)
-        return Submission(job.id or "", job.url or "", self.now(), waits, ended)
+        submission = Submission(job.id or "", job.url or "", self.now(), waits, ended)
+        if job.id is not None and (waits is not None or ended is not None or self.dialect.submit.location):
+            self._submitted[job.id] = submission
+            if len(self._submitted) > _REMEMBERED:
+                self._submitted.pop(next(iter(self._submitted)), None)
+        return submission
 
     def conversation(
         self,
@@ -116,13 +145,18 @@ class Driver:
         submission = job if isinstance(job, Submission) else None
         if started_at is None:
             started_at = submission.replied_at if submission else self.now()
+        retry_after = submission.retry_after if submission else None
+        if isinstance(job, str) and (submission := self._submitted.pop(job, None)):
+            job = submission  # by its id alone: what its submission was told holds all the same
+            if submission.retry_after is not None:
+                retry_after = max(0.0, submission.replied_at + submission.retry_after - started_at)
         return Conversation(
             job_ref(job),
             policy or self.policy,
             uniform or self._uniform,
             started_at=started_at,
             epoch=self.now() - time.time() if epoch is None else epoch,
-            retry_after=submission.retry_after if submission else None,
+            retry_after=retry_after,
             ended=submission.ended if submission else None,
             dialect=self.dialect,
             turn=turn,

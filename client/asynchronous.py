@@ -6,7 +6,6 @@ Needs the extra ``async``. One client serves any number of tasks.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike
 from ssl import SSLContext
@@ -20,7 +19,7 @@ except ModuleNotFoundError as missing:
         "the asyncio client needs httpx: pip install 'backoff-harness[async]'", name=missing.name
     ) from None
 
-from ._causes import Cause, cause_of
+from ._causes import Unanswered
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
@@ -65,11 +64,12 @@ class AsyncVideoTranslationClient(Driver):
         connections: int = 10,
         headers: Mapping[str, str] | None = None,
         ca: str | PathLike[str] | None = None,
+        resend: bool = True,
         uniform: Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__(base_url, policy, dialect, uniform, clock, headers)
+        super().__init__(base_url, policy, dialect, uniform, clock, headers, resend)
         trust = checked_ca(ca, lent=http is not None)
         self._http = http or _new_http(whole("connections", connections, at_least=1), trust)
         self._owns_http = http is None
@@ -84,8 +84,8 @@ class AsyncVideoTranslationClient(Driver):
         """
         try:
             response = await self._exchange(self.dialect.submission(key), self.policy.request_timeout)
-        except _TRANSPORT as error:
-            raise self._cause(error).submit_failed() from error
+        except Unanswered as broken:
+            raise broken.cause.submit_failed() from broken
         return self.submission(response)
 
     async def status(
@@ -103,8 +103,8 @@ class AsyncVideoTranslationClient(Driver):
         """
         try:
             response = await self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
-        except _TRANSPORT as error:
-            raise self._cause(error).read_failed() from error
+        except Unanswered as broken:
+            raise broken.cause.read_failed() from broken
         return self.dialect.read(response)
 
     async def poll(
@@ -157,9 +157,9 @@ class AsyncVideoTranslationClient(Driver):
                     continue
                 try:
                     response = await self._exchange(step.request, step.timeout)
-                except _TRANSPORT as error:
-                    cause = self._cause(error)
-                    talk.broke(self.now(), cause.words, retryable=cause.passing)
+                except Unanswered as broken:
+                    words, passing, resent = broken.cause
+                    talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
                     talk.replied(self.now(), response)
         except BaseException:
@@ -182,22 +182,51 @@ class AsyncVideoTranslationClient(Driver):
         await self.aclose()
 
     async def _exchange(self, request: Request, timeout: float) -> Response:
-        """Send a request, never twice, and return the whole reply."""
-        out = self.addressed(request)
-        async with asyncio.timeout(timeout):
-            reply = await self._http.request(
-                request.method,
-                out.url,
-                headers=out.headers,
-                json=out.json,
-                timeout=None,
-                follow_redirects=False,
-            )
-        self._reached = True
-        return Response(reply.status_code, reply.headers, reply.content, str(reply.url), time.time())
+        """Send a request and return the whole reply; raise Unanswered if none comes.
 
-    def _cause(self, error: BaseException) -> Cause:
-        return cause_of(error, (), reached=self._reached)
+        Nothing is sent twice, but for a safe request that met a kept connection which the server had closed.
+        """
+        out, resent = self.addressed(request), 0
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    kept = _KeptConnection()
+                    try:
+                        reply = await self._http.request(
+                            request.method,
+                            out.url,
+                            headers=out.headers,
+                            json=out.json,
+                            timeout=None,
+                            follow_redirects=False,
+                            extensions={"trace": kept},
+                        )
+                    except (httpx.NetworkError, httpx.RemoteProtocolError):
+                        if resent or not self.may_resend(request) or not kept.closed_before:
+                            raise
+                        resent = 1
+                    else:
+                        break
+        except _TRANSPORT as error:
+            raise self.broken(error, (), resent) from error
+        return self.reply(reply.status_code, reply.headers, reply.content, str(reply.url), resent)
+
+
+class _KeptConnection:
+    """What httpcore traces of one request: whether it went over a kept connection, and a reply began."""
+
+    def __init__(self) -> None:
+        self._events: set[str] = set()
+
+    async def __call__(self, event: str, _info: object) -> None:
+        self._events.add(event)
+
+    @property
+    def closed_before(self) -> bool:
+        """Whether it went out over a connection that had served another, and no head of a reply came."""
+        sent = "http11.send_request_headers.started" in self._events
+        fresh = "connection.connect_tcp.started" in self._events
+        return sent and not fresh and "http11.receive_response_headers.complete" not in self._events
 
 
 def _new_http(connections: int, trust: SSLContext | None) -> httpx.AsyncClient:

@@ -14,15 +14,17 @@ from typing import Any, Final, Self
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import Timeout
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ._causes import Cause, cause_of
+from ._causes import Unanswered, closed_before
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
 from ._driver import BASE_URL, LONGEST_SLEEP, Driver, checked_ca, job_ref
 from ._errors import completed
 from ._events import Wait
+from ._kept import KeptConnection
 from ._policy import PollingPolicy
 from ._records import Attempt, JobRef, JobStatus, Result, Submission
 from ._wire import Request, Response
@@ -48,7 +50,11 @@ class VideoTranslationClient(Driver):
     follows no proxy settings of the environment, and keeps up to ``connections`` connections (set it to the
     number of jobs polled at once: one client serves any number of threads or greenlets).
     headers: sent with every request to the service itself, and to no other; so is the user info of base_url.
+    ``${NAME}`` in them is taken from the environment.
     ca: a file of certificates in PEM form, to be trusted instead of the usual authorities.
+    resend: whether a status request goes out again, at once and once, when the server had closed the
+    connection that was kept for it (``Attempt.resent`` counts it); never a submission, nor over a session of
+    your own.
     uniform: ``uniform(n)`` is the random number in [0, 1) for a job's n-th wait; random.random by default.
     clock, sleep: time.monotonic and time.sleep by default, looked up at each use.
 
@@ -66,11 +72,12 @@ class VideoTranslationClient(Driver):
         connections: int = 10,
         headers: Mapping[str, str] | None = None,
         ca: str | PathLike[str] | None = None,
+        resend: bool = True,
         uniform: Callable[[int], float] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        super().__init__(base_url, policy, dialect, uniform, clock, headers)
+        super().__init__(base_url, policy, dialect, uniform, clock, headers, resend)
         trust = checked_ca(ca, lent=session is not None)
         self._session = session or _new_session(whole("connections", connections, at_least=1))
         if trust is not None:
@@ -87,8 +94,8 @@ class VideoTranslationClient(Driver):
         """
         try:
             response = self._exchange(self.dialect.submission(key), self.policy.request_timeout)
-        except _TRANSPORT as error:
-            raise self._cause(error).submit_failed() from error
+        except Unanswered as broken:
+            raise broken.cause.submit_failed() from broken
         return self.submission(response)
 
     def status(
@@ -106,8 +113,8 @@ class VideoTranslationClient(Driver):
         """
         try:
             response = self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
-        except _TRANSPORT as error:
-            raise self._cause(error).read_failed() from error
+        except Unanswered as broken:
+            raise broken.cause.read_failed() from broken
         return self.dialect.read(response)
 
     def poll(
@@ -147,9 +154,9 @@ class VideoTranslationClient(Driver):
                     continue
                 try:
                     response = self._exchange(step.request, step.timeout)
-                except _TRANSPORT as error:
-                    cause = self._cause(error)
-                    talk.broke(self.now(), cause.words, retryable=cause.passing)
+                except Unanswered as broken:
+                    words, passing, resent = broken.cause
+                    talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
                     talk.replied(self.now(), response)
         except BaseException:
@@ -190,23 +197,46 @@ class VideoTranslationClient(Driver):
         self.close()
 
     def _exchange(self, request: Request, timeout: float) -> Response:
-        """Send a request, never twice, and return the whole reply."""
-        out = self.addressed(request)
-        # One bound for connecting and first byte together; a plain float would grant it to each.
-        bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
-        reply = self._session.request(
-            request.method,
-            out.url,
-            headers=out.headers,
-            json=out.json,
-            timeout=bound,
-            allow_redirects=False,
-        )
-        self._reached = True
-        return Response(reply.status_code, reply.headers, reply.content, reply.url, time.time())
+        """Send a request and return the whole reply; raise Unanswered if none comes.
 
-    def _cause(self, error: BaseException) -> Cause:
-        return cause_of(error, (requests.RequestException,), reached=self._reached)
+        Nothing is sent twice, but for a safe request that met a kept connection which the server had closed.
+        """
+        out, until, resent = self.addressed(request), time.monotonic() + timeout, 0
+        while True:
+            # One bound for connecting and first byte together; a plain float would grant it to each.
+            bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
+            try:
+                reply = self._session.request(
+                    request.method,
+                    out.url,
+                    headers=out.headers,
+                    json=out.json,
+                    timeout=bound,
+                    allow_redirects=False,
+                )
+            except _TRANSPORT as error:
+                timeout = until - time.monotonic()
+                if not resent and timeout > 0 and self.may_resend(request) and closed_before(error):
+                    resent = 1
+                    continue
+                raise self.broken(error, (requests.RequestException,), resent) from error
+            return self.reply(reply.status_code, reply.headers, reply.content, reply.url, resent)
+
+
+class _Http(KeptConnection, HTTPConnection):
+    pass
+
+
+class _Https(KeptConnection, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
 
 
 def _new_session(connections: int) -> requests.Session:
@@ -214,6 +244,7 @@ def _new_session(connections: int) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0, pool_block=False)
+    adapter.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -200,12 +200,24 @@ def test_the_same_replies_make_the_same_story(
 
 
 def test_a_closed_connection_is_a_failed_read_without_a_code(call: Call) -> None:
-    """It is retried by the error policy, never by the library underneath."""
+    """It is retried by the error policy: at once only over a kept connection, and then once."""
+    told: list[Attempt] = []
+    result = call("poll", "j", script=[None, PENDING, None, None, COMPLETED], on_attempt=told.append)
+    assert (result.outcome, result.attempts, result.failures) == ("completed", 4, 2)
+    assert [(a.status_code, a.resent) for a in told] == [(None, 0), (200, 0), (None, 1), (200, 0)]
+    for failed in (told[0], told[2]):
+        assert (failed.failure or "").startswith("transport (")
+
+
+def test_a_kept_connection_that_was_closed_is_replaced_at_once_and_counted(
+    call: Call, server: Service
+) -> None:
+    """The poll succeeds, in its own time and within its attempt; the record tells of the second request."""
     told: list[Attempt] = []
     result = call("poll", "j", script=[PENDING, None, COMPLETED], on_attempt=told.append)
-    assert (result.outcome, result.attempts, result.failures) == ("completed", 3, 1)
-    assert [a.status_code for a in told] == [200, None, 200]
-    assert (told[1].failure or "").startswith("transport (")
+    assert (result.outcome, result.attempts, result.failures) == ("completed", 2, 0)
+    assert [(a.sent_at, a.status_code, a.resent) for a in told] == [(1001, 200, 0), (1002, 200, 1)]
+    assert [asked[2]["poll-attempt"] for asked in server.asked] == ["1", "2", "2"]
 
 
 def test_requests_are_those_of_the_dialect(call: Call, server: Service) -> None:
