@@ -32,14 +32,6 @@ class Cause(NamedTuple):
         return StatusReadFailed(Failure("transport", detail=self.words, retryable=self.passing))
 
 
-class Unanswered(Exception):
-    """An exchange brought no whole reply."""
-
-    def __init__(self, cause: Cause) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
 def cause_of(error: BaseException, wrappings: tuple[type[BaseException], ...], *, reached: bool) -> Cause:
     """Return the cause of a broken exchange, from under a library's ``wrappings``.
 

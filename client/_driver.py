@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from ._address import checked_address, same_origin, with_query
 from ._backoff import Backoff
-from ._causes import Unanswered, cause_of
+from ._causes import Cause, cause_of
 from ._checks import InvalidSetting
 from ._conversation import Conversation
 from ._dialect import Dialect
@@ -23,6 +23,8 @@ from ._sent import checked_headers, fill, hidden, secrets_of, secrets_sent
 from ._wire import Request, Response
 
 BASE_URL: Final = "http://127.0.0.1:5000"
+RESENT: Final = "resent_by_the_client"
+"""The attribute of an exchange's error that counts how many times the request was sent again."""
 _REMEMBERED: Final = 10_000  # submissions, by their ids
 LONGEST_SLEEP: Final = 86_400.0  # sleeping overflows on a wait without end, such as an uncapped curve's
 _DEFAULT_POLICY: Final = PollingPolicy(
@@ -104,12 +106,10 @@ class Driver:
             body = self.hidden(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         return Response(code, headers, body, url, time.time(), resent)
 
-    def broken(
-        self, error: BaseException, wrappings: tuple[type[BaseException], ...], resent: int
-    ) -> Unanswered:
-        """Return the error of an exchange that broke, in the system's words."""
+    def cause(self, error: BaseException, wrappings: tuple[type[BaseException], ...]) -> Cause:
+        """Return why an exchange broke, in the system's words."""
         cause = cause_of(error, wrappings, reached=self._reached)
-        return Unanswered(cause._replace(words=self.hidden(cause.words), resent=resent))
+        return cause._replace(words=self.hidden(cause.words), resent=getattr(error, RESENT, 0))
 
     def _filled(self, headers: Mapping[str, str]) -> dict[str, str]:
         return checked_headers(fill(headers, os.environ)) if self._secrets else dict(headers)

@@ -36,8 +36,7 @@ def submit_failed(
         return None
     said = _said(response, document)
     if code >= 400:
-        retryable = is_retryable(code, hinted=hint is not None and hint.asked)
-        return SubmitFailed(code, said, retryable, None, seconds, name)
+        return SubmitFailed(code, said, True, None, seconds, name)
     said = f"the dialect's submit.accepted does not have this code: {said}"
     return SubmitFailed(code, said, False, undeclared(response, "submit.accepted"), seconds, name)
 

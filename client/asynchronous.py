@@ -19,11 +19,11 @@ except ModuleNotFoundError as missing:
         "the asyncio client needs httpx: pip install 'backoff-harness[async]'", name=missing.name
     ) from None
 
-from ._causes import Unanswered
+from ._causes import Cause
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
-from ._driver import BASE_URL, LONGEST_SLEEP, Driver, checked_ca, job_ref
+from ._driver import BASE_URL, LONGEST_SLEEP, RESENT, Driver, checked_ca, job_ref
 from ._errors import completed
 from ._events import Wait
 from ._policy import PollingPolicy
@@ -84,8 +84,8 @@ class AsyncVideoTranslationClient(Driver):
         """
         try:
             response = await self._exchange(self.dialect.submission(key), self.policy.request_timeout)
-        except Unanswered as broken:
-            raise broken.cause.submit_failed() from broken
+        except _TRANSPORT as error:
+            raise self._cause(error).submit_failed() from error
         return self.submission(response)
 
     async def status(
@@ -103,8 +103,8 @@ class AsyncVideoTranslationClient(Driver):
         """
         try:
             response = await self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
-        except Unanswered as broken:
-            raise broken.cause.read_failed() from broken
+        except _TRANSPORT as error:
+            raise self._cause(error).read_failed() from error
         return self.dialect.read(response)
 
     async def poll(
@@ -157,8 +157,8 @@ class AsyncVideoTranslationClient(Driver):
                     continue
                 try:
                     response = await self._exchange(step.request, step.timeout)
-                except Unanswered as broken:
-                    words, passing, resent = broken.cause
+                except _TRANSPORT as error:
+                    words, passing, resent = self._cause(error)
                     talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
                     talk.replied(self.now(), response)
@@ -182,7 +182,7 @@ class AsyncVideoTranslationClient(Driver):
         await self.aclose()
 
     async def _exchange(self, request: Request, timeout: float) -> Response:
-        """Send a request and return the whole reply; raise Unanswered if none comes.
+        """Send a request and return the whole reply.
 
         Nothing is sent twice, but for a safe request that met a kept connection which the server had closed.
         """
@@ -208,8 +208,12 @@ class AsyncVideoTranslationClient(Driver):
                     else:
                         break
         except _TRANSPORT as error:
-            raise self.broken(error, (), resent) from error
+            setattr(error, RESENT, resent)
+            raise
         return self.reply(reply.status_code, reply.headers, reply.content, str(reply.url), resent)
+
+    def _cause(self, error: BaseException) -> Cause:
+        return self.cause(error, ())
 
 
 class _KeptConnection:

@@ -17,11 +17,11 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ._causes import Unanswered, closed_before
+from ._causes import Cause, closed_before
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
-from ._driver import BASE_URL, LONGEST_SLEEP, Driver, checked_ca, job_ref
+from ._driver import BASE_URL, LONGEST_SLEEP, RESENT, Driver, checked_ca, job_ref
 from ._errors import completed
 from ._events import Wait
 from ._kept import KeptConnection
@@ -94,8 +94,8 @@ class VideoTranslationClient(Driver):
         """
         try:
             response = self._exchange(self.dialect.submission(key), self.policy.request_timeout)
-        except Unanswered as broken:
-            raise broken.cause.submit_failed() from broken
+        except _TRANSPORT as error:
+            raise self._cause(error).submit_failed() from error
         return self.submission(response)
 
     def status(
@@ -113,8 +113,8 @@ class VideoTranslationClient(Driver):
         """
         try:
             response = self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
-        except Unanswered as broken:
-            raise broken.cause.read_failed() from broken
+        except _TRANSPORT as error:
+            raise self._cause(error).read_failed() from error
         return self.dialect.read(response)
 
     def poll(
@@ -154,8 +154,8 @@ class VideoTranslationClient(Driver):
                     continue
                 try:
                     response = self._exchange(step.request, step.timeout)
-                except Unanswered as broken:
-                    words, passing, resent = broken.cause
+                except _TRANSPORT as error:
+                    words, passing, resent = self._cause(error)
                     talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
                     talk.replied(self.now(), response)
@@ -197,7 +197,7 @@ class VideoTranslationClient(Driver):
         self.close()
 
     def _exchange(self, request: Request, timeout: float) -> Response:
-        """Send a request and return the whole reply; raise Unanswered if none comes.
+        """Send a request and return the whole reply.
 
         Nothing is sent twice, but for a safe request that met a kept connection which the server had closed.
         """
@@ -219,8 +219,12 @@ class VideoTranslationClient(Driver):
                 if not resent and timeout > 0 and self.may_resend(request) and closed_before(error):
                     resent = 1
                     continue
-                raise self.broken(error, (requests.RequestException,), resent) from error
+                setattr(error, RESENT, resent)
+                raise
             return self.reply(reply.status_code, reply.headers, reply.content, reply.url, resent)
+
+    def _cause(self, error: BaseException) -> Cause:
+        return self.cause(error, (requests.RequestException,))
 
 
 class _Http(KeptConnection, HTTPConnection):

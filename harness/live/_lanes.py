@@ -96,7 +96,10 @@ class VisitShare:
     def _client(self) -> VideoTranslationClient:
         if self.own is not None:
             return self.own.client(self.policy, _CONNECTIONS_PER_LANE)
-        return VideoTranslationClient(self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE)
+        # A connection that the simulator resets is part of the experiment, and must not be mended unseen.
+        return VideoTranslationClient(
+            self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE, resend=False
+        )
 
     def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:
         for key, lane, at in self.scenario.planned(self.start.repeat):
