@@ -163,7 +163,7 @@ class PollingPolicy:
             raise InvalidSetting(
                 "anchor",
                 anchor,
-                f"{cadence.jitter} jitter has no beats; give anchor='reply' or another jitter",
+                f"{cadence.jitter} jitter has no beats; choose the anchor reply, or another jitter",
             )
         if missed != "skip" and not ANCHORS[anchor].beats:
             raise InvalidSetting("missed", missed, f"anchor={anchor!r} has no beats to miss; leave it out")

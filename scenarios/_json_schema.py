@@ -23,5 +23,6 @@ def json_schema() -> dict[str, Any]:
         # In Python the discriminator has a default; in YAML it is what chooses the model.
         if "const" in definition["properties"].get("type", {}):
             definition["required"] = ["type", *definition.get("required", [])]
+    schema["patternProperties"] = {"^x-": {}}
     schema["properties"]["settings"] |= {"additionalProperties": False, "minProperties": 1}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Scenario", **schema}

@@ -89,6 +89,8 @@ class ScenarioFile(Model):
     """What is good enough; decides the recommendation."""
     baseline: str | None = None
     """The setting that the others are compared with; null: none."""
+    anchors: Any = None
+    """A place for pieces that are used elsewhere by their anchors; read nowhere. So is any key in x-."""
 
     @field_validator("job")
     @classmethod

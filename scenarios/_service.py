@@ -38,6 +38,8 @@ class Job(Model):
     """Share of the jobs that end in ``error``."""
     slots: Count | None = None
     """Jobs processed at once, the others queue first come, first served; null: no limit."""
+    progress_steps: Count = 1000
+    """Equal steps in which replies tell the progress of a job."""
 
 
 class RateLimit(Model):

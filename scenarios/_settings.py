@@ -27,6 +27,14 @@ from client import (
     curve_parameters,
     parameters,
 )
+from scenarios._delays import (
+    Delays,
+    delay_faults,
+    looks_like_delays,
+    spell_delay,
+    spell_delays,
+    written_out,
+)
 from scenarios.documents import (
     Count,
     Fraction,
@@ -36,6 +44,7 @@ from scenarios.documents import (
     PositiveSeconds,
     Seconds,
     did_you_mean,
+    name_value,
 )
 
 _Built = TypeVar("_Built")
@@ -71,6 +80,8 @@ def keys_of(policy: type[Any], names: tuple[str, ...]) -> Callable[[type[_AnyMod
 
 
 def _type(parameter: Parameter) -> Any:
+    if parameter.name == "delays":
+        return Delays
     one = _one(parameter)
     kind: Any = GenericAlias(tuple, (one, ...)) if parameter.rule.several else one
     return kind | None if parameter.optional or parameter.required else kind
@@ -118,6 +129,13 @@ class Cadence(Model):
                 owners = [name for name in CURVES if key in curve_parameters(name)]
                 if len(owners) == 1 and curve not in owners:
                     yield (key,), f"has no effect on this curve, only on {owners[0]}; remove it"
+            if isinstance(data.get("delays"), str):
+                for key in looks_like_delays([key for key, value in data.items() if value is None]):
+                    yield (key,), "is one of the delays, cut off by its comma; put all delays in brackets"
+
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
+        for index, fault in delay_faults(self.given(("delays",)).get("delays", ())):
+            yield ("delays", index), fault
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Return what was written (unset is not null), for the client's constructors."""
@@ -129,6 +147,8 @@ class Cadence(Model):
         Raises ValueError, from the client, for a combination that cannot be.
         """
         given = self.given(_OF_LAWS)
+        if "delays" in given:
+            given |= written_out(given["delays"])
         if base is None or given.get("curve") is not None:
             return Backoff(**given)
         given.pop("curve", None)
@@ -138,6 +158,13 @@ class Cadence(Model):
 @keys_of(ErrorPolicy, _OF_ERRORS)
 class OnError(Cadence):
     """How failed status reads are retried: a backoff law of its own and a budget."""
+
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
+        yield from super().contradictions()
+        for index, item in enumerate(self.given(("delays",)).get("delays", ())):
+            if item.until is not None:
+                remedy = "retries are counted, not timed; write how often, such as 24*5s"
+                yield ("delays", index), f"{name_value(item.written)} cannot be used: {remedy}"
 
     def policy(self, base: ErrorPolicy) -> ErrorPolicy:
         """Return ``base`` with what was written changed. Raises ValueError like ``backoff``."""
@@ -188,8 +215,10 @@ class Setting(Cadence):
             yield (), "needs a curve, such as curve: exponential, or a preset"
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
+        diagnostics = list(super().contradictions())
+        if diagnostics:
+            return diagnostics
         base = PRESETS[self.preset] if self.preset is not None else None
-        diagnostics: list[LocalDiagnostic] = []
         cadence = _attempt(lambda: self.backoff(base.cadence if base else None), (), diagnostics)
         errors_base = base.errors if base else ErrorPolicy()
         errors = _attempt(lambda: self.on_error.policy(errors_base), ("on_error",), diagnostics)
@@ -250,16 +279,6 @@ def _flow(name: str, data: Mapping[str, Any]) -> str:
     return f"{name}: {text}"
 
 
-def _yaml_seconds(seconds: float) -> str | float:
-    """Return a duration as people write it, if reading it gives the same number; else the number itself."""
-    if 0.0 < seconds < 0.1:
-        milliseconds = f"{seconds * 1000:.10g}"
-        if float(milliseconds) * 0.001 == seconds and "e" not in milliseconds:
-            return f"{milliseconds}ms"
-    plain = f"{seconds:.10g}"
-    return f"{plain}s" if float(plain) == seconds and "e" not in plain else seconds
-
-
 def _backoff(law: Backoff) -> dict[str, Any]:
     """Return the keys of a law: its curve, what the curve requires, and what is not usual."""
     needed = [key for key, required in curve_parameters(law.curve).items() if required]
@@ -276,6 +295,6 @@ def _changed(value: object, usual: object, names: Iterable[str]) -> dict[str, An
 def _spell(owner: Any, name: str) -> Any:
     (rule,) = (each.rule for each in parameters(type(owner)) if each.name == name)
     value = getattr(owner, name)
-    if rule.kind != "seconds" or value is None:
-        return value
-    return [_yaml_seconds(each) for each in value] if rule.several else _yaml_seconds(value)
+    if name == "delays":
+        return spell_delays(value, owner.until)
+    return value if rule.kind != "seconds" or value is None else spell_delay(value)

@@ -132,6 +132,7 @@ class Board:
         self._duration = _draws(job.duration, seed, Stream.DURATION)
         self._error_rate = job.error_rate
         self._slot_limit = job.slots
+        self._steps = job.progress_steps
         self._delay = _draws(service.delay, seed, Stream.DELAY)
         limits = accumulate(fault.rate for fault in service.faults)
         self._faults = tuple(zip(limits, (fault.failure for fault in service.faults), strict=True))
@@ -212,7 +213,7 @@ class Board:
         if ticket.finished_at <= at:
             return Reply(at, 200, None, JobView(ticket.outcome, 1.0, at - ticket.finished_at))
         hint = ceil(ticket.finished_at - at) if self._eta else self._hint
-        return Reply(at, 200, hint, JobView("pending", _progress(ticket, at), None))
+        return Reply(at, 200, hint, JobView("pending", _progress(ticket, at, self._steps), None))
 
     def poll_unknown(self, now: float) -> Reply:
         """Answer, at once, a status request for a job that nobody submitted: 404."""
@@ -298,9 +299,9 @@ def _earliest(busy_until: list[float], limit: int, now: float) -> float:
     return now if len(busy_until) < limit else heappop(busy_until)
 
 
-def _progress(ticket: Ticket, at: float) -> float:
-    """Return the share of the work done, rounded down to three decimals: a pending job never shows 1."""
+def _progress(ticket: Ticket, at: float, steps: int) -> float:
+    """Return the share of the work done, rounded down to a whole step: a pending job never shows 1."""
     if at <= ticket.started_at:
         return 0.0
     share = (at - ticket.started_at) / (ticket.finished_at - ticket.started_at)
-    return min(int(share * 1000), 999) / 1000
+    return min(int(share * steps), steps - 1) / steps

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,7 +151,9 @@ def test_full_jitter_on_the_clock_waits_less_than_one_interval() -> None:
 def test_jitter_that_grows_by_itself_has_no_beats() -> None:
     """Decorrelated delays hang on each other, so that no sum of ceilings says where they belong."""
     for anchor in ("start", "clock"):
-        with pytest.raises(InvalidSetting, match=rf"^anchor='{anchor}' .*decorrelated jitter has no beats"):
+        with pytest.raises(
+            InvalidSetting, match=rf"^anchor='{anchor}' .*decorrelated jitter has no beats; choose"
+        ):
             PollingPolicy(Backoff("exponential", 1, jitter="decorrelated"), anchor=anchor)
 
 
@@ -376,3 +380,23 @@ def test_every_anchor_says_what_it_is() -> None:
     }
     owing = PollingPolicy(TEN, anchor="start", missed="catch_up", restart_on="progress").describe()
     assert "counted from the start, missed polls made up for at once, starting again on progress, " in owing
+
+
+DOCS = Path(__file__).parent.parent / "docs" / "client.md"
+WORKED = re.findall(r"^\| (`anchor=.*?) \| ([0-9. |]+) \|$", DOCS.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("policy", "times"), WORKED, ids=[policy for policy, _ in WORKED])
+def test_the_worked_table_of_the_documentation_is_right(policy: str, times: str) -> None:
+    """Every row of it, by the poller itself: the start is 3 s past a multiple of 10 s on the clock."""
+    arguments: dict[str, Any] = dict(re.findall(r'(\w+)="(\w+)"', policy))
+    backoff = Backoff("constant", 10, jitter="full" if "full" in policy else "none")
+    polls = sent(
+        PollingPolicy(backoff, **arguments), [0.2, 25, *[0.2] * 4], epoch=-3, uniform=lambda _n: 0.25
+    )
+    assert polls == [float(each) for each in times.split("|")]
+
+
+def test_the_worked_table_has_every_anchor() -> None:
+    """None is left to be guessed."""
+    assert {re.findall(r'anchor="(\w+)"', policy)[0] for policy, _ in WORKED} == set(ANCHORS)

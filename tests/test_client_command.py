@@ -175,6 +175,10 @@ def test_an_address_that_requests_refuses_is_bad_usage(run: Run, capsys: pytest.
         (["--max-attempts", "0"], "max_attempts=0 cannot be used"),
         (["--curve", "constant", "--multiplier", "3"], "the constant curve ignores it"),
         (["--curve", "schedule"], "give at least one delay"),
+        (["--curve", "schedule", "--delays", "1", "--until", "9"], "the last delay never ends"),
+        (["--anchor", "start", "--jitter", "decorrelated"], "decorrelated jitter has no beats"),
+        (["--missed", "catch_up"], "anchor='reply' has no beats to miss"),
+        (["--preset", "google-api-core-lro", "--restart-on", "progress"], "--restart-on cannot be used"),
         (["--curve", "schedule", "--delays", "1,two"], "'1,two' cannot be used"),
         (["--preset", "google-api-core-lro", "--first-poll", "immediately"], "--first-poll cannot be used"),
         (["--preset", "nobody"], "invalid choice: 'nobody'"),
@@ -209,6 +213,10 @@ def test_options_shape_the_policy() -> None:
     assert policy.first_poll == "immediately"
     _, policy = parse(["--curve", "schedule", "--delays", "1,2.5", "--jitter", "none", "--no-deadline"])
     assert (policy.cadence, policy.deadline) == (Backoff("schedule", delays=[1, 2.5]), None)
+    _, policy = parse(["--curve", "schedule", "--delays", "5,15", "--until", "60", "--anchor", "start"])
+    assert (policy.cadence.until, policy.anchor, policy.missed) == ((60,), "start", "skip")
+    _, policy = parse(["--anchor", "clock", "--missed", "catch_up", "--restart-on", "progress"])
+    assert (policy.anchor, policy.missed, policy.restart_on) == ("clock", "catch_up", "progress")
     _, policy = parse(["--preset", "google-api-core-lro", "--deadline", "5", "--max-attempts", "7"])
     assert policy.cadence == PRESETS["google-api-core-lro"].cadence
     assert (policy.deadline, policy.max_attempts, policy.first_poll) == (5, 7, "immediately")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from virtual_scenarios import every, scenario
 
-from client import CURVES, JITTERS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
+from client import ANCHORS, CURVES, JITTERS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
 from harness.measure import Run, aggregate_polls, job_frame, load_run
 from harness.measure import RunFolder as Folder
 from harness.virtual import (
@@ -28,6 +28,7 @@ from harness.virtual import (
     simulate,
     simulate_visit,
 )
+from harness.virtual._anchors import ARRAY_ANCHORS
 from scenarios import Scenario, load_scenario, planned
 from scenarios.draws import draws_of, subjects, uniforms
 
@@ -35,14 +36,17 @@ SECONDS = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5
 
 
 @st.composite
-def backoffs(draw: st.DrawFn) -> Backoff:
-    """Any law, decimal and binary fractions alike."""
+def backoffs(draw: st.DrawFn, *, timed: bool = False, grown: bool = True) -> Backoff:
+    """Any law, decimal and binary fractions alike; ``timed`` ones too, and those that grow by themselves."""
     curve: Any = draw(st.sampled_from(list(CURVES)))
-    jitters = [name for name, jitter in JITTERS.items() if curve == "exponential" or not jitter.grows]
-    jitter: Any = draw(st.sampled_from(jitters))
+    kinds = [name for name, kind in JITTERS.items() if not kind.grows or (grown and curve == "exponential")]
+    jitter: Any = draw(st.sampled_from(kinds))
     if curve == "schedule":
-        delays = draw(st.lists(SECONDS, min_size=1, max_size=4))
-        return Backoff("schedule", delays=delays, jitter=jitter)
+        until = sorted(set(draw(st.lists(SECONDS, max_size=3)))) if timed else []
+        once = draw(st.lists(st.just(0.0) | SECONDS, max_size=3))
+        tiers = draw(st.lists(SECONDS, min_size=len(until) + 1, max_size=len(until) + 1))
+        maximum = draw(st.none() | st.floats(0.5, 3.0))
+        return Backoff("schedule", delays=[*once, *tiers], until=until, jitter=jitter, maximum=maximum)
     initial = draw(SECONDS)
     maximum = draw(st.none() | st.floats(initial, 10.0))
     multiplier = draw(st.floats(1.0, 4.0)) if curve == "exponential" else 2.0
@@ -52,8 +56,13 @@ def backoffs(draw: st.DrawFn) -> Backoff:
 @st.composite
 def policies(draw: st.DrawFn) -> PollingPolicy:
     """Any setting."""
+    anchor = draw(st.sampled_from(list(ANCHORS)))
+    beats = ANCHORS[anchor].beats
     return PollingPolicy(
-        draw(backoffs()),
+        draw(backoffs(timed=True, grown=not beats)),
+        anchor=anchor,
+        missed=draw(st.sampled_from(["skip", "catch_up"])) if beats else "skip",
+        restart_on=draw(st.sampled_from([None, "progress"])),
         first_poll=draw(st.sampled_from(["after_delay", "immediately"])),
         deadline=draw(st.none() | st.floats(0.5, 30.0)),
         max_attempts=draw(st.none() | st.integers(1, 12)),
@@ -83,6 +92,7 @@ DELAYS = st.sampled_from(
         None,
         "0s",
         "250ms",
+        "1s",
         {"type": "exponential", "mean": 0.15},
         {"type": "uniform", "lower": 0, "upper": 0.6},
     ]
@@ -121,6 +131,7 @@ SERVICES = st.fixed_dictionaries(
     }
 )
 PLAIN = st.fixed_dictionaries({"delay": st.sampled_from([None, "250ms"])})
+STEPS = st.sampled_from([1, 2, 5, 1000])
 OVERHEADS = st.just(Overhead()) | st.builds(
     Overhead, request_s=st.floats(0, 0.1), reply_s=st.floats(0, 0.1), wake_s=st.floats(0, 0.1)
 )
@@ -149,7 +160,7 @@ def both(made: Scenario, overhead: Overhead | None = None) -> Run:
 
 
 @settings(max_examples=150)
-@given(policies(), LAWS, SERVICES, ARRIVALS, OVERHEADS, st.integers(0, 2**64 - 1))
+@given(policies(), LAWS, SERVICES, ARRIVALS, OVERHEADS, st.integers(0, 2**64 - 1), STEPS)
 @example(
     every(0.5, request_timeout=0.3, errors=ErrorPolicy(Backoff("constant", 0.5), max_consecutive=4)),
     {"type": "fixed", "value": "4s"},
@@ -160,13 +171,27 @@ def both(made: Scenario, overhead: Overhead | None = None) -> Run:
     {"type": "burst", "size": 30},
     Overhead(),
     0,
+    1000,
 )
 def test_both_engines_send_the_same_polls_job_by_job(
-    policy: PollingPolicy, law: Any, service: dict[str, Any], arrivals: Any, overhead: Overhead, seed: int
+    policy: PollingPolicy,
+    law: Any,
+    service: dict[str, Any],
+    arrivals: Any,
+    overhead: Overhead,
+    seed: int,
+    steps: int,
 ) -> None:
     """Whatever the setting and the service: equal outcomes, equal polls, equal times for every job."""
     made = scenario(
-        policy, duration=law, error_rate=0.2, service=service, arrivals=arrivals, jobs=30, seed=seed
+        policy,
+        duration=law,
+        error_rate=0.2,
+        service=service,
+        arrivals=arrivals,
+        jobs=30,
+        seed=seed,
+        steps=steps,
     )
     both(made, overhead)
 
@@ -197,6 +222,35 @@ def test_ties_of_decimal_fractions_are_decided_alike(drawn: bool) -> None:
         jobs=200,
     )
     assert set(both(made).jobs["outcome"]) == {"completed", "timeout"}
+
+
+def test_both_engines_know_the_clients_anchors() -> None:
+    """A new anchor is a row here, too."""
+    assert list(ARRAY_ANCHORS) == list(ANCHORS)
+
+
+@pytest.mark.parametrize("anchor", ["start", "clock"])
+@pytest.mark.parametrize("missed", ["skip", "catch_up"])
+def test_beats_that_are_far_apart_are_found_alike(anchor: str, missed: Any) -> None:
+    """Hints of many intervals, tiers, a capped curve: the engines count the same beats, at any distance."""
+    curves = [
+        Backoff("constant", 0.1),
+        Backoff("exponential", 0.01, maximum=0.3),
+        Backoff("schedule", delays=[0, 0.2, 0.1, 0.7], until=[1.5]),
+        Backoff("linear", 0.05, increment=0.0),
+    ]
+    made = scenario(
+        {
+            f"{number} {limit}": PollingPolicy(curve, anchor=anchor, missed=missed, deadline=limit)
+            for number, curve in enumerate(curves)
+            for limit in (None, 37.3)
+        },
+        duration={"type": "uniform", "lower": 1, "upper": 90},
+        service={"delay": {"type": "exponential", "mean": 0.3}, "retry_after": "eta"},
+        arrivals={"type": "poisson", "rate": 5.0},
+        jobs=100,
+    )
+    both(made)
 
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,3 +139,68 @@ def test_the_load_of_a_steady_workload_is_its_rate_times_polls_per_job(engine: s
     ramp = [0, 64, 128, 192]
     assert polls.per_second.tolist() == [*ramp, *[256] * 7, *reversed(ramp[1:])]
     assert polls.peak_per_second == 256
+
+
+MONITORS = 25
+
+
+def typical_latency(policy: PollingPolicy, arrivals: dict[str, Any]) -> float:
+    """The median status latency of 25 monitors that poll one worker of 200 ms for five minutes.
+
+    The case is that of apache/hertzbeat, issue 4328: 25 monitors, every 10 s, one worker.
+    """
+    made = scenario(
+        policy,
+        duration="300s",
+        service={"capacity": {"workers": 1, "service_time": "200ms"}},
+        arrivals=arrivals,
+        lanes=MONITORS,
+        jobs=MONITORS,
+    )
+    (polls,) = simulate(made).run.polls
+    return float(np.median(np.repeat(polls.latency_s, polls.latency_count)))
+
+
+AT_ONCE = {"type": "burst", "size": MONITORS}
+SPREAD = {"type": "constant", "rate": MONITORS / 10}
+
+
+def test_a_fixed_rate_keeps_its_herd_in_lockstep() -> None:
+    """Monitors that start together queue in every cycle: the 13th of 25 waits for 13 services, 2.6 s."""
+    policy = every(10.0, anchor="start")
+    assert typical_latency(policy, AT_ONCE) == pytest.approx(13 * 0.2, abs=1e-6)
+    assert typical_latency(policy, SPREAD) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_the_clock_herds_whoever_starts_when() -> None:
+    """On the clock it makes no difference that the monitors started apart."""
+    policy = every(10.0, anchor="clock")
+    assert typical_latency(policy, AT_ONCE) == pytest.approx(13 * 0.2, abs=1e-6)
+    assert typical_latency(policy, SPREAD) == pytest.approx(13 * 0.2, abs=1e-6)
+
+
+@pytest.mark.parametrize("anchor", ["start", "clock"])
+@pytest.mark.parametrize("arrivals", [AT_ONCE, SPREAD], ids=["at once", "spread"])
+def test_jitter_dissolves_a_herd_on_beats(anchor: str, arrivals: dict[str, Any]) -> None:
+    """Spread over the slot, polls meet little but their own service: between 0.2 and 0.6 s."""
+    jittered = PollingPolicy(Backoff("constant", 10, jitter="full"), anchor=anchor)
+    assert 0.2 <= typical_latency(jittered, arrivals) <= 0.6
+
+
+def test_a_queue_dissolves_a_herd_that_waits_from_its_replies() -> None:
+    """Each next wait begins where the queue put the reply, so the herd queues once and never again."""
+    assert typical_latency(every(10.0), AT_ONCE) == pytest.approx(0.2, abs=1e-6)
+
+
+@ENGINES
+@pytest.mark.parametrize("anchor", ["start", "clock"])
+def test_full_jitter_on_beats_makes_gaps_uneven_but_not_more(engine: str, anchor: str) -> None:
+    """Gaps of x(1 + u' - u) have the mean x and the variance x²/6: the lag is E[gap²] / 2E[gap] = 7x/12."""
+    policy = PollingPolicy(Backoff("constant", 2.0, jitter="full"), anchor=anchor)
+    jobs = jobs_of(
+        policy,
+        engine,
+        duration={"type": "uniform", "lower": 4, "upper": 10},
+        arrivals={"type": "poisson", "rate": 50.0},
+    )
+    assert_mean(jobs["detection_lag_s"], 7 / 6)

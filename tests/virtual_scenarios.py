@@ -17,6 +17,7 @@ def scenario(
     duration: Any = "4s",
     error_rate: float = 0.0,
     slots: int | None = None,
+    steps: int = 1000,
     service: dict[str, Any] | None = None,
     arrivals: dict[str, Any] | None = None,
     lanes: int = 3,
@@ -34,7 +35,9 @@ def scenario(
         name="made-up",
         question="",
         seed=seed,
-        job=Job.model_validate({"duration": duration, "error_rate": error_rate, "slots": slots}),
+        job=Job.model_validate(
+            {"duration": duration, "error_rate": error_rate, "slots": slots, "progress_steps": steps}
+        ),
         service=Service.model_validate(service or {}),
         workload=Workload.model_validate(
             {"lanes": lanes, "arrivals": arrivals, "duration": until, "jobs": jobs, "repeats": repeats}

@@ -8,21 +8,20 @@ operation, so that times agree to the last bit; tests hold the engines against e
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from client import EDGE_S, PollingPolicy, is_retryable
 from harness.measure import response_name
+from harness.virtual._anchors import ARRAY_ANCHORS, ArrayAnchor, Flags
 from harness.virtual._columns import OUTCOME_CODES, JobColumns
 from harness.virtual._counts import PollCounter
 from harness.virtual._law import ArrayLaw
 from harness.virtual._overhead import Overhead
-from harness.virtual._replies import CODES, NO_REPLY, ReplyArrays, status_code
+from harness.virtual._replies import CODES, NO_REPLY, ProgressArrays, ReplyArrays, status_code
 from scenarios import Simulation
 from scenarios.draws import Floats, Integers, Stream, Words, draws_of, subjects
-
-Flags = NDArray[np.bool_]
 
 
 @dataclass
@@ -32,8 +31,9 @@ class Active:
     ``index`` is the job's place in the columns. Times are in seconds of the visit: ``started`` when the
     client's polling began, ``finish`` the job's end, ``now`` when the client last heard, ``until`` when its
     wait ends. Counts are whole numbers: polls sent (``attempts``), answered pending (``wasted``), and failed
-    in a row (``errors``). ``cadence_wait`` and ``error_wait`` are the last waits in seconds, for jitter that
-    grows from them. ``jitter``, ``delay`` and ``fault`` are the subjects of the job's draws.
+    in a row (``errors``). ``error_wait`` are the last waits after failed reads in seconds, for jitter that
+    grows from them. ``jitter``, ``delay`` and ``fault`` are the subjects of the job's draws. ``cadence`` has
+    what waits are counted from, ``progress`` (where cadences start again on it) what replies told of it.
     """
 
     index: Integers
@@ -44,11 +44,12 @@ class Active:
     attempts: Integers
     wasted: Integers
     errors: Integers
-    cadence_wait: Floats
     error_wait: Floats
     jitter: Words
     delay: Words
     fault: Words
+    cadence: ArrayAnchor
+    progress: ProgressArrays | None
 
     @property
     def size(self) -> int:
@@ -57,8 +58,14 @@ class Active:
 
     def keep(self, places: Integers) -> None:
         """Drop all jobs but those at these places."""
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name).take(places))
+        for name in _ARRAYS:
+            setattr(self, name, getattr(self, name).take(places))
+        self.cadence.keep(places)
+        if self.progress is not None:
+            self.progress.keep(places)
+
+
+_ARRAYS: Final = tuple(each.name for each in fields(Active) if each.name not in ("cadence", "progress"))
 
 
 class PollerArrays:
@@ -79,6 +86,7 @@ class PollerArrays:
     ) -> None:
         self._policy = policy
         self._seed = simulation.seed
+        self._steps = simulation.job.progress_steps
         self._replies = replies
         self._overhead = overhead
         self._jobs = jobs
@@ -115,16 +123,18 @@ class PollerArrays:
             attempts=none,
             wasted=none,
             errors=none,
-            cadence_wait=np.full(index.size, self._cadence.first_previous),
             error_wait=np.full(index.size, self._errors.first_previous),
             jitter=subjects(self._seed, Stream.JITTER, keys),
             delay=self._replies.delay_subjects(keys),
             fault=self._replies.fault_subjects(keys),
+            cadence=ARRAY_ANCHORS[self._policy.anchor](self._policy, self._cadence, started),
+            progress=None,
         )
+        if self._policy.restart_on is not None:
+            accepted = self._jobs.sent_at[index] + self._overhead.request_s
+            jobs.progress = ProgressArrays(accepted, finish, self._steps)
         if self._first_wait:
-            u = draws_of(jobs.jitter, 1)
-            jobs.cadence_wait = self._cadence.waits(none + 1, jobs.cadence_wait, u)
-            jobs.until = self._clamp(jobs, jobs.now + jobs.cadence_wait)
+            jobs.until = self._clamp(jobs, jobs.cadence.next(jobs.now, draws_of(jobs.jitter, 1), None))
         return jobs
 
     def _poll(self, jobs: Active) -> None:
@@ -158,6 +168,8 @@ class PollerArrays:
         if replies.hints_pending:
             hints = np.where(pending, replies.pending_hints(jobs.finish - leaves), hints)
         jobs.wasted = jobs.wasted + pending
+        if jobs.progress is not None:
+            jobs.cadence.restart(jobs.progress.changed(pending, leaves), jobs.now)
         gave_up = self._over_budget(jobs, codes, hints, pending, read)
         timed_out = at_edge & ~ended
         self._learn(jobs, ended, leaves)
@@ -210,11 +222,9 @@ class PollerArrays:
             jobs.keep(places)
         u = draws_of(jobs.jitter, jobs.attempts + self._first_wait)
         # Waits are computed for all and used where they apply: failed reads are rare.
-        counts = np.maximum(jobs.wasted + self._first_wait, 1)
-        waits = self._cadence.waits(counts, jobs.cadence_wait, u)
-        if self._cadence.remembers:
-            jobs.cadence_wait = np.where(read, waits, jobs.cadence_wait)
-        if read.all():
+        every = bool(read.all())
+        until = jobs.cadence.next(jobs.now, u, None if every else read)
+        if every:
             if jobs.errors.any():
                 jobs.errors = np.zeros_like(jobs.errors)
                 jobs.error_wait = np.full(jobs.size, self._errors.first_previous)
@@ -222,12 +232,15 @@ class PollerArrays:
             jobs.errors = np.where(read, 0, jobs.errors + 1)
             retries = self._errors.waits(np.maximum(jobs.errors, 1), jobs.error_wait, u)
             jobs.error_wait = np.where(read, self._errors.first_previous, retries)
-            waits = np.where(read, waits, retries)
+            until = np.where(read, until, jobs.now + retries)
         honoured = self._policy.hints
         if honoured.honour and hints.any():
             longer = np.minimum(hints, honoured.maximum) * (1 + honoured.spread * u)
-            waits = np.where(hints > 0, np.maximum(waits, longer), waits)
-        jobs.until = self._clamp(jobs, jobs.now + waits)
+            hinted = jobs.now + longer
+            put_off = (hints > 0) & (hinted > until)
+            until = np.where(put_off, hinted, until)
+            jobs.cadence.put_off(put_off, until)
+        jobs.until = self._clamp(jobs, until)
 
     def _clamp(self, jobs: Active, until: Floats) -> Floats:
         """Return when waits that should end at ``until`` do: at the edge at the latest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenarios import FAULTS, Failure, Simulation
 from scenarios.draws import Distribution, Fixed, Floats, Integers, Stream, Words, draws_of, subjects
@@ -90,6 +91,35 @@ class ReplyArrays:
     def pending_hints(self, left: Floats) -> Floats | float:
         """Return the hints on replies about jobs that have ``left`` seconds to go, in seconds; 0: none."""
         return np.ceil(left) if self._eta else self._hint
+
+
+class ProgressArrays:
+    """What replies tell of the progress of jobs whose work lies between these times, and told before."""
+
+    def __init__(self, begin: Floats, finish: Floats, steps: int) -> None:
+        self._steps = steps
+        self._begin = begin
+        self._finish = finish
+        self._told = np.full(begin.size, np.nan)
+
+    def keep(self, places: Integers) -> None:
+        """Drop all jobs but those at these places."""
+        self._begin = self._begin.take(places)
+        self._finish = self._finish.take(places)
+        self._told = self._told.take(places)
+
+    def changed(self, pending: NDArray[np.bool_], leaves: Floats) -> NDArray[np.bool_]:
+        """Return of which jobs a pending reply that leaves at this time tells another progress."""
+        with np.errstate(all="ignore"):  # where a job has ended
+            share = (leaves - self._begin) / (self._finish - self._begin)
+            tells = np.where(
+                leaves <= self._begin,
+                0.0,
+                np.minimum(np.trunc(share * self._steps), self._steps - 1) / self._steps,
+            )
+        changes: NDArray[np.bool_] = pending & (tells != self._told) & ~np.isnan(self._told)
+        self._told = np.where(pending, tells, self._told)
+        return changes
 
 
 def status_code(code: int) -> int | None:

@@ -35,13 +35,7 @@ def obstacle(scenario: Scenario) -> str | None:
         return "polls share a rate limit"
     if scenario.service.capacity is not None:
         return "polls wait for the service's workers"
-    if any(map(_has_state, scenario.settings.values())):
-        return "settings have beats, tiers or restarts"
     return None
-
-
-def _has_state(policy: PollingPolicy) -> bool:
-    return policy.anchor != "reply" or policy.restart_on is not None or bool(policy.cadence.until)
 
 
 def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead, block: Block) -> Part:

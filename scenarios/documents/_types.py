@@ -127,8 +127,11 @@ def _joined(
         for path, text in diagnostics
     ]
     known = [field.alias or name for name, field in cls.model_fields.items()]
+    told = {path for path, _ in diagnostics}
     for error in others.errors(include_url=False) if others else ():
         kind: str | PydanticCustomError = error["type"]
+        if kind == "extra_forbidden" and error["loc"] in told:
+            continue  # more is known about it than that
         context = error.get("ctx", {})
         if kind == "extra_forbidden" and len(error["loc"]) == 1:
             kind = PydanticCustomError("unknown_key", "unknown key", {"known": known})

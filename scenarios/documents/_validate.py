@@ -41,13 +41,15 @@ _OF_THE_WHOLE: Final = {"diagnostic", "value_error"}
 def validate(document: Document, model: type[AnyModel], context: Mapping[str, Any] | None = None) -> AnyModel:
     """Return the document as an instance of ``model``, a subclass of ``Model``.
 
+    A key at the top that begins with ``x-`` is the writer's own, as in Compose files, and is not looked at.
     ``context`` reaches the model's validators, together with ``folder``, where relative paths start.
     Raises DocumentError with all faults, in the order of the file's lines.
     """
     diagnostics = set(document.diagnostics)
     try:
         instance = model.model_validate(
-            document.data, context={"folder": Path(document.file).parent, **(context or {})}
+            {key: value for key, value in document.data.items() if not key.startswith("x-")},
+            context={"folder": Path(document.file).parent, **(context or {})},
         )
     except ValidationError as error:
         # A key with a fault of its own in the document has lost its value; what is said about that is noise.
