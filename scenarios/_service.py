@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -126,6 +126,14 @@ class Service(Model):
             yield ("faults",), f"the rates of all faults sum to {total:g}; they may sum to at most 1"
 
 
+# Simulations that leave these at their defaults keep the fingerprints they had before there were such keys.
+_NEWER: Final = {"job": ("progress_steps",), "service": ("dialect",)}
+
+
+def _is_default(model: Model, key: str) -> bool:
+    return bool(getattr(model, key) == type(model).model_fields[key].default)
+
+
 class Simulation(Model):
     """All that the simulated service needs to know; the same seed gives the same jobs."""
 
@@ -143,6 +151,9 @@ class Simulation(Model):
     @property
     def fingerprint(self) -> str:
         """Equal for equal simulations, in whichever process; hexadecimal digits."""
-        usual = {"service": {"dialect"}} if self.service.dialect == "native" else None
+        usual = {
+            part: {key for key in keys if _is_default(getattr(self, part), key)}
+            for part, keys in _NEWER.items()
+        }
         data = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True, separators=(",", ":"))
         return sha256(data.encode()).hexdigest()
