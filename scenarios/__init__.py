@@ -38,6 +38,14 @@ from scenarios._scenario import (
 from scenarios._schema import Workload
 from scenarios._service import Capacity, Job, Outage, RateLimit, Service, Simulation
 from scenarios._settings import original_yaml, setting_yaml
+from scenarios._spoken import (
+    RESERVED_PATHS,
+    Place,
+    address,
+    has_body,
+    status_places,
+    submission_places,
+)
 from scenarios._target import Limits, Target, is_loopback
 
 __all__ = [
@@ -64,6 +72,8 @@ __all__ = [
     "Options",
     "Outage",
     "OwnDialect",
+    "Place",
+    "RESERVED_PATHS",
     "RateLimit",
     "Scenario",
     "Service",
@@ -73,11 +83,13 @@ __all__ = [
     "Visit",
     "VisitCost",
     "Workload",
+    "address",
     "choose_scenario",
     "client_dialect",
     "closed_key",
     "deployment",
     "describe",
+    "has_body",
     "is_loopback",
     "json_schema",
     "load_config",
@@ -88,6 +100,8 @@ __all__ = [
     "resolve",
     "sending_lines",
     "setting_yaml",
+    "status_places",
+    "submission_places",
     "target_lines",
     "think_time",
 ]

@@ -88,6 +88,8 @@ def _jobs(job: Job) -> str:
 
 def _service(scenario: Scenario) -> Iterator[str]:
     service = scenario.service
+    if service.dialect != "native":
+        yield f"speaks {service.dialect if isinstance(service.dialect, str) else 'a dialect of its own'}"
     yield "replies at once" if service.delay is None else f"replies after {service.delay.describe()}"
     for fault in service.faults:
         yield f"{fault.rate:.3g} of the status requests get {fault.failure.describe()}"

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
 from scenarios._objective import Objectives
-from scenarios._service import Job, Seed, Service
+from scenarios._service import Job, Seed, Service, unspeakable_failures
 from scenarios._settings import Setting
 from scenarios._target import Target
 from scenarios.documents import Count, LocalDiagnostic, Model, PositiveSeconds, did_you_mean
@@ -117,3 +117,7 @@ class ScenarioFile(Model):
         elif isinstance(baseline, str) and baseline not in settings:
             remedy = did_you_mean(baseline, settings, "the settings are")
             yield ("baseline",), f"{baseline!r} is not among the settings; {remedy}"
+
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
+        if self.job is not None:
+            yield from unspeakable_failures(self.job, self.service)

@@ -10,8 +10,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from scenarios._dialect import AnyDialect
+from scenarios._dialect import AnyDialect, OwnDialect
 from scenarios._faults import ErrorReply, ErrorStatus, Fault, whole_seconds
+from scenarios._spoken import unspeakable
 from scenarios.documents import (
     Count,
     Fraction,
@@ -124,6 +125,9 @@ class Service(Model):
         total = math.fsum(fault.rate for fault in self.faults)
         if total > 1:
             yield ("faults",), f"the rates of all faults sum to {total:g}; they may sum to at most 1"
+        if isinstance(self.dialect, OwnDialect):
+            for path, message in unspeakable(self.dialect):
+                yield ("dialect", *path), message
 
 
 # Simulations that leave these at their defaults keep the fingerprints they had before there were such keys.
@@ -144,6 +148,9 @@ class Simulation(Model):
     service: Service = Service()
     """What happens to requests."""
 
+    def contradictions(self) -> Iterable[LocalDiagnostic]:
+        yield from unspeakable_failures(self.job, self.service)
+
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
         return self.job.duration.ppf(uniform(self.seed, Stream.DURATION, key))
@@ -157,3 +164,12 @@ class Simulation(Model):
         }
         data = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True, separators=(",", ":"))
         return sha256(data.encode()).hexdigest()
+
+
+def unspeakable_failures(job: Job, service: Service) -> Iterable[LocalDiagnostic]:
+    """Yield that jobs fail for which the service's dialect has no word."""
+    dialect = service.dialect
+    if job.error_rate and isinstance(dialect, OwnDialect) and not dialect.status.error:
+        remedy = "give one, or let job.error_rate be 0"
+        path = ("service", "dialect", "status", "error")
+        yield path, f"the simulator has no word for a job that failed; {remedy}"

@@ -15,7 +15,8 @@ from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, Unprocessable
 
 from scenarios.documents import DocumentError
 from server._parsing import json_object, simulation
-from server._problems import problem
+from server._problems import refusal
+from server._routes import follow_dialect
 from server._simulator import Simulator
 from server._tickets import UnknownTicket
 
@@ -56,9 +57,10 @@ def swap_scenario() -> Response:
     request.max_content_length = _LARGEST_SCENARIO
     try:
         _simulator().install(simulation(request))
+        follow_dialect(current_app, _simulator())
     except DocumentError as error:
         problems = [str(one) for one in error.diagnostics]
-        return problem(422, "this is no simulation; see 'problems'", problems=problems)
+        return refusal(422, "this is no simulation; see 'problems'", problems=problems)
     return jsonify(simulation=_simulator().fingerprint)
 
 

@@ -12,24 +12,45 @@ from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMedi
 from scenarios import Simulation
 from scenarios.documents import Document, parse_document, validate
 from server._scenario import simulation_in
+from server._speaking import KEY_HEADER, Dialect
 
 _BODY: Final = "request body"
 _LARGEST: Final = 2**63 - 1
+_LARGEST_UPLOAD: Final = 1 << 24
 _YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 
-def submitted_key(request: Request) -> int | None:
-    """Return the key in the body of a submission; None where the body is empty or names none."""
+def submitted_key(request: Request, dialect: Dialect) -> int | None:
+    """Return the key that a submission asks for; None where it names none."""
+    if not dialect.strict:
+        return _foreign_key(request, dialect)
     body = json_object(request)
     for name in body:
-        if name != "key":
-            raise UnprocessableEntity(f"unknown member {name[:60]!r}; the only one is 'key'")
-    key = body.get("key")
-    if key is None:
+        if name != dialect.key:
+            raise UnprocessableEntity(f"unknown member {name[:60]!r}; the only one is {dialect.key!r}")
+    return _key(body.get(dialect.key or ""), repr(dialect.key))
+
+
+def _foreign_key(request: Request, dialect: Dialect) -> int | None:
+    """Return the key of a submission whose body (a form, an upload) is the API's own, and of no interest."""
+    request.max_content_length = _LARGEST_UPLOAD
+    header, text = request.headers.get(KEY_HEADER), _body(request)
+    if header is not None:
+        number = int(header) if re.fullmatch("[0-9]{1,19}", header) else header
+        return _key(number, KEY_HEADER)
+    try:
+        body = json.loads(text) if dialect.key else None
+    except (ValueError, RecursionError):
         return None
-    if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key <= _LARGEST:
-        raise UnprocessableEntity("'key' must be a whole number from 0 to 2**63 - 1")
-    return key
+    return _key(body.get(dialect.key or ""), repr(dialect.key)) if isinstance(body, dict) else None
+
+
+def _key(value: object, name: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
+        raise UnprocessableEntity(f"{name} must be a whole number from 0 to 2**63 - 1")
+    return value
 
 
 def poll_attempt(request: Request) -> int | None:

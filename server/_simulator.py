@@ -12,8 +12,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from scenarios import Simulation
+from scenarios import OwnDialect, Simulation
 from server._board import Board, Counters, NoReply, Reply, Ticket
+from server._dialects import DIALECTS
+from server._own_dialect import own_dialect
+from server._speaking import Dialect
 from server._tickets import UnknownTicket, seal, unseal
 
 # The job behind GET /status, which starts with the server.
@@ -31,6 +34,8 @@ class Activity(NamedTuple):
 class Simulator:
     """One simulated service under a real clock; ``clock`` and ``sleep`` speak of the same seconds.
 
+    ``wall_clock`` gives seconds since 1970, for the dialects that tell dates.
+
     Without a ``secret`` ids are signed with one derived from the simulation, so that a restarted server knows
     the jobs of its predecessor. That keeps mistyped and foreign ids out, not somebody who reads this code.
     """
@@ -40,10 +45,12 @@ class Simulator:
         simulation: Simulation,
         *,
         clock: Callable[[], float],
+        wall_clock: Callable[[], float],
         sleep: Callable[[float], object],
         secret: bytes | None,
     ) -> None:
         self._clock = clock
+        self._wall_clock = wall_clock
         self._sleep = sleep
         self._secret = secret or sha256(f"job ids of {simulation.fingerprint}".encode()).digest()
         self._lock = threading.Lock()
@@ -57,6 +64,7 @@ class Simulator:
             now = self._clock()
             self._board = Board(simulation, now)
             self.fingerprint = simulation.fingerprint
+            self.dialect = _spoken(simulation.service.dialect)
             self._begin(now)
 
     def reset(self, starts_in: float = 0.0) -> None:
@@ -73,22 +81,25 @@ class Simulator:
         self._implicit = self._board.start(now, _IMPLICIT_KEY)
         self._cpu_before = time.process_time()
 
-    def submit(self, key: int | None) -> tuple[str, Reply]:
-        """Accept a job and return its id with the reply to be sent."""
+    def submit(self, key: int | None) -> tuple[str, Ticket, Reply]:
+        """Accept a job and return its id and ticket with the reply to be sent."""
         with self._lock:
             ticket, reply = self._board.submit(self._clock(), key)
-        return seal(ticket, self._secret), reply
+        return seal(ticket, self._secret), ticket, reply
 
-    def poll(self, job_id: str | None, attempt: int | None) -> tuple[str, Reply | NoReply]:
-        """Return a job's id (None: the implicit job) with the reply to a status request for it."""
+    def poll(self, job_id: str | None, attempt: int | None) -> tuple[str, Ticket | None, Reply | NoReply]:
+        """Return a job's id (None: the implicit job) and ticket with the reply to a status request for it.
+
+        There is no ticket for an unknown id.
+        """
         try:
             ticket = self._implicit if job_id is None else unseal(job_id, self._secret)
         except UnknownTicket:
             with self._lock:
-                return job_id or "", self._board.poll_unknown(self._clock())
+                return job_id or "", None, self._board.poll_unknown(self._clock())
         with self._lock:
             reply = self._board.poll(self._clock(), ticket, attempt)
-        return job_id or seal(ticket, self._secret), reply
+        return job_id or seal(ticket, self._secret), ticket, reply
 
     def wait(self, reply: Reply | NoReply) -> Reply | NoReply:
         """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late."""
@@ -116,6 +127,14 @@ class Simulator:
             cpu_seconds = time.process_time() - self._cpu_before
             return Activity(self._board.counters(), cpu_seconds, self._in_flight)
 
+    def epoch(self) -> float:
+        """Return time zero of the clock, in seconds since 1970."""
+        return self._wall_clock() - self._clock()
+
     def uptime(self) -> float:
         """Return the seconds since this simulator was made."""
         return self._clock() - self._started_at
+
+
+def _spoken(dialect: str | OwnDialect) -> Dialect:
+    return DIALECTS[dialect] if isinstance(dialect, str) else own_dialect(dialect)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, current_app, jsonify, request, url_for
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.json.provider import DefaultJSONProvider
 
 from scenarios import Job, Simulation
@@ -18,17 +18,15 @@ from server._admin import admin
 from server._board import NoReply
 from server._no_reply import NO_REPLIES
 from server._parsing import poll_attempt, submitted_key
+from server._routes import follow_dialect
 from server._simulator import Simulator
+from server._speaking import Answer, Place
 
 DEMO: Final = Simulation(job=Job.model_validate({"duration": "10s"}))
 """What is served when nothing else is asked for: jobs of ten seconds that always succeed."""
 
 _DISTRIBUTION: Final = "backoff-harness"
 _LARGEST_BODY: Final = 1 << 16
-_FAILURES: Final = {
-    404: "there is no such job; the id of a job comes from POST /jobs",
-    429: "too many status requests; the Retry-After header says when to come back",
-}
 
 views: Final = Blueprint("simulator", __name__)
 
@@ -37,6 +35,7 @@ def create_app(
     simulation: Simulation | Mapping[str, Any] | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
+    wall_clock: Callable[[], float] = time.time,
     sleep: Callable[[float], object] = time.sleep,
     secret: bytes | str | None = None,
     admin_token: str | None = None,
@@ -48,7 +47,7 @@ def create_app(
 
     A reply that is due later holds its worker in ``sleep``: give a host's own (``gevent.sleep``) to have
     thousands at once. ``clock`` counts the same seconds, and must be the system's for job ids to survive a
-    restart.
+    restart. ``wall_clock`` gives seconds since 1970, for the dialects that tell dates.
 
     ``secret`` signs job ids; default: the environment's ``BACKOFF_SECRET``, else one derived from the
     simulation. ``admin_token`` opens ``/admin/``; default: ``BACKOFF_ADMIN_TOKEN``, else a random one, to be
@@ -57,19 +56,22 @@ def create_app(
     secret = secret or os.environ.get("BACKOFF_SECRET")
     app = Flask("server", static_folder=None)
     app.json = _CompactJson(app)
-    app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect to a guess
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
     app.config["ADMIN_TOKEN"] = (
         admin_token or os.environ.get("BACKOFF_ADMIN_TOKEN") or secrets.token_urlsafe(24)
     )
-    app.extensions["simulator"] = Simulator(
+    app.extensions["simulator"] = simulator = Simulator(
         _as_simulation(simulation),
         clock=clock,
+        wall_clock=wall_clock,
         sleep=sleep,
         secret=secret.encode() if isinstance(secret, str) else secret,
     )
     app.register_blueprint(views)
     app.register_blueprint(admin)
+    app.view_functions["simulator.submit"] = submit
+    app.view_functions["simulator.status"] = status
+    follow_dialect(app, simulator)
     app.after_request(_forbid_caching)
     _problems.install(app)
     return app
@@ -88,27 +90,27 @@ def _as_simulation(given: Simulation | Mapping[str, Any] | None) -> Simulation:
     return given
 
 
-@views.post("/jobs")
-def submit() -> Response:
+def submit(**_named: str) -> Response:
     """Accept a job."""
-    job_id, reply = _simulator().submit(submitted_key(request))
-    _simulator().wait(reply)
-    response = jsonify(id=job_id, status="pending")
-    response.status_code = reply.status_code
-    response.location = url_for(".job_status", job_id=job_id)
-    return response
+    simulator = _simulator()
+    dialect = simulator.dialect
+    job_id, ticket, reply = simulator.submit(submitted_key(request, dialect))
+    simulator.wait(reply)
+    return _sent(dialect.accept(job_id, ticket, reply, _place(), simulator.epoch()))
 
 
-@views.get("/jobs/<job_id>")
-def job_status(job_id: str) -> Response:
-    """Answer the status of a job."""
-    return _status(job_id)
-
-
-@views.get("/status")
-def status() -> Response:
-    """Answer the status of the job named by ``?id=``, or of the one that started with the server."""
-    return _status(request.args.get("id"))
+def status(job_id: str | None = None) -> Response:
+    """Answer the status of a job: of the implicit one that started with the server, if none is named."""
+    simulator = _simulator()
+    dialect = simulator.dialect
+    for route in dialect.status:
+        if job_id is None and route.query is not None:
+            job_id = request.args.get(route.query)
+    job_id, ticket, reply = simulator.poll(job_id, poll_attempt(request))
+    reply = simulator.wait(reply)
+    if isinstance(reply, NoReply):
+        return NO_REPLIES[reply.fault]()
+    return _sent(dialect.tell(job_id, ticket, reply, _place(), simulator.epoch()))
 
 
 @views.get("/healthz")
@@ -140,22 +142,12 @@ def _simulator() -> Simulator:
     return simulator
 
 
-def _status(asked: str | None) -> Response:
-    job_id, reply = _simulator().poll(asked, poll_attempt(request))
-    reply = _simulator().wait(reply)
-    if isinstance(reply, NoReply):
-        return NO_REPLIES[reply.fault]()
-    if reply.job is None:
-        detail = _FAILURES.get(reply.status_code, "a failure that the scenario asks for")
-        response = _problems.problem(reply.status_code, detail)
-    else:
-        body = {"id": job_id, "status": reply.job.status, "progress": reply.job.progress}
-        if reply.job.finished_ago is not None:
-            body["finished_ago"] = round(reply.job.finished_ago, 6)
-        response = jsonify(body)
-    if reply.retry_after is not None:
-        response.headers["Retry-After"] = str(reply.retry_after)
-    return response
+def _place() -> Place:
+    return Place(request.host_url.rstrip("/"), request.root_path, request.path)
+
+
+def _sent(answer: Answer) -> Response:
+    return Response(answer.body, answer.status_code, answer.headers)
 
 
 def _forbid_caching(response: Response) -> Response:

@@ -32,9 +32,11 @@ class Flower(NamedTuple):
     url: str
 
     def ended_within(self, task_id: str) -> tuple[float, float]:
-        """Between which moments a task's end could first be read, by its worker's clock, in seconds since 1970.
+        """Between which moments a task's end could first be read, by its worker's clock.
 
-        A task is received, then run for so long, then its result is stored, then the event of its end is sent.
+        Both in seconds since 1970.
+
+        A task is received and run, then its result is stored, then the event of its end is sent.
         (The event of its start is sent while it runs already.)
         """
         give_up = time.monotonic() + PATIENCE

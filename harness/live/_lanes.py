@@ -98,7 +98,11 @@ class VisitShare:
             return self.own.client(self.policy, _CONNECTIONS_PER_LANE)
         # A connection that the simulator resets is part of the experiment, and must not be mended unseen.
         return VideoTranslationClient(
-            self.start.host, self.policy, connections=_CONNECTIONS_PER_LANE, resend=False
+            self.start.host,
+            self.policy,
+            dialect=self.scenario.dialect,
+            connections=_CONNECTIONS_PER_LANE,
+            resend=False,
         )
 
     def _open_loop(self, clients: Mapping[int, VideoTranslationClient]) -> None:

@@ -91,6 +91,8 @@ class EventVisit:
         self._policy: PollingPolicy = scenario.settings[setting]
         self._wake_s, self._request_s = overhead.wake_s, overhead.request_s
         self._reply_s = overhead.reply_s
+        reading = scenario.dialect.status
+        self._not_ready, self._retryable = frozenset(reading.not_ready), frozenset(reading.retryable)
         self._on_poll = on_poll
         self._on_progress = on_progress
         self._board = Board(scenario.simulation)
@@ -179,22 +181,26 @@ class EventVisit:
         reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt)
         heard_at = reply.at + self._reply_s
         view, code = reply.job, reply.status_code
+        state = "failed" if view is None else view.status
         command: Wait | Done
         if heard_at > sent_at + send.timeout:
-            heard_at, code, view = sent_at + send.timeout, None, None
+            heard_at, code, view, state = sent_at + send.timeout, None, None, "failed"
             command = poller.fail(heard_at, _TIMED_OUT)
         elif view is not None:
             command = poller.reply(heard_at, view.status, reply.retry_after, view.progress)
         elif code is None:
             command = poller.fail(heard_at, _UNANSWERED)
+        elif code in self._not_ready:
+            state = "pending"
+            command = poller.reply(heard_at, "pending", reply.retry_after)
         else:
             hint = reply.retry_after
-            command = poller.fail(heard_at, _http_failure(code, hinted=hint is not None), hint)
+            mendable = hint is not None or code in self._retryable
+            command = poller.fail(heard_at, _http_failure(code, hinted=mendable), hint)
         self._responses[code] += 1
         self._sent.append(sent_at)
         self._latencies.append(heard_at - sent_at)
         if self._on_poll is not None:
-            state = "failed" if view is None else view.status
             self._on_poll(self._row(job.key, send.attempt, sent_at, heard_at - sent_at, code, state))
         if isinstance(command, Done):
             ago = None if view is None else view.finished_ago

@@ -26,7 +26,7 @@ CHUNK: Final = 2**15
 
 
 def obstacle(scenario: Scenario) -> str | None:
-    """Return why this scenario's jobs touch each other, in English; None if they do not."""
+    """Return why arrays cannot do this scenario, mostly since jobs touch each other; None if they can."""
     if not scenario.workload.arrivals.is_open:
         return "a closed loop submits a job when the one before has ended"
     if scenario.simulation.job.slots is not None:
@@ -35,6 +35,8 @@ def obstacle(scenario: Scenario) -> str | None:
         return "polls share a rate limit"
     if scenario.service.capacity is not None:
         return "polls wait for the service's workers"
+    if scenario.dialect.status.not_ready or scenario.dialect.status.retryable:
+        return "the dialect gives status codes a meaning of its own"
     return None
 
 
