@@ -22,8 +22,21 @@ from scenarios._deployment import (
 )
 from scenarios._describe import VisitCost, describe
 from scenarios._dialect import AnyDialect, OwnDialect, client_dialect
-from scenarios._faults import FAULTS, ConnectionReset, ErrorReply, Failure, Fault, Unanswered
+from scenarios._faults import (
+    FAULTS,
+    ConnectionReset,
+    EmptyResponse,
+    ErrorReply,
+    Failure,
+    Fault,
+    MalformedChunk,
+    NamedFault,
+    RandomData,
+    SlowDribble,
+    Unanswered,
+)
 from scenarios._json_schema import json_schema
+from scenarios._limits import RATE_LIMITS, FixedWindow, Limit, SlidingWindow, TokenBucket
 from scenarios._objective import OBJECTIVES, Objective
 from scenarios._outlook import more_than_allowed, sending_lines, target_lines
 from scenarios._scenario import (
@@ -36,7 +49,7 @@ from scenarios._scenario import (
     think_time,
 )
 from scenarios._schema import Workload
-from scenarios._service import Capacity, Job, Outage, RateLimit, Service, Simulation
+from scenarios._service import Capacity, Job, Outage, Service, Simulation
 from scenarios._settings import original_yaml, setting_yaml
 from scenarios._spoken import (
     RESERVED_PATHS,
@@ -59,12 +72,17 @@ __all__ = [
     "Closed",
     "Config",
     "ConnectionReset",
+    "EmptyResponse",
     "ErrorReply",
     "FAULTS",
     "Failure",
     "Fault",
+    "FixedWindow",
     "Job",
+    "Limit",
     "Limits",
+    "MalformedChunk",
+    "NamedFault",
     "NothingToSimulate",
     "OBJECTIVES",
     "Objective",
@@ -73,12 +91,16 @@ __all__ = [
     "Outage",
     "OwnDialect",
     "Place",
+    "RATE_LIMITS",
     "RESERVED_PATHS",
-    "RateLimit",
+    "RandomData",
     "Scenario",
     "Service",
     "Simulation",
+    "SlidingWindow",
+    "SlowDribble",
     "Target",
+    "TokenBucket",
     "Unanswered",
     "Visit",
     "VisitCost",

@@ -94,7 +94,7 @@ def _service(scenario: Scenario) -> Iterator[str]:
     for fault in service.faults:
         yield f"{fault.rate:.3g} of the status requests get {fault.failure.describe()}"
     if service.rate_limit is not None:
-        yield f"at most {service.rate_limit.rate:g} status requests/s (bursts of {service.rate_limit.burst})"
+        yield service.rate_limit.describe()
     if service.capacity is not None:
         workers, busy = service.capacity.workers, service.capacity.service_time.describe()
         yield f"{_many(workers, 'worker')}, each request taking one for {busy}"
@@ -175,7 +175,7 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
     for name, cost in costs.items():
         if limit is not None and isinstance(cost, VisitCost) and cost.refused >= 0.01:
             share = f"{cost.refused:.0%} of its polls are refused"
-            yield f"{name} asks for more than the rate limit of {limit.rate:g} polls/s: {share}"
+            yield f"{name} asks for more than the rate limit of {limit.per_second:g} polls/s: {share}"
     longest = max(map(_seconds, costs.values()), default=math.inf)
     for outage in scenario.service.outages:
         if outage.start >= longest:

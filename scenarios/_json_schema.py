@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scenarios._limits import USUAL_LIMIT
 from scenarios._schema import ScenarioFile
 
 
@@ -20,8 +21,8 @@ def json_schema() -> dict[str, Any]:
             value.pop("title", None)
             if isinstance(value.get("default"), dict):
                 del value["default"]  # a whole section; the defaults of its keys stand in its own definition
-        # In Python the discriminator has a default; in YAML it is what chooses the model.
-        if "const" in definition["properties"].get("type", {}):
+        # In Python the discriminator has a default; in YAML it chooses the model, unless one is usual.
+        if definition["properties"].get("type", {}).get("const", USUAL_LIMIT) != USUAL_LIMIT:
             definition["required"] = ["type", *definition.get("required", [])]
     schema["patternProperties"] = {"^x-": {}}
     schema["properties"]["settings"] |= {"additionalProperties": False, "minProperties": 1}

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from scenarios._dialect import AnyDialect, OwnDialect
 from scenarios._faults import ErrorReply, ErrorStatus, Fault, whole_seconds
+from scenarios._limits import RateLimit
 from scenarios._spoken import unspeakable
 from scenarios.documents import (
     Count,
@@ -19,7 +20,6 @@ from scenarios.documents import (
     LocalDiagnostic,
     Model,
     PositiveSeconds,
-    Rate,
     Seconds,
     name_value,
     parse_seconds,
@@ -41,15 +41,6 @@ class Job(Model):
     """Jobs processed at once, the others queue first come, first served; null: no limit."""
     progress_steps: Count = 1000
     """Equal steps in which replies tell the progress of a job."""
-
-
-class RateLimit(Model):
-    """A token bucket before the status requests: whoever finds it empty is answered 429."""
-
-    rate: Rate
-    """Tokens added per second."""
-    burst: Count
-    """Tokens that the bucket holds; it starts full."""
 
 
 class Capacity(Model):
@@ -108,7 +99,7 @@ class Service(Model):
     faults: tuple[Fault, ...] = ()
     """Random failures; their rates sum to at most 1."""
     rate_limit: RateLimit | None = None
-    """Token bucket; null: no limit."""
+    """How many status requests are let in; null: any number."""
     capacity: Capacity | None = None
     """Workers that serve requests; null: no limit."""
     outages: tuple[Outage, ...] = ()
@@ -116,10 +107,20 @@ class Service(Model):
     retry_after: RetryAfter = "none"
     """The Retry-After header on ``pending`` replies."""
 
+    retry_after_submit: RetryAfter = "none"
+    """The Retry-After header on replies to submissions."""
+    visible_after: Seconds = 0.0
+    """Seconds after its submission until a job can be seen; before, status requests are answered 404."""
+
     @property
     def hint(self) -> int | None:
         """The whole seconds that every ``pending`` reply carries; None: they vary, or there are none."""
         return None if isinstance(self.retry_after, str) else whole_seconds(self.retry_after)
+
+    @property
+    def submit_hint(self) -> int | None:
+        """The whole seconds that every reply to a submission carries; None as for ``hint``."""
+        return None if isinstance(self.retry_after_submit, str) else whole_seconds(self.retry_after_submit)
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         total = math.fsum(fault.rate for fault in self.faults)

@@ -7,32 +7,31 @@ A status request that arrives at ``now`` meets, in this order:
 
 1. an *outage*: it fails with the outage's status;
 2. the *rate limit*: it fails with 429 and the time until it would be let in;
-3. a *fault*, by one draw against the cumulative rates: it fails, or its connection is reset;
-4. the job's status, read at the moment the reply leaves.
+3. a job that is *not yet visible*: 404;
+4. a *fault*, by one draw against the cumulative rates: it fails, or something is wrong with the reply;
+5. the job's status, read at the moment the reply leaves.
 
-Replies of the first two kinds leave after the service's delay. Those of the last two wait for one of the
+Replies of the first three kinds leave after the service's delay. Those of the last two wait for one of the
 capacity's workers, are served, and then take the delay. Submissions meet none of this but the delay: they
 always succeed, so that every setting is measured on the same jobs.
 
 What happens to a job is settled when it is submitted, and kept by its ``Ticket``. The board keeps counters,
-one number for the rate limit, and the times at which busy slots and workers become free: its memory does not
-grow with the number of jobs.
+the meters of the rate limit that are in use, and the times at which busy slots and workers become free: its
+memory does not grow with the number of jobs.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 from itertools import accumulate
 from math import ceil
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from scenarios import ConnectionReset, Failure, RateLimit, Simulation
+from scenarios import ConnectionReset, ErrorReply, Failure, NamedFault, Simulation
 from scenarios.draws import Distribution, Fixed, Stream, uniform
-
-# A request due within a nanosecond is let in: repeated sums of 1/rate round.
-_TOLERANCE: Final = 1e-9
+from server._limiters import Allowance, Limiter
 
 
 class Ticket(NamedTuple):
@@ -60,13 +59,23 @@ class JobView(NamedTuple):
 class Reply(NamedTuple):
     """An answer that leaves at the time ``at`` (seconds on the board's clock).
 
-    ``retry_after`` is in whole seconds, rounded up. ``job`` is None unless the request succeeded.
+    ``retry_after`` is in whole seconds, rounded up. ``job`` is None unless the request succeeded. ``fault``
+    names what is wrong with a reply of status 200. ``allowance`` is what the rate limit tells, if it does.
     """
 
     at: float
     status_code: int
     retry_after: int | None
     job: JobView | None
+    fault: NamedFault | None = None
+    allowance: Allowance | None = None
+
+    @property
+    def hint(self) -> int | None:
+        """Return the seconds that a client reads in it: Retry-After, else the time until more is allowed."""
+        if self.retry_after is None and self.allowance is not None and self.allowance.remaining == 0:
+            return ceil(self.allowance.reset)
+        return self.retry_after
 
     @property
     def reset(self) -> bool:
@@ -75,13 +84,13 @@ class Reply(NamedTuple):
 
 
 class NoReply(NamedTuple):
-    """No answer to a status request: at the time ``at`` the host does what ``fault`` (a name) asks for.
+    """No answer to a status request: at the time ``at`` the host does what ``fault`` asks for.
 
     It has what a ``Reply`` has, all of it None.
     """
 
     at: float
-    fault: str
+    fault: NamedFault
 
     @property
     def status_code(self) -> None:
@@ -101,7 +110,12 @@ class NoReply(NamedTuple):
     @property
     def reset(self) -> bool:
         """Whether the connection is reset."""
-        return self.fault == ConnectionReset.name
+        return isinstance(self.fault, ConnectionReset)
+
+    @property
+    def hint(self) -> None:
+        """Return None: nothing is said."""
+        return None
 
 
 class Counters(NamedTuple):
@@ -141,11 +155,15 @@ class Board:
             (outage.start, outage.start + outage.length, outage.failure) for outage in service.outages
         )
         self._rate_limit = service.rate_limit
+        self._tells_limit = service.rate_limit is not None and service.rate_limit.headers
         capacity = service.capacity
         self._workers = capacity.workers if capacity else None
         self._service_time = _draws(capacity.service_time if capacity else None, seed, Stream.SERVICE)
+        self._visible_after = service.visible_after
         self._eta = service.retry_after == "eta"
         self._hint = service.hint
+        self._submit_eta = service.retry_after_submit == "eta"
+        self._submit_hint = service.submit_hint
         self.reset(epoch)
 
     def reset(self, now: float, epoch: float | None = None) -> None:
@@ -155,7 +173,7 @@ class Board:
         """
         self._latest = now
         self._epoch = now if epoch is None else epoch
-        self._bucket = None if self._rate_limit is None else _TokenBucket(self._rate_limit)
+        self._limiter = None if self._rate_limit is None else Limiter(self._rate_limit)
         self._slots: list[float] = []
         self._queue: list[float] = []
         self._anonymous_jobs = self._anonymous_polls = 0
@@ -178,13 +196,18 @@ class Board:
         if self._slot_limit is not None:
             heappush(self._slots, ticket.finished_at)
         self._submissions += 1
-        return ticket, Reply(now + self._delay(key, 0), 202, None, JobView("pending", 0.0, None))
+        at = now + self._delay(key, 0)
+        hint = max(0, ceil(ticket.finished_at - at)) if self._submit_eta else self._submit_hint
+        return ticket, Reply(at, 202, hint, JobView("pending", 0.0, None))
 
-    def poll(self, now: float, ticket: Ticket, attempt: int | None = None) -> Reply | NoReply:
+    def poll(
+        self, now: float, ticket: Ticket, attempt: int | None = None, client: Hashable = None
+    ) -> Reply | NoReply:
         """Answer a status request for a job.
 
         ``attempt`` is the client's number of this poll of this job, from 1; with it, the draws for the reply
         do not depend on what else the board is asked. Without it the board numbers such polls itself.
+        ``client`` tells clients apart that have a rate limit each.
         """
         self._advance(now)
         key = ticket.key
@@ -193,27 +216,47 @@ class Board:
             attempt = self._anonymous_polls
         self._polls += 1
         delay = self._delay(key, attempt)
-        if self._outages:
-            since = now - self._epoch
-            for start, end, failure in self._outages:
-                if start <= since < end:
-                    return self._fail(now + delay, failure)
-        if self._bucket is not None:
-            wait = self._bucket.take(now)
-            if wait > 0.0:
-                return self._refuse(now + delay, 429, ceil(wait))
+        since = now - self._epoch
+        for start, end, failure in self._outages:
+            if start <= since < end:
+                return self._fail(now + delay, failure)
+        told = None
+        if self._limiter is not None:
+            allowance = self._limiter.take(since, key, client)
+            told = allowance if self._tells_limit else None
+            if allowance.wait > 0.0:
+                return self._refuse(now + delay, 429, ceil(allowance.wait), told)
+        if now < ticket.submitted_at + self._visible_after:
+            return self._refuse(now + delay, 404, None, told)
         at = (now if self._workers is None else self._serve(now, self._workers, key, attempt)) + delay
-        if self._faults:
-            u = uniform(self._seed, Stream.FAULT, key, attempt)
-            if u < self._fault_rate:
-                for limit, fault in self._faults:
-                    if u < limit:
-                        return self._fail(at, fault)
+        fault = self._struck(key, attempt) if self._faults else None
+        if fault is None:
+            return self._tell(at, at, ticket, None, told)
+        if isinstance(fault, ErrorReply) or not fault.tells:
+            return self._fail(at, fault, told)
+        at += fault.late_s
+        return self._tell(at, at - fault.age_s, ticket, fault, told)
+
+    def _struck(self, key: int, attempt: int) -> Failure | None:
+        """Return the fault that strikes this poll, if one does."""
+        u = uniform(self._seed, Stream.FAULT, key, attempt)
+        if u < self._fault_rate:
+            for limit, fault in self._faults:
+                if u < limit:
+                    return fault
+        return None
+
+    def _tell(
+        self, at: float, as_of: float, ticket: Ticket, fault: NamedFault | None, told: Allowance | None
+    ) -> Reply:
+        """Return the reply that leaves at ``at`` and tells the job's status as it was ``as_of`` then."""
         self._replies[200] += 1
-        if ticket.finished_at <= at:
-            return Reply(at, 200, None, JobView(ticket.outcome, 1.0, at - ticket.finished_at))
-        hint = ceil(ticket.finished_at - at) if self._eta else self._hint
-        return Reply(at, 200, hint, JobView("pending", _progress(ticket, at, self._steps), None))
+        if ticket.finished_at <= as_of:
+            job = JobView(ticket.outcome, 1.0, at - ticket.finished_at)
+            return Reply(at, 200, None, job, fault, told)
+        hint = ceil(ticket.finished_at - as_of) if self._eta else self._hint
+        job = JobView("pending", _progress(ticket, as_of, self._steps), None)
+        return Reply(at, 200, hint, job, fault, told)
 
     def poll_unknown(self, now: float) -> Reply:
         """Answer, at once, a status request for a job that nobody submitted: 404."""
@@ -243,38 +286,18 @@ class Board:
         self._busy_seconds += service_time
         return done
 
-    def _fail(self, at: float, failure: Failure) -> Reply | NoReply:
-        if failure.status_code is not None:
-            return self._refuse(at, failure.status_code, failure.hint)
+    def _fail(self, at: float, failure: Failure, told: Allowance | None = None) -> Reply | NoReply:
+        if isinstance(failure, ErrorReply):
+            return self._refuse(at, failure.status_code, failure.hint, told)
+        if failure.status_code is not None:  # a body that cannot be understood
+            self._replies[failure.status_code] += 1
+            return Reply(at, failure.status_code, None, None, failure, told)
         self._replies[failure.counted_as] += 1
-        return NoReply(at, failure.name)
+        return NoReply(at, failure)
 
-    def _refuse(self, at: float, status_code: int, hint: int | None) -> Reply:
+    def _refuse(self, at: float, status_code: int, hint: int | None, told: Allowance | None = None) -> Reply:
         self._replies[status_code] += 1
-        return Reply(at, status_code, hint, None)
-
-
-class _TokenBucket:
-    """At most ``burst + rate * T`` requests are let in during any ``T`` seconds.
-
-    Kept as the time at which the bucket would be full again (the generic cell rate algorithm), since one
-    comparison then takes the place of refilling by sums of small fractions.
-    """
-
-    __slots__ = ("_full_at", "_interval", "_patience")
-
-    def __init__(self, limit: RateLimit) -> None:
-        self._interval = 1.0 / limit.rate
-        self._patience = (limit.burst - 1) * self._interval
-        self._full_at = float("-inf")
-
-    def take(self, now: float) -> float:
-        """Take a token and return 0, or take none and return the seconds until there is one."""
-        wait = self._full_at - self._patience - now - _TOLERANCE
-        if wait > 0.0:
-            return wait
-        self._full_at = max(self._full_at, now) + self._interval
-        return 0.0
+        return Reply(at, status_code, hint, None, None, told)
 
 
 def _draws(distribution: Distribution | None, seed: int, stream: Stream) -> Callable[[int, int], float]:

@@ -63,6 +63,12 @@ def poll_attempt(request: Request) -> int | None:
     return int(text)
 
 
+def client_name(request: Request) -> str:
+    """Return what tells this client from others: what it says it is, whom it acts for, or its address."""
+    said = request.headers.get("Backoff-Client") or request.headers.get("Authorization")
+    return said or request.remote_addr or ""
+
+
 def json_object(request: Request) -> dict[str, Any]:
     """Return the JSON object in the body, which may be empty.
 

@@ -20,7 +20,7 @@ import gevent
 from flask import Flask
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from server._no_reply import ABORT
+from server._no_reply import ABORT, SEND
 
 _BACKLOG: Final = 4096
 _FILES_WANTED: Final = 65536
@@ -74,7 +74,12 @@ class _Handler(WSGIHandler):
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ[ABORT] = self._abort
+        environ[SEND] = self._send
         return environ
+
+    def _send(self, data: bytes) -> None:
+        with suppress(OSError):
+            self.socket.sendall(data)
 
     def _abort(self) -> None:
         """Have the close that follows reset the connection: it lingers for no time at all."""

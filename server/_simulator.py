@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -16,7 +16,8 @@ from scenarios import OwnDialect, Simulation
 from server._board import Board, Counters, NoReply, Reply, Ticket
 from server._dialects import DIALECTS
 from server._own_dialect import own_dialect
-from server._speaking import Dialect
+from server._speaking import Answer, Dialect, Place
+from server._spoiling import dribble_s, limit_headers, spoilt
 from server._tickets import UnknownTicket, seal, unseal
 
 # The job behind GET /status, which starts with the server.
@@ -65,6 +66,8 @@ class Simulator:
             self._board = Board(simulation, now)
             self.fingerprint = simulation.fingerprint
             self.dialect = _spoken(simulation.service.dialect)
+            limit = simulation.service.rate_limit
+            self._policy = None if limit is None else limit.policy
             self._begin(now)
 
     def reset(self, starts_in: float = 0.0) -> None:
@@ -87,10 +90,12 @@ class Simulator:
             ticket, reply = self._board.submit(self._clock(), key)
         return seal(ticket, self._secret), ticket, reply
 
-    def poll(self, job_id: str | None, attempt: int | None) -> tuple[str, Ticket | None, Reply | NoReply]:
+    def poll(
+        self, job_id: str | None, attempt: int | None, client: str | None = None
+    ) -> tuple[str, Ticket | None, Reply | NoReply]:
         """Return a job's id (None: the implicit job) and ticket with the reply to a status request for it.
 
-        There is no ticket for an unknown id.
+        There is no ticket for an unknown id. ``client`` tells clients apart that have limits of their own.
         """
         try:
             ticket = self._implicit if job_id is None else unseal(job_id, self._secret)
@@ -98,24 +103,46 @@ class Simulator:
             with self._lock:
                 return job_id or "", None, self._board.poll_unknown(self._clock())
         with self._lock:
-            reply = self._board.poll(self._clock(), ticket, attempt)
+            reply = self._board.poll(self._clock(), ticket, attempt, client)
         return job_id or seal(ticket, self._secret), ticket, reply
 
     def wait(self, reply: Reply | NoReply) -> Reply | NoReply:
-        """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late."""
+        """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late.
+
+        One that drips in is due when its first byte is.
+        """
         with self._lock:
             self._in_flight += 1
+        begins = reply.at - dribble_s(reply)
         try:
-            early = reply.at - self._clock()
+            early = begins - self._clock()
             if early > 0:
                 self._sleep(early)
         finally:
             with self._lock:
                 self._in_flight -= 1
-        late = self._clock() - reply.at
+        late = self._clock() - begins
         if isinstance(reply, NoReply) or (job := reply.job) is None or job.finished_ago is None or late <= 0:
             return reply
         return reply._replace(at=reply.at + late, job=job._replace(finished_ago=job.finished_ago + late))
+
+    def accept(self, job_id: str, ticket: Ticket, reply: Reply, place: Place) -> Answer:
+        """Return what is said of an accepted submission."""
+        return self.dialect.accept(job_id, ticket, reply, place, self.epoch())
+
+    def tell(self, job_id: str, ticket: Ticket | None, reply: Reply, place: Place) -> Answer:
+        """Return what is said to a status request, spoilt by the fault that has struck it, if one has."""
+        answer = self.dialect.tell(job_id, ticket, reply, place, self.epoch())
+        if reply.allowance is not None and self._policy is not None:
+            answer.headers.update(limit_headers(*self._policy, reply.allowance))
+        return answer if reply.fault is None else spoilt(answer, reply.fault)
+
+    def drip(self, body: bytes, seconds: float) -> Iterator[bytes]:
+        """Yield a body byte by byte, the last one this many seconds after the first."""
+        for byte in body[:-1]:
+            yield bytes((byte,))
+            self._sleep(seconds / (len(body) - 1))
+        yield body[-1:]
 
     def truth(self, job_id: str) -> tuple[Ticket, float]:
         """Return all there is to know of a job, and the time now; raise UnknownTicket for a foreign id."""

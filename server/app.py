@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -17,10 +17,11 @@ from server import _metrics, _problems
 from server._admin import admin
 from server._board import NoReply
 from server._no_reply import NO_REPLIES
-from server._parsing import poll_attempt, submitted_key
+from server._parsing import client_name, poll_attempt, submitted_key
 from server._routes import follow_dialect
 from server._simulator import Simulator
 from server._speaking import Answer, Place
+from server._spoiling import dribble_s
 
 DEMO: Final = Simulation(job=Job.model_validate({"duration": "10s"}))
 """What is served when nothing else is asked for: jobs of ten seconds that always succeed."""
@@ -96,7 +97,7 @@ def submit(**_named: str) -> Response:
     dialect = simulator.dialect
     job_id, ticket, reply = simulator.submit(submitted_key(request, dialect))
     simulator.wait(reply)
-    return _sent(dialect.accept(job_id, ticket, reply, _place(), simulator.epoch()))
+    return _sent(simulator.accept(job_id, ticket, reply, _place()))
 
 
 def status(job_id: str | None = None) -> Response:
@@ -106,11 +107,13 @@ def status(job_id: str | None = None) -> Response:
     for route in dialect.status:
         if job_id is None and route.query is not None:
             job_id = request.args.get(route.query)
-    job_id, ticket, reply = simulator.poll(job_id, poll_attempt(request))
+    job_id, ticket, reply = simulator.poll(job_id, poll_attempt(request), client_name(request))
     reply = simulator.wait(reply)
     if isinstance(reply, NoReply):
-        return NO_REPLIES[reply.fault]()
-    return _sent(dialect.tell(job_id, ticket, reply, _place(), simulator.epoch()))
+        return NO_REPLIES[type(reply.fault)]()
+    answer = simulator.tell(job_id, ticket, reply, _place())
+    seconds = dribble_s(reply)
+    return _sent(answer) if not seconds else _dripping(answer, simulator.drip(answer.body, seconds))
 
 
 @views.get("/healthz")
@@ -148,6 +151,10 @@ def _place() -> Place:
 
 def _sent(answer: Answer) -> Response:
     return Response(answer.body, answer.status_code, answer.headers)
+
+
+def _dripping(answer: Answer, body: Iterator[bytes]) -> Response:
+    return Response(body, answer.status_code, {**answer.headers, "Content-Length": str(len(answer.body))})
 
 
 def _forbid_caching(response: Response) -> Response:

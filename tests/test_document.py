@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios import Simulation
+from scenarios import FAULTS, Simulation
 from scenarios.documents import (
     Diagnostic,
     DocumentError,
@@ -351,15 +351,12 @@ service:
         (
             "status: 503",
             "retry_after: 1",
-            ["7: service.faults[0]: needs a status (400 to 599) or fault: CONNECTION_RESET_BY_PEER"],
+            [f"7: service.faults[0]: needs a status (400 to 599) or fault: one of {', '.join(FAULTS)}"],
         ),
         (
             "status: 503",
             "status: 503\n    fault: CONNECTION_RESET_BY_PEER",
-            [
-                "8: service.faults[0].fault: a fault is either a reply with a status or a reset connection; "
-                "keep one of them"
-            ],
+            ["8: service.faults[0].fault: a fault has a status or a name; keep one of status and fault"],
         ),
         (
             "status: 503",
@@ -372,7 +369,7 @@ service:
         (
             "status: 503",
             "fault: CONNECTION_RESET_BY_PEER\n    retry_after: 1s",
-            ["8: service.faults[0].retry_after: a reset connection carries no Retry-After header; remove it"],
+            ["8: service.faults[0].retry_after: CONNECTION_RESET_BY_PEER has no Retry-After; remove it"],
         ),
         ("status: 503", "status: 200", ["7: service.faults[0].status: must be at least 400, not 200"]),
         (

@@ -29,6 +29,7 @@ from harness.virtual import (
     simulate_visit,
 )
 from harness.virtual._anchors import ARRAY_ANCHORS
+from scenarios import FAULTS as FAULTS_BY_NAME
 from scenarios import Scenario, load_scenario, planned
 from scenarios.draws import draws_of, subjects, uniforms
 
@@ -97,6 +98,7 @@ DELAYS = st.sampled_from(
         {"type": "uniform", "lower": 0, "upper": 0.6},
     ]
 )
+OWN_KEYS: dict[str, dict[str, Any]] = {"STALE_READ": {"age": "2s"}, "SLOW_DRIBBLE": {"duration": "700ms"}}
 FAULTS = st.lists(
     st.sampled_from(
         [
@@ -105,7 +107,8 @@ FAULTS = st.lists(
             {"status": 429, "rate": 0.05, "retry_after": "4s"},
             {"status": 403, "rate": 0.02},
             {"status": 409, "rate": 0.05, "retry_after": 0},
-            {"fault": "CONNECTION_RESET_BY_PEER", "rate": 0.1},
+            *({"fault": name, "rate": 0.1} | OWN_KEYS.get(name, {}) for name in FAULTS_BY_NAME),
+            {"fault": "STALE_READ", "rate": 0.1, "age": "300ms"},
         ]
     ),
     max_size=3,
@@ -128,6 +131,8 @@ SERVICES = st.fixed_dictionaries(
         "faults": FAULTS,
         "outages": OUTAGES,
         "retry_after": st.sampled_from(["none", "eta", "2s"]),
+        "retry_after_submit": st.sampled_from(["none", "eta", "2s", 0]),
+        "visible_after": st.sampled_from([0, "700ms", "6s"]),
     }
 )
 PLAIN = st.fixed_dictionaries({"delay": st.sampled_from([None, "250ms"])})

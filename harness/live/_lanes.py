@@ -34,6 +34,8 @@ _CONNECTIONS_PER_LANE: Final = (
     1000  # a ceiling, not a reservation: no job of a lane ever waits for a connection
 )
 
+_CLIENT_HEADER: Final = "Backoff-Client"  # tells lanes apart where each has a rate limit of its own
+
 Send = Callable[[Message], None]
 RequestListener = Callable[..., None]
 
@@ -81,7 +83,7 @@ class VisitShare:
 
     def run(self) -> None:
         """Submit every job of these lanes at its planned time and poll each to its end."""
-        clients = {lane: self._client() for lane in self.start.lanes}
+        clients = {lane: self._client(lane) for lane in self.start.lanes}
         if self.scenario.workload.arrivals.is_open:
             self.lanes.spawn(self._open_loop, clients)
         else:
@@ -93,7 +95,7 @@ class VisitShare:
         for client in clients.values():
             client.close()
 
-    def _client(self) -> VideoTranslationClient:
+    def _client(self, lane: int) -> VideoTranslationClient:
         if self.own is not None:
             return self.own.client(self.policy, _CONNECTIONS_PER_LANE)
         # A connection that the simulator resets is part of the experiment, and must not be mended unseen.
@@ -101,6 +103,7 @@ class VisitShare:
             self.start.host,
             self.policy,
             dialect=self.scenario.dialect,
+            headers={_CLIENT_HEADER: str(lane)},
             connections=_CONNECTIONS_PER_LANE,
             resend=False,
         )

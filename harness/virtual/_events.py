@@ -39,6 +39,7 @@ _PLANNED_AHEAD: Final = 256  # submissions
 _DRAWN_AHEAD: Final = 16  # waits of each; further draws are made one by one
 _TIMED_OUT: Final = Failure("transport", detail="no reply in time")
 _UNANSWERED: Final = Failure("transport", detail="no reply")
+_GARBLED: Final = Failure("malformed", 200)
 _BATCH: Final = 8192
 
 _http_failure = lru_cache(maxsize=None)(Failure.http)  # 200 codes at most; they are frozen
@@ -172,13 +173,13 @@ class EventVisit:
         jitter, ready = self._scenario.jitter, len(drawn)
         job.poller = Poller(self._policy, lambda n: drawn[n - 1] if n <= ready else jitter(key, n))
         job.submitted_at = heard_at
-        self._push(job.poller.start(heard_at).until, _POLL, job)
+        self._push(job.poller.start(heard_at, reply.hint).until, _POLL, job)
 
     def _poll(self, job: _Job, sent_at: float) -> Wait | Done:
         """Send the job's next poll; return what its client will do on hearing the reply."""
         poller = job.poller
         send = poller.wake(sent_at)
-        reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt)
+        reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt, job.lane)
         heard_at = reply.at + self._reply_s
         view, code = reply.job, reply.status_code
         state = "failed" if view is None else view.status
@@ -187,14 +188,16 @@ class EventVisit:
             heard_at, code, view, state = sent_at + send.timeout, None, None, "failed"
             command = poller.fail(heard_at, _TIMED_OUT)
         elif view is not None:
-            command = poller.reply(heard_at, view.status, reply.retry_after, view.progress)
+            command = poller.reply(heard_at, view.status, reply.hint, view.progress)
         elif code is None:
             command = poller.fail(heard_at, _UNANSWERED)
         elif code in self._not_ready:
             state = "pending"
-            command = poller.reply(heard_at, "pending", reply.retry_after)
+            command = poller.reply(heard_at, "pending", reply.hint)
+        elif code == 200:
+            command = poller.fail(heard_at, _GARBLED, reply.hint)
         else:
-            hint = reply.retry_after
+            hint = reply.hint
             mendable = hint is not None or code in self._retryable
             command = poller.fail(heard_at, _http_failure(code, hinted=mendable), hint)
         self._responses[code] += 1

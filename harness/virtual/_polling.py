@@ -19,7 +19,7 @@ from harness.virtual._columns import OUTCOME_CODES, JobColumns
 from harness.virtual._counts import PollCounter
 from harness.virtual._law import ArrayLaw
 from harness.virtual._overhead import Overhead
-from harness.virtual._replies import CODES, NO_REPLY, ProgressArrays, ReplyArrays, status_code
+from harness.virtual._replies import NO_REPLY, ProgressArrays, ReplyArrays
 from scenarios import Simulation
 from scenarios.draws import Floats, Integers, Stream, Words, draws_of, subjects
 
@@ -29,15 +29,17 @@ class Active:
     """Jobs under way, each waiting for its next poll: parallel arrays with one entry per job.
 
     ``index`` is the job's place in the columns. Times are in seconds of the visit: ``started`` when the
-    client's polling began, ``finish`` the job's end, ``now`` when the client last heard, ``until`` when its
-    wait ends. Counts are whole numbers: polls sent (``attempts``), answered pending (``wasted``), and failed
-    in a row (``errors``). ``error_wait`` are the last waits after failed reads in seconds, for jitter that
-    grows from them. ``jitter``, ``delay`` and ``fault`` are the subjects of the job's draws. ``cadence`` has
-    what waits are counted from, ``progress`` (where cadences start again on it) what replies told of it.
+    client's polling began, ``accepted`` when the service had taken the job, ``finish`` the job's end, ``now``
+    when the client last heard, ``until`` when its wait ends. Counts are whole numbers: polls sent
+    (``attempts``), answered pending (``wasted``), and failed in a row (``errors``). ``error_wait`` are the
+    last waits after failed reads in seconds, for jitter that grows from them. ``jitter``, ``delay`` and
+    ``fault`` are the subjects of the job's draws. ``cadence`` has what waits are counted from, ``progress``
+    (where cadences start again on it) what replies told of it.
     """
 
     index: Integers
     started: Floats
+    accepted: Floats
     finish: Floats
     now: Floats
     until: Floats
@@ -95,28 +97,34 @@ class PollerArrays:
         self._cadence = ArrayLaw(policy.cadence)
         self._errors = ArrayLaw(policy.errors.backoff)
         self._first_wait = int(policy.first_poll == "after_delay")
-        self._retryable = np.array([is_retryable(status_code(code)) for code in range(CODES)])
-        self._heard = np.zeros(CODES, dtype=np.int64)
-        self.answered = np.zeros(CODES, dtype=np.int64)
+        self._first_draw = max(self._first_wait, int(replies.hints_submissions))
+        codes = replies.codes
+        self._retryable = np.array([is_retryable(replies.status_code(code)) for code in range(codes)])
+        self._heard = np.zeros(codes, dtype=np.int64)
+        self.answered = np.zeros(codes, dtype=np.int64)
         """How often the service gave each code; see ``ReplyArrays``."""
 
-    def run(self, index: Integers, keys: Integers, started: Floats, finish: Floats) -> None:
+    def run(self, index: Integers, keys: Integers, started: Floats, accepted: Floats, finish: Floats) -> None:
         """Poll these jobs (by their places in the columns) from ``started`` until every one has ended."""
-        jobs = self._begin(index, keys, started, finish)
+        jobs = self._begin(index, keys, started, accepted, finish)
         while jobs.size:
             self._poll(jobs)
 
     def close(self) -> None:
         """Hand the responses that clients saw to the counter."""
         for code in np.flatnonzero(self._heard).tolist():
-            self._counter.answered(response_name(status_code(code)), int(self._heard[code]))
+            seen = response_name(self._replies.status_code(code))
+            self._counter.answered(seen, int(self._heard[code]))
 
-    def _begin(self, index: Integers, keys: Integers, started: Floats, finish: Floats) -> Active:
+    def _begin(
+        self, index: Integers, keys: Integers, started: Floats, accepted: Floats, finish: Floats
+    ) -> Active:
         """Return the clients of these jobs with their first polls planned."""
         none = np.zeros(index.size, dtype=np.int64)
         jobs = Active(
             index=index,
             started=started,
+            accepted=accepted,
             finish=finish,
             now=started,
             until=started,
@@ -131,10 +139,14 @@ class PollerArrays:
             progress=None,
         )
         if self._policy.restart_on is not None:
-            accepted = self._jobs.sent_at[index] + self._overhead.request_s
             jobs.progress = ProgressArrays(accepted, finish, self._steps)
-        if self._first_wait:
-            jobs.until = self._clamp(jobs, jobs.cadence.next(jobs.now, draws_of(jobs.jitter, 1), None))
+        if self._first_draw:
+            u = draws_of(jobs.jitter, 1)
+            until = jobs.cadence.next(jobs.now, u, None) if self._first_wait else jobs.now
+            if self._replies.hints_submissions:
+                hints = self._replies.submit_hints(finish - (started - self._overhead.reply_s))
+                until = self._put_off(jobs, until, np.broadcast_to(hints, until.shape), u)
+            jobs.until = self._clamp(jobs, until)
         return jobs
 
     def _poll(self, jobs: Active) -> None:
@@ -145,6 +157,8 @@ class PollerArrays:
         arrived = sent + over.request_s
         leaves = arrived + replies.delays(jobs.delay, jobs.attempts)
         codes, hints = replies.failures(jobs, arrived)
+        if replies.alters:
+            leaves = leaves + replies.late[codes]
         heard = leaves + over.reply_s
         if policy.deadline is None:
             at_edge = np.zeros(jobs.size, dtype=np.bool_)
@@ -154,22 +168,23 @@ class PollerArrays:
             at_edge = sent >= edge
             left = np.minimum(policy.request_timeout, edge - sent)
             give_up_at = sent + np.where(at_edge, policy.last_poll_timeout, left)
-        self.answered += np.bincount(codes, minlength=CODES)
+        self.answered += np.bincount(codes, minlength=replies.codes)
         late = heard > give_up_at
-        codes[late | (codes >= NO_REPLY)] = NO_REPLY
+        codes[late] = NO_REPLY
         hints[late] = 0.0
         jobs.now = np.where(late, give_up_at, heard)
-        self._heard += np.bincount(codes, minlength=CODES)
+        self._heard += np.bincount(codes, minlength=replies.codes)
         self._counter.add(sent, jobs.now - sent)
 
-        read = codes == 200
-        ended = read & (jobs.finish <= leaves)
+        read = replies.tells[codes]
+        as_of = leaves - replies.age[codes] if replies.alters else leaves
+        ended = read & (jobs.finish <= as_of)
         pending = read & ~ended
         if replies.hints_pending:
-            hints = np.where(pending, replies.pending_hints(jobs.finish - leaves), hints)
+            hints = np.where(pending, replies.pending_hints(jobs.finish - as_of), hints)
         jobs.wasted = jobs.wasted + pending
         if jobs.progress is not None:
-            jobs.cadence.restart(jobs.progress.changed(pending, leaves), jobs.now)
+            jobs.cadence.restart(jobs.progress.changed(pending, as_of), jobs.now)
         gave_up = self._over_budget(jobs, codes, hints, pending, read)
         timed_out = at_edge & ~ended
         self._learn(jobs, ended, leaves)
@@ -220,7 +235,7 @@ class PollerArrays:
         if places.size < staying.size:
             read, hints = read[places], hints[places]
             jobs.keep(places)
-        u = draws_of(jobs.jitter, jobs.attempts + self._first_wait)
+        u = draws_of(jobs.jitter, jobs.attempts + self._first_draw)
         # Waits are computed for all and used where they apply: failed reads are rare.
         every = bool(read.all())
         until = jobs.cadence.next(jobs.now, u, None if every else read)
@@ -233,14 +248,18 @@ class PollerArrays:
             retries = self._errors.waits(np.maximum(jobs.errors, 1), jobs.error_wait, u)
             jobs.error_wait = np.where(read, self._errors.first_previous, retries)
             until = np.where(read, until, jobs.now + retries)
+        jobs.until = self._clamp(jobs, self._put_off(jobs, until, hints, u))
+
+    def _put_off(self, jobs: Active, until: Floats, hints: Floats, u: Floats) -> Floats:
+        """Return when waits that should end at ``until`` do under these hints; 0: none. None is shortened."""
         honoured = self._policy.hints
-        if honoured.honour and hints.any():
-            longer = np.minimum(hints, honoured.maximum) * (1 + honoured.spread * u)
-            hinted = jobs.now + longer
-            put_off = (hints > 0) & (hinted > until)
-            until = np.where(put_off, hinted, until)
-            jobs.cadence.put_off(put_off, until)
-        jobs.until = self._clamp(jobs, until)
+        if not (honoured.honour and hints.any()):
+            return until
+        hinted = jobs.now + np.minimum(hints, honoured.maximum) * (1 + honoured.spread * u)
+        later = (hints > 0) & (hinted > until)
+        until = np.where(later, hinted, until)
+        jobs.cadence.put_off(later, until)
+        return until
 
     def _clamp(self, jobs: Active, until: Floats) -> Floats:
         """Return when waits that should end at ``until`` do: at the edge at the latest."""

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios import FAULTS, Failure, Simulation
+from scenarios import Failure, NamedFault, Simulation
 from scenarios.draws import Distribution, Fixed, Floats, Integers, Stream, Words, draws_of, subjects
 
 NO_REPLY: Final = 600
-"""In arrays alone: codes from here on are no status codes, but stand for the named faults, in their order.
+"""In arrays alone: a reply that did not come, or came too late.
 
-For a client it is all the same: a reply that did not come, or came too late, has this very code.
+Codes from here on are no status codes: those behind it stand for the named faults of the scenario, in order.
 """
-
-_UNANSWERED: Final = tuple(FAULTS.values())
 
 _LEAST: Final = 1e-300  # a hint of 0 s, told from none at all
 
-CODES: Final = NO_REPLY + len(_UNANSWERED)
-"""All codes are below this one."""
-
 
 class Polls(Protocol):
-    """Polls of different jobs, as parallel arrays: their numbers, and the subjects of the jobs' draws."""
+    """Polls of different jobs, as parallel arrays.
+
+    Their numbers, when the service had accepted their jobs, and the subjects of the jobs' draws.
+    """
 
     attempts: Integers
+    accepted: Floats
     delay: Words
     fault: Words
 
 
 class ReplyArrays:
-    """Answers arrays of polls; times are seconds of the visit."""
+    """Answers arrays of polls; times are seconds of the visit.
+
+    ``codes`` is how many different codes there are; ``tells`` says of each whether the reply tells the job's
+    status, ``late`` by how many seconds it is late, ``age`` how many seconds old its status is.
+    """
 
     def __init__(self, simulation: Simulation) -> None:
         service = simulation.service
@@ -42,16 +46,34 @@ class ReplyArrays:
         self._constant_delay = _constant(service.delay)
         self._limits = np.cumsum([fault.rate for fault in service.faults])
         failures = [fault.failure for fault in service.faults]
-        self._fault_codes = np.array([_code(failure) for failure in failures], dtype=np.int64)
+        self._named = [each for each in failures if isinstance(each, NamedFault)]
+        self.codes = NO_REPLY + 1 + len(self._named)
+        self.tells = np.zeros(self.codes, dtype=np.bool_)
+        self.tells[200] = True
+        self.late, self.age = np.zeros(self.codes), np.zeros(self.codes)
+        for code, named in enumerate(self._named, NO_REPLY + 1):
+            self.tells[code], self.late[code], self.age[code] = named.tells, named.late_s, named.age_s
+        self.alters = bool(self.late.any() or self.age.any())
+        """Whether some replies are late or old."""
+        numbers = iter(range(NO_REPLY + 1, self.codes))
+        self._fault_codes = np.array(
+            [next(numbers) if isinstance(each, NamedFault) else each.status_code for each in failures],
+            dtype=np.int64,
+        )
         self._fault_hints = np.array([_hint(failure) for failure in failures], dtype=np.float64)
         self._outages = [
-            (each.start, each.start + each.length, _code(each.failure), _hint(each.failure))
+            (each.start, each.start + each.length, each.failure.status_code, _hint(each.failure))
             for each in service.outages
         ]
         self._eta = service.retry_after == "eta"
         self._hint = float(service.hint or 0)
+        self._submit_eta = service.retry_after_submit == "eta"
+        self._submit_hint = float(service.submit_hint or 0)
+        self.visible_after = service.visible_after
         self.hints_pending = self._eta or self._hint > 0
         """Whether replies that tell of a pending job carry hints."""
+        self.hints_submissions = self._submit_eta or service.submit_hint is not None
+        """Whether replies to submissions do."""
 
     def delay_subjects(self, keys: Integers) -> Words:
         """Return the subjects of these jobs' draws of delays, or (cheaply) zeros where none are drawn."""
@@ -82,6 +104,10 @@ class ReplyArrays:
             failed = np.flatnonzero(which < self._limits.size)
             codes[failed] = self._fault_codes[which[failed]]
             hints[failed] = self._fault_hints[which[failed]]
+        if self.visible_after:
+            early = arrived < polls.accepted + self.visible_after
+            codes[early] = 404
+            hints[early] = 0.0
         for start, end, code, hint in reversed(self._outages):  # the first that applies decides
             during = (start <= arrived) & (arrived < end)
             codes[during] = code
@@ -91,6 +117,24 @@ class ReplyArrays:
     def pending_hints(self, left: Floats) -> Floats | float:
         """Return the hints on replies about jobs that have ``left`` seconds to go, in seconds; 0: none."""
         return np.ceil(left) if self._eta else self._hint
+
+    def submit_hints(self, left: Floats) -> Floats | float:
+        """Return the hints on replies to the submissions of jobs with ``left`` seconds to go; 0: none."""
+        return np.maximum(np.ceil(left), 0.0) if self._submit_eta else self._submit_hint
+
+    def status_code(self, code: int) -> int | None:
+        """Return the status code that a client sees, None where there is no reply."""
+        if code > NO_REPLY:
+            return self._named[code - NO_REPLY - 1].status_code
+        return None if code == NO_REPLY else code
+
+    def count(self, counts: Integers) -> dict[str, int]:
+        """Return how often the service gave each answer, named as the board names it, of counts by code."""
+        found: Counter[str] = Counter()
+        for code in np.flatnonzero(counts).tolist():
+            name = str(code) if code < NO_REPLY else self._named[code - NO_REPLY - 1].counted_as
+            found[name] += int(counts[code])
+        return dict(found)
 
 
 class ProgressArrays:
@@ -122,29 +166,9 @@ class ProgressArrays:
         return changes
 
 
-def status_code(code: int) -> int | None:
-    """Return the status code that a code stands for in arrays; None: there is no reply."""
-    return code if code < NO_REPLY else None
-
-
-def count_replies(counts: Integers) -> dict[str, int]:
-    """Return how often the service gave each answer, named as the board names it, from the counts by code."""
-    return {
-        str(code) if code < NO_REPLY else _UNANSWERED[code - NO_REPLY].counted_as: int(counts[code])
-        for code in np.flatnonzero(counts).tolist()
-    }
-
-
 def _hint(failure: Failure) -> float:
     """Return the seconds of a failing reply's hint, 0 for none; a hint of 0 s is one, if the smallest."""
     return 0.0 if failure.hint is None else max(failure.hint, _LEAST)
-
-
-def _code(failure: Failure) -> int:
-    """Return the code that stands for such a failure in arrays."""
-    if failure.status_code is not None:
-        return failure.status_code
-    return NO_REPLY + _UNANSWERED.index(type(failure))
 
 
 def _constant(delay: Distribution | None) -> float | None:

@@ -17,7 +17,7 @@ from harness.virtual._columns import JobColumns, Part, durations
 from harness.virtual._counts import PollCounter
 from harness.virtual._overhead import Overhead
 from harness.virtual._polling import PollerArrays
-from harness.virtual._replies import ReplyArrays, count_replies
+from harness.virtual._replies import ReplyArrays
 from scenarios import Block, Scenario, Simulation
 from scenarios.draws import Floats, Stream, uniforms
 
@@ -55,14 +55,14 @@ def run_block(simulation: Simulation, policy: PollingPolicy, overhead: Overhead,
     finish = accepted + work
     for start in range(0, block.keys.size, CHUNK):
         index = start + np.flatnonzero(answered[start : start + CHUNK])
-        poller.run(index, block.keys[index], started[index], finish[index])
+        poller.run(index, block.keys[index], started[index], accepted[index], finish[index])
     poller.close()
     lost_until = (sent + policy.request_timeout)[~answered]
     return Part(
         jobs=jobs if answered.all() else jobs.only(answered),
         polls=counter.take(),
         submissions=int(block.keys.size),
-        replies=count_replies(poller.answered),
+        replies=replies.count(poller.answered),
         busy_seconds=0.0,
         lost_submissions=int(lost_until.size),
         ended_at=float(max(jobs.ended_at.max(initial=0.0), lost_until.max(initial=0.0))),
