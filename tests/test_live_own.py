@@ -330,18 +330,18 @@ def test_failed_submissions_are_counted_by_their_reply(service: Foreign, play: P
 
 
 def test_a_target_that_accepts_nothing_is_given_up(service: Foreign, play: Play) -> None:
-    """Ten submissions that fail before one is accepted are enough to see that the rest will too."""
+    """Five submissions that fail before one is accepted are enough to see that the rest will too."""
     service.answer_submission = answer(422, {"detail": "no such model"})
-    result = play(("size: 3}, jobs: 3", "size: 15}, jobs: 15"))
+    result = play(("size: 3}, jobs: 3", "size: 8}, jobs: 8"))
     (reason,) = result.halts
-    assert reason.startswith("10 submissions failed and none was accepted, the last: ")
+    assert reason.startswith("5 submissions failed and none was accepted, the last: ")
     assert "HTTP 422: no such model" in reason
-    assert 10 <= result.done.failed_submissions["422"] <= 15
+    assert 5 <= result.done.failed_submissions["422"] <= 8
 
 
 def test_a_target_that_is_down_is_given_up(play: Play) -> None:
     """With the operating system's words; and no job of it can be at work."""
-    result = play(("size: 3}, jobs: 3", "size: 15}, jobs: 15"), url="http://127.0.0.1:9")
+    result = play(("size: 3}, jobs: 3", "size: 8}, jobs: 8"), url="http://127.0.0.1:9")
     (reason,) = result.halts
     assert "ConnectionRefusedError" in reason
     assert result.done.left == 0

@@ -159,7 +159,9 @@ class Conductor:
         if told.failed_submissions:
             by_response = ", ".join(f"{name} x{n}" for name, n in sorted(told.failed_submissions.items()))
             count = sum(told.failed_submissions.values())
-            logger.warning("%d submissions were not accepted: %s", count, by_response)
+            logger.warning(
+                "%d submissions were not accepted (%s), the last: %s", count, by_response, told.failure
+            )
         self._obey(self._schedule.done(node, told))
 
     def _on_halted(self, _node: str, told: Halted) -> None:

@@ -73,6 +73,7 @@ class VisitShare:
         self.policy: PollingPolicy = self.scenario.settings[self.start.setting]
         self.origin = time.monotonic() + self.start.starts_in
         self.ended_at = 0.0
+        self.failure = ""  # the last submission that was not accepted
         self.lanes = Group()
         self.in_flight = Group()
         self.cpu = CpuMeter()
@@ -137,6 +138,7 @@ class VisitShare:
             submission = client.submit(key)
         except SubmitFailed as failed:
             self.failed_submissions[response_name(failed.status_code)] += 1
+            self.failure = str(failed)
             if self.own is not None:
                 self.own.not_submitted(failed)
             gevent.sleep(_SUBMIT_PAUSE_S)
@@ -240,6 +242,7 @@ class VisitShare:
             visit=self.start.visit,
             ended_at_s=self.ended_at,
             failed_submissions=dict(self.failed_submissions),
+            failure=repr(self.own.hidden(self.failure) if self.own else self.failure),
             cpu_mean=self.cpu.mean(),
             cpu_peak=self.cpu.peak,
             submissions=self.allowance.submissions,

@@ -18,7 +18,7 @@ from harness.live._budget import Share
 from harness.live._watch import Watched, may_poll
 from scenarios import Target
 
-_HOPELESS: Final = 10  # submissions that fail before one is accepted: then no more are tried
+_HOPELESS: Final = 5  # submissions that fail before one is accepted: then no more are tried
 _LOAD: Final = (429,)  # what says "too many", rather than "not like this"
 _GATEWAYS: Final = (502, 504)  # what stands in for a service that may have taken the job
 
@@ -62,6 +62,10 @@ class OwnApi:
             session=_session(self.allowance, self._target.ca, connections),
         )
 
+    def hidden(self, text: str) -> str:
+        """Return a text without the values of secrets."""
+        return self._target.hidden(text)
+
     def submitted(self) -> None:
         """Note that a submission was accepted."""
         self._accepted = True
@@ -70,7 +74,7 @@ class OwnApi:
         """Note that a submission failed, and stop where the next ones would fail like it."""
         self.allowance.release(ended=not _may_be_at_work(failed))
         self._failed += failed.status_code not in _LOAD
-        said = self._target.hidden(str(failed))
+        said = self.hidden(str(failed))
         if not failed.retryable:
             self._stop(f"{said!r}: no other try can mend this")
         elif not self._accepted and self._failed == _HOPELESS:
