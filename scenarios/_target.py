@@ -53,7 +53,7 @@ class Limits(Model):
     jobs: Count
     """Submissions in all: of every setting and repeat, whether accepted or not."""
     rate: Positive
-    """Requests per second of any kind: submissions, polls, and what is sent again."""
+    """Requests per second of any kind: submissions and polls, retries included."""
     in_flight: Count
     """Jobs at once; one whose end its client did not learn counts on, for it may still be under way."""
     job_time: PositiveSeconds = 3600.0

@@ -212,58 +212,54 @@ def test_requests_are_spaced_and_what_that_costs_is_on_record(service: Foreign, 
 
 UNDECLARED = [
     pytest.param(
-        {"answer_poll": answer(200, {"task": {"phase": "Zombie \x1b[31m"}})},
-        r"""^a poll got HTTP 200 '\{"task": \{"phase": "Zombie \\\\u001b\[31m"\}\}', which the dialect """
-        r"does not declare: see target\.dialect\.status\.pending or .*status\.completed or .*status\.error$",
+        {"answer_poll": answer(200, {"task": {"phase": "Zombie"}})},
+        r"""^a poll got 'HTTP 200: \{"task": \{"phase": "Zombie"\}\}', which the dialect does not declare: """
+        r"see target\.dialect\.status\.pending or .*status\.completed or .*status\.error$",
         id="a word",
     ),
     pytest.param(
         {"answer_poll": answer(200, {"state": "done"})},
-        r"^a poll got HTTP 200 .*see target\.dialect\.status\.state$",
+        r"^a poll got 'HTTP 200: .*see target\.dialect\.status\.state$",
         id="no state",
     ),
     pytest.param(
         {"answer_poll": answer(200, "<html>\x1b]0;x\x07 welcome")},
-        r"^a poll got HTTP 200 '<html>\\x1b\]0;x\\x07 welcome', .*status\.state$",
+        r"^a poll got 'HTTP 200: <html>\\x1b\]0;x\\x07 welcome', .*status\.path$",
         id="no JSON",
     ),
     pytest.param(
         {"answer_poll": answer(302, "", Location="https://login.example/?next=x")},
-        r"^a poll got HTTP 302 '', leading to 'https://login\.example', .*status\.path$",
+        r"^a poll got 'HTTP 302: it leads to https://login\.example/\?\.\.\., which is not.*status\.path$",
         id="a redirect",
     ),
     pytest.param(
         {"answer_submission": answer(200, {"task": {"number": 1}})},
-        r"""^a submission got HTTP 200 '\{"task": \{"number": 1\}\}', .*see target.*\.submit\.accepted$""",
+        r"""^a submission got 'HTTP 200: \{"task": \{"number": 1\}\}', .*target.*\.submit\.accepted$""",
         id="a code",
     ),
     pytest.param(
         {"answer_submission": answer(201, {"job": 1})},
-        r"""^a submission got HTTP 201 '\{"job": 1\}', .*submit\.id or target\.dialect\.submit\.location$""",
+        r"""^a submission got 'HTTP 201: \{"job": 1\}', .*\.submit\.id or .*\.submit\.location$""",
         id="no id",
     ),
     pytest.param(
         {"answer_submission": answer(308, "", Location="https://127.0.0.1/v2/tasks")},
-        r"^a submission got HTTP 308 '', leading to 'https://127\.0\.0\.1', .*submit\.accepted$",
+        r"^a submission got 'HTTP 308: it leads to https://127\.0\.0\.1/v2/tasks, .*submit\.accepted$",
         id="a redirected submission",
     ),
     pytest.param(
         {"answer_submission": answer(401, {"error": f"bad key {SECRET}"})},
-        r"^the target does not accept these credentials: a submission got HTTP 401 .*key \$\{OWN_API_KEY\}",
+        r"^the target does not accept these credentials: .*HTTP 401: bad key \$\{OWN_API_KEY\}",
         id="bad credentials",
     ),
     pytest.param(
         {"answer_poll": answer(403, "no")},
-        r"^the target does not accept these credentials: a poll got HTTP 403 'no'$",
+        r"^the target does not accept these credentials: a poll got http 403 \(no\)$",
         id="no right to poll",
     ),
     pytest.param(
-        {
-            "answer_submission": answer(
-                201, {"task": {"number": 1}}, Location="http://other.example/v2/tasks/1"
-            )
-        },
-        r"^a job is to be polled at another origin, 'http://other\.example': .*--allow-host other\.example",
+        {"answer_submission": answer(201, {"task": {"number": 1}}, Location="http://b.example/v2/tasks/1")},
+        r"^a job is to be polled at another origin, 'http://b\.example': .*--allow-host 'b\.example'",
         id="another origin",
     ),
 ]

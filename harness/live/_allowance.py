@@ -79,7 +79,6 @@ class Shared:
         self._pacer = Pacer(share.rate)
         self._room = Semaphore(share.in_flight)
         self._closed = False
-        self._granted = 0  # requests that were let go, but have not left yet
         self._jobs, self._polls = Held(), Held()
 
     def admit(self) -> bool:
@@ -99,7 +98,6 @@ class Shared:
         turn = self._pacer.queue()
         while (at := turn(now := time.monotonic())) > now:
             gevent.sleep(at - now)
-        self._granted += 1
         return now
 
     def turn(self) -> Turn:
@@ -111,18 +109,11 @@ class Shared:
             nonlocal asked_at
             asked_at = now if asked_at is None else asked_at
             if (at := turn(now)) <= now:
-                self._granted += 1
                 self._polls = self._polls.and_of(now - asked_at)
                 asked_at = None
             return at
 
         return ask
-
-    def leaves(self) -> None:
-        """Note that a request leaves now; one that had no turn, for it is sent again, waits for one."""
-        if self._granted == 0:
-            self._wait()
-        self._granted -= 1
 
     def release(self, *, ended: bool) -> None:
         """Make room where a job was, unless it may still be under way."""

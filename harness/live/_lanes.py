@@ -147,10 +147,10 @@ class VisitShare:
             self.halt(f"job {key} cannot be submitted: {refused}")
             return
         self.submitted += 1
-        if self.own is not None:
-            self.own.submitted()
         job = SubmittedJob(key, lane, planned_at, sent_at, submission.replied_at - self.origin)
         self._tell_locust("POST", job.submitted_at - sent_at)
+        if self.own is not None and not self.own.submitted(submission):
+            return
         talk = client.conversation(
             submission,
             policy=self.policy,
@@ -197,6 +197,8 @@ class VisitShare:
             )
         )
         self._tell_locust("GET", latency)
+        if self.own is not None:
+            self.own.polled(attempt)
 
     def _job_row(self, job: SubmittedJob, talk: Conversation) -> JobRow:
         """Return the row of a job whose polling has ended; an end that was not seen stays unknown.

@@ -115,7 +115,8 @@ class ShareDone(Message):
     """Every job of a process's part has ended, and its rows were sent.
 
     ended_at_s: when, in seconds of the visit. failed_submissions: those that the service did not take, by
-    response; failure: the last of them, in words. cpu_mean, cpu_peak: the process's use of one core, over the visit and in its busiest second.
+    response; failure: the last of them, in words. cpu_mean, cpu_peak: the process's use of one core, over
+    the visit and in its busiest second.
     submissions, left: of a share of limits, the submissions made, and the jobs that may still be under way.
     spent: whether more would have been made if the share had been larger.
     held_jobs, held_polls: what the limits held back.
