@@ -99,12 +99,19 @@ class _Quiet(WSGIRequestHandler):
 def foreign_service(**behaviour: Any) -> Iterator[Foreign]:
     """A foreign service on a free port of this machine."""
     service = Foreign(**behaviour)
-    server = make_server("127.0.0.1", 0, service.app(), threaded=True, request_handler=_Quiet)
-    service.url = f"http://127.0.0.1:{server.server_port}"
+    with served(service.app()) as url:
+        service.url = url
+        yield service
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """An application on a free port of this machine, in a thread of this process; its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield service
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

@@ -35,6 +35,27 @@ def reply(status_code: int = 200, headers: dict[str, str] | None = None, **body:
     return Response(status_code, headers or {}, json.dumps(body).encode())
 
 
+def test_a_due_request_waits_for_its_turn() -> None:
+    """It is asked for again until the turn has come; the record keeps when the policy wanted it sent."""
+    turns = {101.0: 101.5, 101.5: 101.75, 101.75: 101.75}
+    told: list[Attempt] = []
+    talk = Conversation(
+        JobRef("j"),
+        POLICY,
+        lambda _n: 0.0,
+        started_at=100.0,
+        turn=turns.__getitem__,
+        on_attempt=(told.append,),
+    )
+    assert talk.next(100.0) == Wait(101.0)  # not yet due: no turn is asked for
+    assert talk.next(101.0) == Wait(101.5)
+    assert talk.next(101.5) == Wait(101.75)
+    assert isinstance(talk.next(101.75), SendRequest)
+    talk.replied(102.0, reply(status="pending"))
+    assert (told[0].planned_at, told[0].sent_at) == (101.0, 101.75)
+    assert talk.next(102.0) == Wait(103.0)
+
+
 def talking(told: list[Attempt] | None = None, dialect: Dialect = NATIVE) -> Conversation:
     hooks = () if told is None else (told.append,)
     return Conversation(

@@ -12,14 +12,16 @@ from typing import Any
 
 import gevent
 import pytest
-from flask import Response
-from foreign_service import DIALECT, Foreign, foreign_service
+from flask import Response, request
+from foreign_service import DIALECT, Foreign, foreign_service, served
 
+from client import DIALECTS
 from harness.live._budget import Share
 from harness.live._lanes import LoadGenerator
 from harness.live._messages import Halted, Message, Rows, ShareDone, StartVisit
 from harness.measure import JobRow, PollRow
-from scenarios import Scenario, load_scenario
+from scenarios import Scenario, Simulation, load_scenario
+from server.app import create_app
 
 SCENARIO = """\
 name: own
@@ -364,3 +366,21 @@ def test_a_job_is_followed_no_longer_than_the_target_says(service: Foreign, play
     assert [job.outcome for job in result.jobs] == ["censored"] * 3
     assert all(job.detected_at_s is None and job.polls > 0 for job in result.jobs)
     assert (result.halts, result.done.left) == ([], 3)
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "native"])
+def test_our_simulator_is_an_api_like_any_other(play: Play, dialect: str) -> None:
+    """Under each dialect of a real service; its truth is neither asked for nor read."""
+    simulation = Simulation.model_validate({"job": {"duration": "120ms"}, "service": {"dialect": dialect}})
+    app = create_app(simulation)
+    seen: list[str] = []
+    app.before_request(lambda: seen.extend(name for name, _ in request.headers))
+    with served(app) as url:
+        own = f"  dialect:\n{DIALECT.rstrip()}\n"
+        result = play((own, f"  dialect: {dialect}\n"), ('{url: "https://a", lang: fr}', "{}"), url=url)
+    assert result.halts == []
+    assert [job.outcome for job in result.jobs] == ["completed"] * 3
+    assert {poll.state for poll in result.polls} == {"pending", "completed"}
+    names_a_finish = DIALECTS[dialect].status.finished_at is not None
+    assert all((job.detection_lag_s is not None) == names_a_finish for job in result.jobs)
+    assert not {name for name in seen if name.lower().startswith("backoff") or name == "Poll-Attempt"}
