@@ -161,6 +161,7 @@ def test_the_clients_core_needs_the_standard_library_alone() -> None:
         "client/_policy.py",
         "client/_dialect.py",
         "client/_conversation.py",
+        "harness/live/_budget.py",
         "harness/live/_commands.py",
         "harness/live/_schedule.py",
         "harness/live/_states.py",
