@@ -1,0 +1,123 @@
+"""A backoff law as expressions that Python, JavaScript, Go and awk read alike.
+
+All four write arithmetic, calls and decimal numbers the same way, so one text serves them: ``c`` is the
+ceiling, ``u`` the random number, ``k`` the delay's number (from 1), ``previous`` the delay before it. What they
+lack (``min``, ``max``, ``pow``, ``at``, ``fibonacci``) their templates define.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from client import JITTERS, Backoff
+
+_FIRST_UNUSED_EXPONENT: Final = 1024  # two to this is no float any more
+
+
+@dataclass(frozen=True, slots=True)
+class LawText:
+    """A law in words of code.
+
+    ceiling: the expression of ``c``; None where the jitter grows by itself. delay: that of the delay.
+    delays: the numbers that ``at(delays, k)`` looks up. arguments: which of k, previous and u are read.
+    """
+
+    ceiling: str | None
+    delay: str
+    delays: tuple[str, ...]
+    arguments: tuple[str, ...]
+
+    @property
+    def uses(self) -> str:
+        """Both expressions, to be searched for the helpers that they call."""
+        return f"{self.ceiling} {self.delay}"
+
+    @property
+    def grows(self) -> bool:
+        """Whether the delay before matters."""
+        return "previous" in self.arguments
+
+
+def literal(number: float) -> str:
+    """Return a finite number as each of the languages reads it, to the last bit."""
+    return repr(float(number))
+
+
+def _exponential(law: Backoff) -> str:
+    first, factor = literal(law.initial or 0.0), literal(law.multiplier)
+    if law.multiplier == 1:
+        return first
+    return f"{first} * pow({factor}, min(k - 1, {_last_exponent(law)}))"
+
+
+def _last_exponent(law: Backoff) -> int:
+    """Return the exponent from which on the power need not grow: the cap is reached, or all floats are."""
+    exponent, initial = 0, law.initial or 0.0
+    while exponent < _FIRST_UNUSED_EXPONENT * 64:
+        if law.maximum is not None and initial * law.multiplier**exponent >= law.maximum:
+            return exponent
+        if (exponent + 1) * math.log2(law.multiplier) + math.log2(initial) >= _FIRST_UNUSED_EXPONENT - 1:
+            return exponent
+        exponent += 1
+    return exponent
+
+
+def _linear(law: Backoff) -> str:
+    step = law.initial if law.increment is None else law.increment
+    return f"{literal(law.initial or 0.0)} + {literal(step or 0.0)} * (k - 1)"
+
+
+CURVE_TEXTS: Final[Mapping[str, Callable[[Backoff], str]]] = {
+    "constant": lambda law: literal(law.initial or 0.0),
+    "linear": _linear,
+    "exponential": _exponential,
+    "fibonacci": lambda law: f"{literal(law.initial or 0.0)} * fibonacci(k)",
+    "schedule": lambda _law: "at(delays, k)",
+}
+"""The ceiling of delay k, before the cap, of each curve that can be written as code."""
+
+JITTER_TEXTS: Final[Mapping[str, str]] = {
+    "none": "c",
+    "full": "c * u",
+    "equal": "c / 2 + c / 2 * u",
+    "decorrelated": "{first} + max(0.0, 3 * previous - {first}) * u",
+    "half-around": "c / 2 + c * u",
+    "tenth-more": "c + c / 10 * u",
+    "second-more": "c + u",
+    "above-first": "min(c, {first}) + max(0.0, c - {first}) * u",
+}
+"""The delay of each kind of jitter, before the cap of those that have it last."""
+
+
+def law_text(law: Backoff) -> LawText:
+    """Return the law as code; its curve and jitter must be rows of the tables above."""
+    jitter = JITTERS[law.jitter]
+    delay = JITTER_TEXTS[law.jitter].format(first=literal(law.ceiling(1)))
+    if jitter.capped and law.maximum is not None:
+        delay = f"min({literal(law.maximum)}, {delay})"
+    if jitter.grows is not None:
+        return _text(None, delay, ())
+    ceiling = CURVE_TEXTS[law.curve](law)
+    if law.maximum is not None and (law.curve != "constant"):
+        ceiling = f"min({literal(law.maximum)}, {ceiling})"
+    if law.jitter == "none":
+        return _text(None, ceiling, law.delays)
+    return _text(ceiling, delay, law.delays)
+
+
+def _text(ceiling: str | None, delay: str, delays: tuple[float, ...]) -> LawText:
+    words = set(re.findall(r"[a-z]+", f"{ceiling} {delay}"))
+    used = tuple(name for name in ("k", "previous", "u") if name in words)
+    return LawText(ceiling, delay, tuple(map(literal, delays)), used)
+
+
+def mean_delay(law: Backoff, k: int, previous: float | None) -> float:
+    """Return the mean of delay ``k`` in seconds; after a previous one where the law grows by itself.
+
+    The delay is linear in the random number, but where a cap cuts it.
+    """
+    return law.delay(k, previous, 0.5)
