@@ -191,6 +191,11 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
     else:
         click.echo(render_table(results, colour=sys.stdout.isatty()))
         click.echo(f"report: {folder / 'report.html'}")
+        if results.recommendation.setting is not None:
+            words = [str(folder / "scenario.yaml"), results.recommendation.setting]
+            click.echo(
+                f"as code: {shlex.join(['python', '-m', 'harness', 'export', *words, '--to', 'python'])}"
+            )
     _end(DONE if is_trustworthy(results) else FAILED)
 
 
@@ -269,6 +274,34 @@ def tune(
         verification = verify(options, answer, port)
         print_verification(verification)
         _end(verification.status)
+
+
+@main.command(epilog="Example: python -m harness export video-translation exponential --to tenacity")
+@click.argument("words", nargs=-1, metavar="[SCENARIO] SETTING")
+@click.option("--to", "form", metavar="FORM", help="The form that is wanted; --list shows them all.")
+@click.option("--nearest", is_flag=True, help="Take the nearest setting that the form can express.")
+@click.option("--out", metavar="FILE", help="Write a new file instead of printing.")
+@click.option("--list", "listed", is_flag=True, help="Show the forms, and what each can express.")
+def export(words: tuple[str, ...], form: str | None, nearest: bool, out: str | None, listed: bool) -> None:
+    """Print a setting as code, or as configuration of a library.
+
+    SETTING is the name of one of SCENARIO's settings or of a preset, or YAML such as
+    '{curve: constant, initial: 5s}', as plan prints it; - reads YAML from standard input.
+    """
+    from harness._exports import form_named, render_forms, save, wanted, written
+
+    if listed:
+        click.echo(render_forms(), nl=False)
+        return
+    exported = written(wanted(words, _options), form_named(form), nearest)
+    for each in exported.differences:
+        _say(f"differs: {each.key}: {each.why}; here {each.nearest}")
+    for note in exported.untold:
+        _say(f"note: {note}")
+    if out is None:
+        click.echo(exported.text, nl=False)
+    else:
+        save(exported.text, out)
 
 
 @main.command(epilog="Example: python -m harness check scenarios/*.yaml")

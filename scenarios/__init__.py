@@ -50,6 +50,7 @@ from scenarios._scenario import (
 )
 from scenarios._schema import Workload
 from scenarios._service import Capacity, Job, Outage, Service, Simulation
+from scenarios._setting_line import read_setting
 from scenarios._settings import original_yaml, setting_yaml
 from scenarios._spoken import (
     RESERVED_PATHS,
@@ -119,6 +120,7 @@ __all__ = [
     "more_than_allowed",
     "original_yaml",
     "planned",
+    "read_setting",
     "resolve",
     "sending_lines",
     "setting_yaml",

@@ -1,4 +1,4 @@
-"""What tests of exported settings share: a clock that only sleeps move, and our own poller's run beside it."""
+"""What tests of exported settings share: a clock that sleeps move, and our own poller's run beside it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ class Ran:
 
     times: list[float]
     outcome: str
+
+
+def seeded(seed: int) -> random.Random:
+    """A source of random numbers, the same for the same seed."""
+    return random.Random(seed)  # noqa: S311 - no secret
 
 
 def replies(count: int, last: str = "completed") -> Iterator[Reply]:
@@ -160,9 +165,7 @@ LIMITED = [
     PollingPolicy(Backoff("linear", 1), max_attempts=1),
     PollingPolicy(Backoff("fibonacci", 1, maximum=8), max_attempts=9, first_poll="immediately"),
     PollingPolicy(Backoff("schedule", delays=(3, 1)), max_attempts=12, deadline=9),
-    PollingPolicy(
-        Backoff("exponential", 1, maximum=20, jitter="decorrelated"), deadline=45, max_attempts=30
-    ),
+    PollingPolicy(Backoff("exponential", 1, maximum=20, jitter="decorrelated"), deadline=45, max_attempts=30),
 ]
 """Settings whose polling ends before the job does."""
 

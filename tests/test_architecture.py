@@ -34,9 +34,11 @@ MAY_IMPORT = {
         "harness.plan.limit",
     },
     "harness.live": {"client", *GROUND, "server", "harness.measure", "harness.virtual"},
+    "harness.export": {"client", *GROUND},
     "harness": {
         "client",
         *GROUND,
+        "harness.export",
         "server",
         "harness.measure",
         "harness.virtual",

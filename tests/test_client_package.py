@@ -57,3 +57,10 @@ def test_its_command_goes_by_that_name_too(installed: Path) -> None:
     ran = run(installed, "-m", "backoff_client", "--key", "1")
     assert ran.returncode == 2
     assert "python -m backoff_client: error: --key goes with --submit" in ran.stderr
+
+
+def test_its_templates_are_installed_too(installed: Path) -> None:
+    """``export`` writes code from files beside its modules."""
+    ran = run(installed, "-m", "harness", "export", "stamina", "--to", "bash")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("#!/usr/bin/env bash\n")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -31,12 +29,12 @@ from export_parts import (
     replace_time,
     replies,
     run_azure,
+    seeded,
     settings_of_all_kinds,
 )
 
-from client import CURVES, JITTERS, PRESETS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
-from harness.export import FORMS, CannotExpress, Origin, adapt, export_setting
-from harness.export._law import CURVE_TEXTS, JITTER_TEXTS
+from client import CURVES, JITTERS, PRESETS, Backoff, HintPolicy, PollingPolicy
+from harness.export import FORMS, Origin, adapt, export_setting
 
 ORIGIN = Origin("mine", "video", "Which?")
 PYTHON_FORMS = sorted(name for name, form in FORMS.items() if form.language == "Python")
@@ -140,8 +138,8 @@ def test_a_python_form_polls_when_our_poller_does(form: str, monkeypatch: pytest
     policies = expressed_by(form, KINDS)
     assert policies
     for seed, policy in enumerate(policies):
-        expected = poller_run(policy, replies(ENOUGH + 1), random.Random(seed))
-        found = run_python(policy, form, replies(ENOUGH + 1), random.Random(seed), monkeypatch)
+        expected = poller_run(policy, replies(ENOUGH + 1), seeded(seed))
+        found = run_python(policy, form, replies(ENOUGH + 1), seeded(seed), monkeypatch)
         assert found.times == CLOSE(expected.times), policy
         assert found.outcome == "completed"
 
@@ -150,16 +148,18 @@ def test_a_python_form_polls_when_our_poller_does(form: str, monkeypatch: pytest
 def test_deadline_and_limit_of_polls_end_where_ours_do(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last poll falls on the deadline's edge, and none is sent when the polls are used up."""
     for seed, policy in enumerate(expressed_by(form, LIMITED)):
-        expected = poller_run(policy, replies(999), random.Random(seed))
-        found = run_python(policy, form, replies(999), random.Random(seed), monkeypatch)
+        expected = poller_run(policy, replies(999), seeded(seed))
+        found = run_python(policy, form, replies(999), seeded(seed), monkeypatch)
         assert found.times == CLOSE(expected.times), policy
         assert found.outcome == expected.outcome
 
 
-def test_urllib3_hands_over_the_last_reply_when_its_polls_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urllib3_hands_over_the_last_reply_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A limit of five polls is five requests, and the fifth reply still says 202."""
     policy = PollingPolicy(Backoff("constant", 2), max_attempts=5)
-    found = run_python(policy, "urllib3", replies(999), random.Random(1), monkeypatch)
+    found = run_python(policy, "urllib3", replies(999), seeded(1), monkeypatch)
     assert found == Ran([2, 4, 6, 8, 10], "gave_up")
 
 
@@ -167,20 +167,20 @@ def test_urllib3_waits_as_long_as_a_retry_after_says(monkeypatch: pytest.MonkeyP
     """It takes the place of the wait, as the text says; where hints are not honoured it is not read."""
     script = [Reply(retry_after=9), Reply(retry_after=1), Reply("completed")]
     policy = PollingPolicy(Backoff("constant", 2))
-    found = run_python(policy, "urllib3", iter(script), random.Random(1), monkeypatch)
+    found = run_python(policy, "urllib3", iter(script), seeded(1), monkeypatch)
     assert found.times == [2, 11, 12]
     policy = PollingPolicy(Backoff("constant", 2), hints=HintPolicy(honour=False))
-    found = run_python(policy, "urllib3", iter(script), random.Random(1), monkeypatch)
+    found = run_python(policy, "urllib3", iter(script), seeded(1), monkeypatch)
     assert found.times == [2, 4, 6]
 
 
 def test_stamina_stops_after_the_first_poll_past_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """As its text says: no poll at the edge itself; a limit of polls counts as ours."""
     late = PollingPolicy(Backoff("constant", 3), deadline=10)
-    found = run_python(late, "stamina", replies(99), random.Random(1), monkeypatch)
+    found = run_python(late, "stamina", replies(99), seeded(1), monkeypatch)
     assert found == Ran([3, 6, 9, 12], "gave_up")
     few = PollingPolicy(Backoff("constant", 3), max_attempts=4, first_poll="immediately")
-    found = run_python(few, "stamina", replies(99), random.Random(1), monkeypatch)
+    found = run_python(few, "stamina", replies(99), seeded(1), monkeypatch)
     assert found == Ran([0, 3, 6, 9], "gave_up")
     assert "stops after the first poll past 10 s" in " ".join(export_setting(late, "stamina", ORIGIN).notes)
 
@@ -190,9 +190,9 @@ def test_stamina_stops_after_the_first_poll_past_the_deadline(monkeypatch: pytes
 def test_plain_python_takes_hints_and_failed_reads_as_our_poller_does(
     name: str, retry_after: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every branch: hints on any reply, two budgets, the grace of a 404, the edge in the midst of failures."""
-    expected = poller_run(DEMANDING, iter(SCRIPTS[name]), random.Random(5), retry_after)
-    found = run_python(DEMANDING, "python", iter(SCRIPTS[name]), random.Random(5), monkeypatch, retry_after)
+    """Every branch: hints on any reply, two budgets, the grace of a 404, the edge amid failures."""
+    expected = poller_run(DEMANDING, iter(SCRIPTS[name]), seeded(5), retry_after)
+    found = run_python(DEMANDING, "python", iter(SCRIPTS[name]), seeded(5), monkeypatch, retry_after)
     assert found.times == CLOSE(expected.times)
     assert found.outcome == expected.outcome
 
@@ -204,11 +204,13 @@ def test_libraries_with_a_hook_take_hints_as_our_poller_does(
 ) -> None:
     """Longer, never shorter, capped and spread; also that of the submission's reply."""
     policy = PollingPolicy(
-        Backoff("constant", 2, jitter="equal"), hints=HintPolicy(maximum=20, spread=0.25), first_poll=first_poll
+        Backoff("constant", 2, jitter="equal"),
+        hints=HintPolicy(maximum=20, spread=0.25),
+        first_poll=first_poll,
     )
     for retry_after in (None, 4.0):
-        expected = poller_run(policy, iter(SCRIPTS["hints"]), random.Random(3), retry_after)
-        found = run_python(policy, form, iter(SCRIPTS["hints"]), random.Random(3), monkeypatch, retry_after)
+        expected = poller_run(policy, iter(SCRIPTS["hints"]), seeded(3), retry_after)
+        found = run_python(policy, form, iter(SCRIPTS["hints"]), seeded(3), monkeypatch, retry_after)
         assert found.times == CLOSE(expected.times)
         assert found.outcome == "error"
 
@@ -220,11 +222,11 @@ def test_botocores_waiter_polls_when_our_poller_does(name: str, monkeypatch: pyt
     model = WaiterModel(json.loads(text_of(policy, "botocore")))
     (waiter_name,) = model.waiter_names
     world = World(replies(9999))
-    replace_time(monkeypatch, world, random.Random(1))
+    replace_time(monkeypatch, world, seeded(1))
     waiter = Waiter(waiter_name, model.get_waiter(waiter_name), lambda **_: {"status": world.poll().state})
     with pytest.raises(WaiterError, match="Max attempts exceeded"):
         waiter.wait()
-    assert Ran(world.times, "gave_up") == poller_run(policy, replies(9999), random.Random(1))
+    assert Ran(world.times, "gave_up") == poller_run(policy, replies(9999), seeded(1))
 
 
 def test_botocores_waiter_knows_how_a_job_ends() -> None:
@@ -244,7 +246,8 @@ import { readFileSync } from "node:fs";
 const cases = JSON.parse(readFileSync(0, "utf8"));
 const found = [];
 for (const each of cases) {
-  const { pollUntilDone, ReadFailed, GaveUp } = await import(`data:text/javascript,${encodeURIComponent(each.text)}`);
+  const address = `data:text/javascript,${encodeURIComponent(each.text)}`;
+  const { pollUntilDone, ReadFailed, GaveUp } = await import(address);
   let now = 0, drawn = 0, polls = 0;
   const times = [];
   const read = () => {
@@ -285,7 +288,7 @@ def test_javascript_polls_when_our_poller_does(tmp_path: Path) -> None:
         *((policy, [*replies(999)], None) for policy in LIMITED),
         *((DEMANDING, script, hint) for script in SCRIPTS.values() for hint in (None, 3.0)),
     ]
-    source = random.Random(4)
+    source = seeded(4)
     draws = [source.random() for _ in range(1000)]
     cases = [
         {
@@ -330,7 +333,7 @@ echo "${{TIMES[@]}}"
 
 
 def in_bash(policy: PollingPolicy, script: list[Reply], hint: float | None, folder: Path) -> Ran:
-    source = random.Random(4)
+    source = seeded(4)
     draws = [0.0] * (policy.first_poll == "immediately") + [source.random() for _ in range(200)]
     words = []
     for reply in script:
@@ -378,7 +381,7 @@ BASH_RUNS: dict[str, tuple[PollingPolicy, list[Reply], float | None]] = {
 def test_bash_polls_when_our_poller_does(name: str, tmp_path: Path) -> None:
     """To a nanosecond a wait: what is handed to sleep has nine decimals."""
     policy, script, hint = BASH_RUNS[name]
-    expected = poller_run(policy, iter(script), random.Random(4), hint)
+    expected = poller_run(policy, iter(script), seeded(4), hint)
     found = in_bash(policy, script, hint, tmp_path)
     assert found.times == pytest.approx(expected.times, rel=0, abs=2e-9 * 3 ** len(expected.times) ** 0.5)
     assert found.outcome == expected.outcome
@@ -451,7 +454,7 @@ def test_go_polls_when_our_poller_does(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "polling.go").write_text(text_of(policy, "go"))
         (folder / "polling_test.go").write_text(GO)
-        source = random.Random(4)
+        source = seeded(4)
         draws = [source.random() for _ in range(200)]
         data = {"replies": [vars(each) for each in script], "draws": draws, "hint": hint or 0}
         (folder / "script.json").write_text(json.dumps(data))
@@ -461,6 +464,6 @@ def test_go_polls_when_our_poller_does(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = [json.loads(line) for line in re.findall(r"^ran (.*)$", ran.stdout, re.MULTILINE)]
     for (policy, script, hint), result in zip(BASH_RUNS.values(), found, strict=True):
-        expected = poller_run(policy, iter(script), random.Random(4), hint)
+        expected = poller_run(policy, iter(script), seeded(4), hint)
         assert result["times"] == pytest.approx(expected.times, rel=1e-9, abs=1e-7), policy
         assert result["outcome"] == expected.outcome

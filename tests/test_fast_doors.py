@@ -23,6 +23,8 @@ HEAVY = {"gevent", "locust", "numpy", "plotly", "polars", "pydantic", "scipy"}
         (["harness", "check", "--help"], set()),
         (["harness", "frobnicate"], set()),
         (["harness", "check", "video-translation"], {"numpy", "pydantic", "scipy"}),
+        (["harness", "export", "--help"], set()),
+        (["harness", "export", "exponential", "--to", "go"], {"numpy", "pydantic", "scipy"}),
         (["server", "--help"], set()),
         (["server", "--port", "x"], set()),
         (["client", "--help"], set()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,13 +173,14 @@ def test_the_default_price_of_a_poll_is_what_the_baseline_implies(peaked: tuple[
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_text_fits_its_width(peaked: tuple[Scenario, Plan], width: int) -> None:
-    """No line is wider than asked, but for the YAML, which is there to be pasted."""
+    """No line is wider than asked, but for the YAML and the command, which are there to be pasted."""
     _, plan = peaked
     text = render_plan(plan, width)
     assert plan.recommendation.yaml is not None
-    assert f"  {plan.recommendation.yaml}\n" in text
-    wide = [line for line in text.splitlines() if len(line) > width]
-    assert wide in ([], [f"  {plan.recommendation.yaml}"])
+    yaml = f"  {plan.recommendation.yaml}"
+    command = f"  python -m harness export {shlex.quote(plan.recommendation.yaml)} --to python"
+    assert f"{yaml}\n{command}\n" in text
+    assert {line for line in text.splitlines() if len(line) > width} <= {yaml, command}
     assert "\x1b" not in text
 
 

@@ -41,7 +41,9 @@ class Difference:
     nearest: str
 
 
-def adapt(policy: PollingPolicy, form: Form, typical_s: float | None = None) -> tuple[PollingPolicy, list[Difference]]:
+def adapt(
+    policy: PollingPolicy, form: Form, typical_s: float | None = None
+) -> tuple[PollingPolicy, list[Difference]]:
     """Return the nearest policy that the form can express, and how it differs: not at all, if it can.
 
     typical_s: how long a job takes, in seconds: where the form waits a constant time only, that is the mean
@@ -121,7 +123,7 @@ def _jitter(policy: PollingPolicy, form: Form, typical_s: float | None) -> _Step
     law = policy.cadence
     if law.jitter in form.jitters:
         return
-    jitter = "none" if "none" in form.jitters else sorted(form.jitters)[0]
+    jitter = "none" if "none" in form.jitters else min(form.jitters)
     known = " or ".join(sorted(form.jitters))
     if law.jitter == "decorrelated":
         mean = _mean_wait(law, typical_s)
@@ -132,7 +134,10 @@ def _jitter(policy: PollingPolicy, form: Form, typical_s: float | None) -> _Step
                 nearest = replace(nearest, jitter="none")
                 said = "exponential, doubling, without jitter"
         else:
-            nearest, said = Backoff("constant", _rounded(mean)), f"constant: every {_rounded(mean):g} s, its mean"
+            nearest, said = (
+                Backoff("constant", _rounded(mean)),
+                f"constant: every {_rounded(mean):g} s, its mean",
+            )
     else:
         scale = _SHARES.get(law.jitter, 1.0) / _SHARES[jitter]
         nearest = _scaled(law, scale, jitter)

@@ -5,7 +5,7 @@ A form's text is made by the template of its name (``tenacity.jinja``), which st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -39,6 +39,32 @@ class Form:
     attempts: bool = True
     hints: frozenset[Literal["lengthen", "replace", "ignore"]] = frozenset({"lengthen", "ignore"})
     failures: bool = True
+
+    @property
+    def cannot(self) -> tuple[str, ...]:
+        """What it cannot express, in a few words each."""
+        return tuple(self._limits())
+
+    def _limits(self) -> Iterator[str]:
+        if self.curves != _ALL_CURVES:
+            yield f"curves but {' and '.join(sorted(self.curves))}"
+        if lacking := sorted(_ALL_JITTERS - self.jitters):
+            few = f"but {' and '.join(sorted(self.jitters))}"
+            yield f"jitter {lacking[0] if len(lacking) == 1 else few}"
+        if not self.waits_first:
+            yield "a wait before the first poll"
+        if self.deadline == "late":
+            yield "a last poll at the deadline"
+        elif self.deadline == "none":
+            yield "a deadline"
+        if not self.attempts:
+            yield "a limit of polls"
+        if "replace" in self.hints:
+            yield "a Retry-After that only lengthens the wait: it takes its place"
+        elif "lengthen" not in self.hints:
+            yield "Retry-After"
+        if not self.failures:
+            yield "a budget for failed reads"
 
 
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(

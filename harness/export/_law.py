@@ -1,8 +1,8 @@
 """A backoff law as expressions that Python, JavaScript, Go and awk read alike.
 
 All four write arithmetic, calls and decimal numbers the same way, so one text serves them: ``c`` is the
-ceiling, ``u`` the random number, ``k`` the delay's number (from 1), ``previous`` the delay before it. What they
-lack (``min``, ``max``, ``pow``, ``at``, ``fibonacci``) their templates define.
+ceiling, ``u`` the random number, ``k`` the delay's number (from 1), ``previous`` the delay before it. What
+they lack (``min``, ``max``, ``pow``, ``at``, ``fibonacci``) their templates define.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from client import JITTERS, Backoff
 
-_FIRST_UNUSED_EXPONENT: Final = 1024  # two to this is no float any more
+_LARGEST_POWER: Final = 1023  # of two, that a float can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,12 @@ def _exponential(law: Backoff) -> str:
 
 def _last_exponent(law: Backoff) -> int:
     """Return the exponent from which on the power need not grow: the cap is reached, or all floats are."""
-    exponent, initial = 0, law.initial or 0.0
-    while exponent < _FIRST_UNUSED_EXPONENT * 64:
-        if law.maximum is not None and initial * law.multiplier**exponent >= law.maximum:
-            return exponent
-        if (exponent + 1) * math.log2(law.multiplier) + math.log2(initial) >= _FIRST_UNUSED_EXPONENT - 1:
-            return exponent
-        exponent += 1
-    return exponent
+    growth, initial = math.log2(law.multiplier), law.initial or 0.0
+    last = math.floor(_LARGEST_POWER / growth - max(0.0, math.log2(initial) / growth))
+    if law.maximum is not None:
+        # One more than by the logarithms, for they are rounded: what is beyond the cap is cut anyway.
+        last = min(last, math.ceil(math.log2(law.maximum / initial) / growth) + 1)
+    return max(0, last)
 
 
 def _linear(law: Backoff) -> str:

@@ -6,20 +6,21 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from client import NATIVE, PollingPolicy
+from client import NATIVE, PollingPolicy, parameters
 from harness.export._differences import Difference, adapt, notes
 from harness.export._forms import FORMS, Form
 from harness.export._law import law_text, literal
-from scenarios import setting_yaml
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+_WRITER: Final = "backoff-harness"
 _WIDTH: Final = 100
 _LONGEST_WORDS: Final = 300  # of what a user typed, in a comment
 _SHOWN_DELAYS: Final = 10
@@ -40,13 +41,15 @@ class Exported:
     """A setting in another form.
 
     text: what to paste. policy: what the text does; the nearest setting, where there are ``differences``.
-    notes: what the form does otherwise though the setting does not ask for it.
+    notes: what the form does otherwise though the setting does not ask for it; ``untold`` are those that the
+    text itself has no place for.
     """
 
     text: str
     policy: PollingPolicy
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    untold: tuple[str, ...]
 
 
 class CannotExpress(ValueError):
@@ -59,9 +62,13 @@ class CannotExpress(ValueError):
         self.nearest = nearest
 
     def __str__(self) -> str:
+        from scenarios import setting_yaml  # loaded here: it takes long, and most settings need none
+
         lines = [f"{self.form} cannot express this setting:"]
         lines += [f"  {each.key}: {each.why}; the nearest is {each.nearest}" for each in self.differences]
-        lines.append(f"the nearest that it can (take it with --nearest): {setting_yaml('nearest', self.nearest)}")
+        lines.append(
+            f"the nearest that it can (take it with --nearest): {setting_yaml('nearest', self.nearest)}"
+        )
         return "\n".join(lines)
 
 
@@ -89,22 +96,26 @@ def export_setting(
         text = _waiter(expressed, origin)
     else:
         text = _code(form, expressed, [*_header(expressed, row, origin, differences, said)])
-    return Exported(text, expressed, tuple(differences), said)
+    return Exported(text, expressed, tuple(differences), said, () if row.comment else said)
 
 
 def _code(form: str, policy: PollingPolicy, header: Sequence[str]) -> str:
     comment = FORMS[form].comment
-    text = _templates().get_template(f"{form}.jinja").render(
-        header="\n".join(f"{comment} {line}".rstrip() for line in header),
-        policy=policy,
-        cadence=law_text(policy.cadence),
-        on_error=law_text(policy.errors.backoff),
-        first=policy.first_poll == "after_delay",
+    text = (
+        _templates()
+        .get_template(f"{form}.jinja")
+        .render(
+            header="\n".join(f"{comment} {line}".rstrip() for line in header),
+            policy=policy,
+            cadence=law_text(policy.cadence),
+            on_error=law_text(policy.errors.backoff),
+            first=policy.first_poll == "after_delay",
+        )
     )
     return re.sub(r"\n{4,}", "\n\n\n", text).rstrip("\n") + "\n"
 
 
-
+@cache
 def _templates() -> Environment:
     # Loaded here: few who use this room write code.
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -112,10 +123,10 @@ def _templates() -> Environment:
     def read(name: str) -> str:
         return files("harness.export").joinpath(name).read_text(encoding="utf-8")
 
-    environment = Environment(  # noqa: S701 - code, not HTML: header lines are made plain by _plain
+    environment = Environment(
         loader=FunctionLoader(read),
         undefined=StrictUndefined,
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - code, not HTML: what a user typed is made plain by _plain
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -144,7 +155,7 @@ def _header(
     to Python or to a shell.
     """
     yield from _wrapped(f"Poll a job until it is done. {policy.describe()}.")
-    yield f"Written by backoff-harness {version('backoff-harness')} for {form.takes}."
+    yield f"Written by {_WRITER} {version(_WRITER)} for {form.takes}."
     where = f" of the scenario {origin.scenario}" if origin.scenario else ""
     question = f": {_plain(origin.question)}" if origin.question else ""
     yield from _wrapped(f"Setting {_plain(origin.setting)}{where}{question}")
@@ -165,11 +176,13 @@ def _plain(text: str) -> str:
 
 
 def _json(policy: PollingPolicy, origin: Origin) -> str:
+    from scenarios import setting_yaml
+
     data: dict[str, Any] = {
         "setting": origin.setting,
         "scenario": origin.scenario,
         "description": policy.describe(),
-        "written_by": f"backoff-harness {version('backoff-harness')}",
+        "written_by": f"{_WRITER} {version(_WRITER)}",
         "unit": "seconds",
         "yaml": setting_yaml("setting", policy),
         **_plain_data(policy),
@@ -180,8 +193,6 @@ def _json(policy: PollingPolicy, origin: Origin) -> str:
 
 def _plain_data(part: Any) -> dict[str, Any]:
     """Return a policy's fields, and those of its parts, as data."""
-    from client import parameters
-
     data = {}
     for each in parameters(type(part)):
         value = getattr(part, each.name)
@@ -209,7 +220,7 @@ def _waiter(policy: PollingPolicy, origin: Origin) -> str:
     delay = policy.cadence.initial or 0.0
     waiter = {
         "operation": "GetJob",
-        "description": f"{_plain(origin.setting)}: {policy.describe()}; by backoff-harness {version('backoff-harness')}",
+        "description": f"{_plain(origin.setting)}: {policy.describe()}; by {_WRITER} {version(_WRITER)}",
         "delay": int(delay) if delay.is_integer() else delay,
         "maxAttempts": policy.max_attempts or _ENDLESS_ATTEMPTS,
         "acceptors": acceptors,

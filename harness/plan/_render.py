@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -28,6 +29,8 @@ def render_plan(plan: Plan, width: int | None = None, *, colour: bool = False) -
         page.print()
         # Never wrapped: it is there to be pasted.
         page.print(Text(f"  {named.yaml}", "green"), soft_wrap=True)
+        code = shlex.join(["python", "-m", "harness", "export", named.yaml, "--to", "python"])
+        page.print(Text(f"  {code}"), soft_wrap=True)
     page.print()
     page.print(_settings("The scenario's settings", plan.settings, named.setting))
     if plan.alternatives:
