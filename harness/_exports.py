@@ -76,15 +76,17 @@ def wanted(words: Sequence[str], resolve: Callable[[str | None], Options]) -> Wa
         if not before:
             return Wanted(policy, Origin(name or "setting"))
         return _within(resolve(before[0]).scenario, name or "setting", policy)
-    scenario = resolve(before[0] if before else None).scenario
+    try:
+        scenario = resolve(before[0] if before else None).scenario
+    except Refusal:
+        if before or setting not in PRESETS:
+            raise
+        return Wanted(PRESETS[setting], Origin(setting))  # it needs no scenario
     if setting in scenario.settings:
         return _within(scenario, setting, scenario.settings[setting])
     if setting in PRESETS:
-        return (
-            _within(scenario, setting, PRESETS[setting])
-            if before
-            else Wanted(PRESETS[setting], Origin(setting))
-        )
+        policy = PRESETS[setting]
+        return _within(scenario, setting, policy) if before else Wanted(policy, Origin(setting))
     from scenarios.documents import did_you_mean
 
     remedy = did_you_mean(setting, [*scenario.settings, *PRESETS], "the settings and presets are")

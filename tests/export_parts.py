@@ -158,6 +158,8 @@ def settings_of_all_kinds(curves: Any, jitters: Any) -> Iterator[PollingPolicy]:
 
 
 LIMITED = [
+    PollingPolicy(Backoff("schedule", delays=(1, 3, 5, 9), until=(12, 30), jitter="equal"), max_attempts=12),
+    PollingPolicy(Backoff("schedule", delays=(2, 7), until=(11,)), deadline=40, first_poll="immediately"),
     PollingPolicy(Backoff("exponential", 0.5, maximum=10, jitter="full"), deadline=60),
     PollingPolicy(Backoff("constant", 2, jitter="equal"), deadline=11, first_poll="immediately"),
     PollingPolicy(Backoff("constant", 2), deadline=10),  # a poll falls on the edge by itself

@@ -360,9 +360,11 @@ def in_bash(policy: PollingPolicy, script: list[Reply], hint: float | None, fold
 BASH_RUNS: dict[str, tuple[PollingPolicy, list[Reply], float | None]] = {
     **{f"demanding, {name}": (DEMANDING, script, 3.0) for name, script in SCRIPTS.items()},
     "decorrelated": (LIMITED[-1], [*replies(999)], None),
-    "at once, full": (LIMITED[1], [*replies(999)], None),
-    "few polls": (LIMITED[5], [*replies(99)], None),
-    "schedule": (LIMITED[6], [*replies(99)], None),
+    "at once, full": (LIMITED[3], [*replies(999)], None),
+    "few polls": (LIMITED[7], [*replies(99)], None),
+    "tiers": (LIMITED[0], [*replies(99)], None),
+    "tiers, at once": (LIMITED[1], [*replies(99)], None),
+    "schedule": (LIMITED[8], [*replies(99)], None),
     "linear, above-first": (
         PollingPolicy(Backoff("linear", 1, maximum=7, jitter="above-first"), max_attempts=12),
         [*replies(99)],

@@ -43,8 +43,7 @@ def test_every_curve_and_jitter_can_be_written_as_code() -> None:
     """A new row of the client's tables needs its text here; the plain languages refuse nothing."""
     assert set(CURVE_TEXTS) == set(CURVES)
     assert set(JITTER_TEXTS) == set(JITTERS)
-    plain = {name for name, form in FORMS.items() if not form.cannot}
-    assert plain == {"bash", "go", "javascript", "json", "python"}
+    plain = ("bash", "go", "javascript", "json", "python")
     for policy in [*settings_of_all_kinds(CURVES, JITTERS), *LIMITED, DEMANDING, *PRESETS.values()]:
         for form in plain:
             assert adapt(policy, FORMS[form]) == (policy, [])
@@ -179,6 +178,19 @@ def test_a_field_that_no_template_knows_is_refused(form: str, monkeypatch: pytes
     with pytest.raises(CannotExpress) as refused:
         export_setting(policy, form, Origin("mine"))
     assert [each.key for each in refused.value.differences] == ["deadline", "multiplier"]
+
+
+def test_an_anchor_is_refused_by_code_and_carried_by_json() -> None:
+    """Loops count waits from the reply; the numbers can say otherwise."""
+    policy = PollingPolicy(
+        Backoff("constant", 5), anchor="start", missed="catch_up", restart_on="progress", deadline=60
+    )
+    with pytest.raises(CannotExpress) as refused:
+        export_setting(policy, "python", Origin("mine"))
+    assert [each.key for each in refused.value.differences] == ["anchor", "missed", "restart_on"]
+    assert refused.value.nearest == PollingPolicy(Backoff("constant", 5), deadline=60)
+    data = json.loads(export_setting(policy, "json", Origin("mine")).text)
+    assert (data["anchor"], data["missed"], data["restart_on"]) == ("start", "catch_up", "progress")
 
 
 def test_json_has_every_field_and_the_first_delays() -> None:

@@ -12,7 +12,7 @@ from harness.export._law import mean_delay
 
 # What is read here and in the templates; a field that the client gains later is refused until it is, too.
 _KNOWN: Final = {
-    Backoff: {"curve", "initial", "multiplier", "increment", "maximum", "jitter", "delays"},
+    Backoff: {"curve", "initial", "multiplier", "increment", "maximum", "jitter", "delays", "until"},
     HintPolicy: {"honour", "maximum", "spread"},
     ErrorPolicy: {"backoff", "max_consecutive", "not_found_grace"},
     PollingPolicy: {
@@ -25,6 +25,25 @@ _KNOWN: Final = {
         "errors",
         "hints",
     },
+}
+_Part = tuple[
+    Callable[[PollingPolicy], Any], str, Callable[[PollingPolicy, Any], PollingPolicy]
+]  # how to read a part, the prefix of its keys, how to put another in its place
+_PARTS: Final[tuple[_Part, ...]] = (
+    (lambda policy: policy, "", lambda _policy, part: part),
+    (lambda policy: policy.cadence, "", lambda policy, part: replace(policy, cadence=part)),
+    (lambda policy: policy.hints, "hints.", lambda policy, part: replace(policy, hints=part)),
+    (lambda policy: policy.errors, "on_error.", lambda policy, part: replace(policy, errors=part)),
+    (
+        lambda policy: policy.errors.backoff,
+        "on_error.",
+        lambda policy, part: replace(policy, errors=replace(policy.errors, backoff=part)),
+    ),
+)
+_WHY: Final = {
+    "anchor": "each wait is counted from the reply before it",
+    "missed": "there are no beats to miss",
+    "restart_on": "it knows nothing of a job's progress",
 }
 _SHARES: Final = {"none": 1.0, "full": 0.5, "equal": 0.75, "half-around": 1.0, "tenth-more": 1.05}
 _GOLDEN: Final = 1.618  # successive Fibonacci numbers grow by it
@@ -60,31 +79,29 @@ def adapt(
 _Steps = Iterator[tuple[PollingPolicy, Difference]]
 
 
-def _unknown(policy: PollingPolicy, _form: Form, _typical_s: float | None) -> _Steps:
+def _unknown(policy: PollingPolicy, form: Form, _typical_s: float | None) -> _Steps:
     """Refuse whatever of a policy no template knows, unless it is left at its default."""
-    parts: list[tuple[str, Any, Callable[[PollingPolicy, Any], PollingPolicy]]] = [
-        ("", policy, lambda _policy, part: part),
-        ("", policy.cadence, lambda whole, part: replace(whole, cadence=part)),
-        ("hints.", policy.hints, lambda whole, part: replace(whole, hints=part)),
-        ("on_error.", policy.errors, lambda whole, part: replace(whole, errors=part)),
-        (
-            "on_error.",
-            policy.errors.backoff,
-            lambda whole, part: replace(whole, errors=replace(whole.errors, backoff=part)),
-        ),
-    ]
-    for prefix, part, put in parts:
-        for each in parameters(type(part)):
-            if each.name not in _KNOWN[type(part)] and getattr(part, each.name) != each.default:
-                policy = put(policy, replace(part, **{each.name: each.default}))
-                yield policy, Difference(prefix + each.name, "no form can express it yet", "without it")
+    if form.data:
+        return
+    for owner, place, put in _PARTS:
+        part = owner(policy)
+        unknown = {
+            each.name: each.default
+            for each in parameters(type(part))
+            if each.name not in _KNOWN[type(part)] and getattr(part, each.name) != each.default
+        }
+        if unknown:
+            policy = put(policy, replace(part, **unknown))
+            for name in unknown:
+                why = _WHY.get(name, "no code can express it yet")
+                yield policy, Difference(f"{place}{name}", why, f"without {name}")
 
 
 def _curve(policy: PollingPolicy, form: Form, typical_s: float | None) -> _Steps:
     law = policy.cadence
     if law.jitter == "decorrelated" and "decorrelated" not in form.jitters:
         return  # it has no curve of its own; see the jitter
-    if law.curve in form.curves:
+    if law.curve in form.curves and (form.tiers or not law.until):
         return
     if law.curve == "fibonacci" and "exponential" in form.curves:
         nearest = Backoff(
@@ -97,8 +114,10 @@ def _curve(policy: PollingPolicy, form: Form, typical_s: float | None) -> _Steps
         nearest = Backoff("constant", _rounded(mean / _SHARES[jitter]), jitter=jitter)
         over = "its longest" if typical_s is None else f"its mean over a job of {typical_s:g} s"
         said = f"constant, with a mean wait of {_rounded(mean):g} s: {over}"
-    known = " and ".join(sorted(form.curves))
-    yield replace(policy, cadence=nearest), Difference("curve", f"waits are {known} only", said)
+    why = f"waits are {' and '.join(sorted(form.curves))} only"
+    if law.curve in form.curves:
+        why = "it does not know how long it has been polling"
+    yield replace(policy, cadence=nearest), Difference("curve", why, said)
 
 
 def _mean_wait(law: Backoff, typical_s: float | None) -> float:
@@ -109,7 +128,7 @@ def _mean_wait(law: Backoff, typical_s: float | None) -> float:
     waited, k, previous = 0.0, 0, None
     while waited < typical_s and k < _MOST_MEANS:
         k += 1
-        previous = mean_delay(law, k, previous)
+        previous = mean_delay(law, k, previous, waited)
         waited += previous
     return max(waited, 1e-3) / max(k, 1)
 
@@ -185,7 +204,7 @@ def _polls_within(policy: PollingPolicy, deadline: float) -> int:
     """Return how many polls the mean waits leave room for, that at the deadline included."""
     law, waited, k, previous = policy.cadence, 0.0, 0, None
     while k < _MOST_MEANS:
-        previous = mean_delay(law, k + 1, previous)
+        previous = mean_delay(law, k + 1, previous, waited)
         if waited + previous > deadline:
             break
         waited += previous

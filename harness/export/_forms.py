@@ -22,11 +22,13 @@ class Form:
 
     takes: what the text is for, in a few words. language: what the text is written in. comment: how a line
     of comment begins; empty where there are none.
-    curves, jitters: those that it has. waits_first: whether a wait can come before the first poll.
+    curves, jitters: those that it has. tiers: whether a schedule's delays may last until some time has
+    passed. waits_first: whether a wait can come before the first poll.
     deadline: "exact" (a last poll at the edge), "late" (it stops after the first poll past it) or "none".
     attempts: whether polls are counted. hints: what can be done about Retry-After: "lengthen" the wait, as
     ours does, let it "replace" the wait, "ignore" it. failures: whether failed reads have a budget and a
-    backoff of their own; elsewhere an exception of the reader ends the polling.
+    backoff of their own; elsewhere an exception of the reader ends the polling. data: whether it is the
+    setting itself, field by field, whatever fields there are.
     """
 
     takes: str
@@ -34,11 +36,13 @@ class Form:
     comment: str
     curves: frozenset[str] = _ALL_CURVES
     jitters: frozenset[str] = _ALL_JITTERS
+    tiers: bool = True
     waits_first: bool = True
     deadline: Literal["exact", "late", "none"] = "exact"
     attempts: bool = True
     hints: frozenset[Literal["lengthen", "replace", "ignore"]] = frozenset({"lengthen", "ignore"})
     failures: bool = True
+    data: bool = False
 
     @property
     def cannot(self) -> tuple[str, ...]:
@@ -51,6 +55,10 @@ class Form:
         if lacking := sorted(_ALL_JITTERS - self.jitters):
             few = f"but {' and '.join(sorted(self.jitters))}"
             yield f"jitter {lacking[0] if len(lacking) == 1 else few}"
+        if not self.tiers and "schedule" in self.curves:
+            yield "a schedule by elapsed time"
+        if not self.data:
+            yield "an anchor but reply; restart_on"
         if not self.waits_first:
             yield "a wait before the first poll"
         if self.deadline == "late":
@@ -106,7 +114,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
             failures=False,
         ),
         "javascript": Form("JavaScript: Node.js and browsers", "JavaScript", "//"),
-        "json": Form("any program: the numbers", "JSON", ""),
+        "json": Form("any program: the numbers", "JSON", "", data=True),
         "python": Form("Python's standard library", "Python", "#"),
         "stamina": Form(
             "the package stamina",
@@ -124,6 +132,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
             "Python",
             "#",
             jitters=_ALL_JITTERS - {"decorrelated"},
+            tiers=False,
             deadline="none",
             hints=frozenset({"replace", "ignore"}),
             failures=False,

@@ -1,8 +1,9 @@
 """A backoff law as expressions that Python, JavaScript, Go and awk read alike.
 
 All four write arithmetic, calls and decimal numbers the same way, so one text serves them: ``c`` is the
-ceiling, ``u`` the random number, ``k`` the delay's number (from 1), ``previous`` the delay before it. What
-they lack (``min``, ``max``, ``pow``, ``at``, ``fibonacci``) their templates define.
+ceiling, ``u`` the random number, ``k`` the delay's number (from 1), ``previous`` the delay before it,
+``elapsed`` the seconds since the start. What they lack (``min``, ``max``, ``pow``, ``at``, ``tier``,
+``fibonacci``) their templates define.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ class LawText:
     """A law in words of code.
 
     ceiling: the expression of ``c``; None where the jitter grows by itself. delay: that of the delay.
-    delays: the numbers that ``at(delays, k)`` looks up. arguments: which of k, previous and u are read.
+    delays: the numbers that ``at(delays, k)`` looks up, and until those of tiers. arguments: which of k,
+    previous, u and elapsed are read.
     """
 
     ceiling: str | None
     delay: str
     delays: tuple[str, ...]
+    until: tuple[str, ...]
     arguments: tuple[str, ...]
 
     @property
@@ -74,7 +77,7 @@ CURVE_TEXTS: Final[Mapping[str, Callable[[Backoff], str]]] = {
     "linear": _linear,
     "exponential": _exponential,
     "fibonacci": lambda law: f"{literal(law.initial or 0.0)} * fibonacci(k)",
-    "schedule": lambda _law: "at(delays, k)",
+    "schedule": lambda law: "tier(delays, until, k, elapsed)" if law.until else "at(delays, k)",
 }
 """The ceiling of delay k, before the cap, of each curve that can be written as code."""
 
@@ -98,24 +101,24 @@ def law_text(law: Backoff) -> LawText:
     if jitter.capped and law.maximum is not None:
         delay = f"min({literal(law.maximum)}, {delay})"
     if jitter.grows is not None:
-        return _text(None, delay, ())
+        return _text(law, None, delay)
     ceiling = CURVE_TEXTS[law.curve](law)
     if law.maximum is not None and (law.curve != "constant"):
         ceiling = f"min({literal(law.maximum)}, {ceiling})"
     if law.jitter == "none":
-        return _text(None, ceiling, law.delays)
-    return _text(ceiling, delay, law.delays)
+        return _text(law, None, ceiling)
+    return _text(law, ceiling, delay)
 
 
-def _text(ceiling: str | None, delay: str, delays: tuple[float, ...]) -> LawText:
+def _text(law: Backoff, ceiling: str | None, delay: str) -> LawText:
     words = set(re.findall(r"[a-z]+", f"{ceiling} {delay}"))
-    used = tuple(name for name in ("k", "previous", "u") if name in words)
-    return LawText(ceiling, delay, tuple(map(literal, delays)), used)
+    used = tuple(name for name in ("k", "previous", "u", "elapsed") if name in words)
+    return LawText(ceiling, delay, tuple(map(literal, law.delays)), tuple(map(literal, law.until)), used)
 
 
-def mean_delay(law: Backoff, k: int, previous: float | None) -> float:
+def mean_delay(law: Backoff, k: int, previous: float | None, elapsed: float) -> float:
     """Return the mean of delay ``k`` in seconds; after a previous one where the law grows by itself.
 
     The delay is linear in the random number, but where a cap cuts it.
     """
-    return law.delay(k, previous, 0.5)
+    return law.delay(k, previous, 0.5, elapsed)
