@@ -132,7 +132,10 @@ class Service(Model):
 
 
 # Simulations that leave these at their defaults keep the fingerprints they had before there were such keys.
-_NEWER: Final = {"job": ("progress_steps",), "service": ("dialect",)}
+_NEWER: Final = {
+    "job": ("progress_steps",),
+    "service": ("dialect", "retry_after_submit", "visible_after"),
+}
 
 
 def _is_default(model: Model, key: str) -> bool:
