@@ -24,6 +24,7 @@ from ._command import (
     parse,
     result_line,
 )
+from ._dialects import DIALECTS
 from ._errors import SubmitFailed
 from ._events import Wait
 from .blocking import Attempt, VideoTranslationClient
@@ -36,7 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, policy = parse(argv)
     try:
         with VideoTranslationClient(
-            options.url, policy, headers=dict(options.header), ca=options.ca
+            options.url,
+            policy,
+            dialect=DIALECTS[options.dialect],
+            headers=dict(options.header),
+            ca=options.ca,
         ) as client:
             return _run(client, options)
     except InvalidSetting as error:

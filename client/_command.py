@@ -15,6 +15,7 @@ from ._address import checked_address
 from ._backoff import Backoff
 from ._checks import InvalidSetting, Parameter, parameters
 from ._curves import curve_parameters, spell
+from ._dialects import DIALECTS
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
@@ -63,6 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("--url", default="http://127.0.0.1:5000", help="where the service is (%(default)s)")
+    parser.add_argument(
+        "--dialect", choices=list(DIALECTS), default="native", metavar="NAME",
+        help=f"how the service speaks: {', '.join(DIALECTS)} (%(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'", type=_header,
         help="send this header too (repeatable); ${NAME} in it is taken from the environment",
@@ -143,6 +148,8 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy
     options = parser.parse_args(argv)
     if options.key is not None and not options.submit:
         parser.error("--key goes with --submit")
+    if options.key is not None and options.dialect != "native":
+        parser.error(f"--key: a submission in the dialect {options.dialect} carries none")
     try:
         checked_address(options.url)
         return options, _policy(options)

@@ -11,11 +11,14 @@ import sys
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from server._options import descriptor, seconds, share, whole
+
+if TYPE_CHECKING:
+    from scenarios import OwnDialect
 
 _CLIENTS_DEFAULT: Final = "http://127.0.0.1:5000"  # where `python -m client` looks unless told otherwise
 
@@ -93,7 +96,9 @@ def command(
         _say(f"simulator: warning: {address} is reachable from other machines")
     if not os.environ.get("BACKOFF_ADMIN_TOKEN"):
         _say(f"simulator: token for /admin/: {app.config['ADMIN_TOKEN']}")
-    if host is None and port is None and url != _CLIENTS_DEFAULT:
+    if simulation.service.dialect != "native":
+        _say(f"simulator: {_language(simulation.service.dialect, url)}")
+    elif host is None and port is None and url != _CLIENTS_DEFAULT:
         _say(f"simulator: {config.file} says where; poll it with: python -m client --url {url}")
     name = f"{_shown(config.scenario)} (jobs: {simulation.job.duration.describe()})"
 
@@ -119,6 +124,18 @@ def main(arguments: list[str] | None = None) -> int:
     except click.Abort:
         return 130
     return int(status or 0)
+
+
+def _language(dialect: str | OwnDialect, url: str) -> str:
+    """Return where jobs are submitted and read, and the client's command, where it knows the dialect."""
+    from server._own_dialect import spoken
+
+    row = spoken(dialect)
+    routes = ", ".join(f"{route.method} {route.path('{id}')}" for route in (row.submit[0], row.status[0]))
+    if not isinstance(dialect, str):
+        return f"it speaks a dialect of its own: {routes}"
+    client = f"python -m client --url {url} --dialect {dialect} --submit"
+    return f"it speaks {dialect}: {routes}; poll a job with: {client}"
 
 
 def _shown(scenario: Path | None) -> str:

@@ -6,9 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from scenarios import OwnDialect, Place, address, has_body, status_places, submission_places
+from server._dialects import DIALECTS
 from server._speaking import FINISHED_AGO_HEADER, Dialect, HintHeader, Route, Says, Subject, iso
 
 _PER_SECOND: Final = {"ms": 1000, "s": 1, "m": 1 / 60, "h": 1 / 3600}
+
+
+def spoken(dialect: str | OwnDialect) -> Dialect:
+    """Return the speaking half of what a scenario's ``service.dialect`` names or declares."""
+    return DIALECTS[dialect] if isinstance(dialect, str) else own_dialect(dialect)
 
 
 def own_dialect(given: OwnDialect) -> Dialect:

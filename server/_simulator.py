@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from scenarios import OwnDialect, Simulation
+from scenarios import Simulation
 from server._board import Board, Counters, NoReply, Reply, Ticket
-from server._dialects import DIALECTS
-from server._own_dialect import own_dialect
-from server._speaking import Answer, Dialect, Place
+from server._own_dialect import spoken
+from server._speaking import Answer, Place
 from server._spoiling import dribble_s, limit_headers, spoilt
 from server._tickets import UnknownTicket, seal, unseal
 
@@ -65,7 +64,7 @@ class Simulator:
             now = self._clock()
             self._board = Board(simulation, now)
             self.fingerprint = simulation.fingerprint
-            self.dialect = _spoken(simulation.service.dialect)
+            self.dialect = spoken(simulation.service.dialect)
             limit = simulation.service.rate_limit
             self._policy = None if limit is None else limit.policy
             self._begin(now)
@@ -161,7 +160,3 @@ class Simulator:
     def uptime(self) -> float:
         """Return the seconds since this simulator was made."""
         return self._clock() - self._started_at
-
-
-def _spoken(dialect: str | OwnDialect) -> Dialect:
-    return DIALECTS[dialect] if isinstance(dialect, str) else own_dialect(dialect)

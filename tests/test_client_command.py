@@ -243,3 +243,30 @@ def test_a_reader_that_leaves_early_costs_no_traceback() -> None:
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 141
+
+
+def test_it_reads_the_dialect_that_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--dialect take-home` reads `result`; without it the same reply has no state."""
+    done = Reply(200, {"result": "completed"})
+    assert run(*STEADY, "--dialect", "take-home", script=[done]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(": completed")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--dialect", "azur"], "invalid choice: 'azur' (choose from"),
+        (
+            ["--dialect", "azure", "--submit", "--key", "1"],
+            "--key: a submission in the dialect azure",
+        ),
+    ],
+)
+def test_a_dialect_that_cannot_be_meant_is_refused(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unknown name, and a key that would not be sent, are bad usage."""
+    with pytest.raises(SystemExit) as stopped:
+        parse(options)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err

@@ -221,6 +221,10 @@ service:
     - {{status: 409, rate: 0.1}}
     - {{status: 410, rate: 0.01}}
     - {{fault: CONNECTION_RESET_BY_PEER, rate: 0.05}}
+    - {{fault: MALFORMED_JSON, rate: 0.03}}
+    - {{fault: TRUNCATED_JSON, rate: 0.03}}
+    - {{fault: WRONG_CONTENT_TYPE, rate: 0.05}}
+    - {{fault: STALE_READ, age: 2s, rate: 0.05}}
   outages: [{{start: 60s, length: 4s, status: 429, retry_after: 3s}}]
   retry_after: eta
 workload: {{lanes: 1, arrivals: {{type: closed, think: 500ms}}, jobs: 40}}

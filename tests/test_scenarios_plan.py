@@ -198,6 +198,22 @@ def test_the_price_follows_the_policy(
     assert f"(about {polls} polls per job, {5 * polls / seconds:.3g} polls/s over {seconds} s)" in lines[4]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "words"),
+    [
+        ("native", "replies at once"),
+        ("google-lro", "speaks google-lro; replies at once"),
+        ({"status": {"state": "data.state"}}, "speaks a dialect of its own; replies at once"),
+    ],
+)
+def test_the_dialect_is_named(tmp_path: Path, dialect: Any, words: str) -> None:
+    """A service that does not speak as ours does says so first; nothing else changes."""
+    native = english(scenario_of(tmp_path))
+    lines = english(scenario_of(tmp_path, service={"dialect": dialect}))
+    assert lines[2] == f"  service: {words}"
+    assert lines[:2] + lines[3:] == native[:2] + native[3:]
+
+
 def test_a_slow_reply_slows_the_polls(tmp_path: Path) -> None:
     """The next delay starts when a reply arrives: with replies of 1 s, polls are 2 s apart."""
     lines = english(scenario_of(tmp_path, service={"delay": "1s"}))

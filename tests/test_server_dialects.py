@@ -326,6 +326,28 @@ def test_what_is_said_needs_no_web_framework(module: str) -> None:
     assert not {name.split(".")[0] for name in names} & {"flask", "werkzeug", "gevent", "time", "socket"}
 
 
+def table() -> str:
+    """The table of dialects as docs/simulator.md has it."""
+    words = "words: queued, running, completed, error"
+    lines = [f"| dialect | a job is submitted by | and read by | {words} | hint | errors |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, row in DIALECTS.items():
+        submit = ", ".join(f"`{route.method} {route.rule}`" for route in row.submit)
+        status = ", ".join(f"`{route.method} {route.path('{id}')}`" for route in row.status)
+        words = "`done`: absent, absent, `response`, `error`"
+        if all(row.words.values()):
+            words = ", ".join(f"`{word}`" for word in row.words.values())
+        hint = f"`{row.hint.name}`" if row.hint else ""
+        errors = "problem+json" if "problem" in row.refusals else "its own JSON"
+        lines.append(f"| `{name}` | {submit}: {row.accepted} | {status} | {words} | {hint} | {errors} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_dialects_in_the_docs_is_what_is_spoken() -> None:
+    """docs/simulator.md shows each row: requests, codes, words, hint, errors."""
+    assert table() in (ROOT / "docs" / "simulator.md").read_text(), table()
+
+
 # --- what cannot be said --------------------------------------------------------------------------------
 
 

@@ -98,6 +98,39 @@ def test_the_first_words(demo: Server) -> None:
     )
 
 
+def test_a_foreign_language_is_announced_with_the_clients_command(tmp_path: Path) -> None:
+    """What it speaks, where, and the command that polls a job to its end; that command works as printed."""
+    file = tmp_path / "azure.yaml"
+    file.write_text("job: {duration: 100ms}\nservice: {dialect: azure}\n")
+    with serving("--scenario", str(file), BACKOFF_ADMIN_TOKEN="t") as server:
+        printed = f"python -m client --url http://127.0.0.1:{server.port} --dialect azure --submit"
+        (language, _) = server.said
+        assert language == (
+            "simulator: it speaks azure: POST /operations, GET /operations/{id}; "
+            f"poll a job with: {printed}"
+        )
+        done = subprocess.run(
+            [sys.executable, *printed.split()[1:], "--initial", "0.1"],
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "completed (" in done.stdout
+
+
+def test_a_language_of_ones_own_is_announced_with_its_paths(tmp_path: Path) -> None:
+    """The client's command has no name for it; where it is spoken can be told all the same."""
+    file = tmp_path / "own.yaml"
+    dialect = "{submit: {path: /v1/tasks}, status: {path: '/v1/task?id={id}'}}"
+    file.write_text(f"job: {{duration: 1s}}\nservice: {{dialect: {dialect}}}\n")
+    with serving("--scenario", str(file), BACKOFF_ADMIN_TOKEN="t") as server:
+        assert server.said[0] == (
+            "simulator: it speaks a dialect of its own: POST /v1/tasks, GET /v1/task?id={id}"
+        )
+
+
 def test_replies_carry_a_date(demo: Server) -> None:
     """Every reply says when it was made; a job without a body can be submitted through a real socket."""
     reply, _ = demo.get("/healthz")
