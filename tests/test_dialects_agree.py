@@ -147,6 +147,23 @@ def test_a_hint_is_heard(name: str, retry_after: object, seconds: float | None) 
 
 
 @each
+def test_a_hint_on_the_submission_is_heard(name: str) -> None:
+    """The reply that accepts a job has the same place for it, and keeps the first poll back."""
+    pair = Pair(name, retry_after_submit=3)
+    job = pair.client.submit(17)
+    assert job.retry_after == pytest.approx(3)
+    assert pair.client.poll(job).attempts == 2
+
+
+@each
+def test_a_job_that_cannot_be_seen_yet_is_found_later(name: str) -> None:
+    """404 soon after the submission is forgiven, whatever it looks like."""
+    pair = Pair(name, visible_after=1.5)
+    result = pair.client.wait_for_completion(pair.client.submit(17), uniform=lambda _n: 0.9)
+    assert (result.outcome, result.failures) == ("completed", 1)
+
+
+@each
 @pytest.mark.parametrize(("status", "retry_after"), [(503, None), (503, 2.0), (429, 2.0), (400, None)])
 def test_a_failed_read_is_no_word_about_the_job(name: str, status: int, retry_after: float | None) -> None:
     """A simulated fault is a failed read with its code and its hint; the body's shape makes it no state."""
