@@ -151,7 +151,9 @@ class Conversation:
             return self._failed(now, unknown, said, resent=response.resent)
         except StatusReadFailed as failed:
             return self._failed(now, failed, resent=response.resent)
-        command = self._poller.reply(now, status.status, status.retry_after, status.progress)
+        silent = status.progress is None and status.word is None
+        told = None if silent else (status.word, status.progress)
+        command = self._poller.reply(now, status.status, status.retry_after, told)
         self.seen, self._failure = status, None
         self.wasted += status.status == "pending"
         return self._told(

@@ -151,7 +151,8 @@ class Dialect:
         if state is None:
             raise read_failed(call, response, document, word, hint)
         told = document if good else None
-        return self._status(state, response, told, hint, result and _joined(response.url, result))
+        url = result and _joined(response.url, result)
+        return self._status(state, response, told, hint, url, word if isinstance(word, str | int) else None)
 
     def _status(
         self,
@@ -160,6 +161,7 @@ class Dialect:
         document: object,
         hint: Hint | None = None,
         result_url: str | None = None,
+        word: str | int | None = None,
     ) -> JobStatus:
         call = self.status
         job_id = find(document, call.id)
@@ -174,6 +176,7 @@ class Dialect:
             retry_after=hint.seconds if hint else None,
             hint=hint.name if hint else None,
             result_url=result_url,
+            word=word,
         )
 
     def _hint(self, response: Response, document: object) -> Hint | None:

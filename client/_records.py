@@ -42,6 +42,7 @@ class JobStatus:
         this number, and no clocks need to agree. None when the server did not say.
     retry_after: the server's hint in seconds, or None. hint: what gave it, a header or a member of the body.
     result_url: where a completed job's result is, when a 303 said so.
+    word: the server's own word for the state, None when its code alone told it.
     """
 
     id: str | None
@@ -51,6 +52,7 @@ class JobStatus:
     retry_after: float | None = None
     hint: str | None = field(default=None, compare=False)
     result_url: str | None = None
+    word: str | int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

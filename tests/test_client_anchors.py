@@ -16,13 +16,18 @@ from client import (
     EDGE_S,
     JITTERS,
     Backoff,
+    Conversation,
+    Dialect,
     Done,
     ErrorPolicy,
     Failure,
     HintPolicy,
     InvalidSetting,
+    JobRef,
     Poller,
     PollingPolicy,
+    Response,
+    Wait,
 )
 
 TRANSPORT = Failure("transport")
@@ -323,6 +328,22 @@ def test_budgets_and_the_deadline_do_not_start_again() -> None:
     """Progress is no reason to wait for longer than was said."""
     policy = PollingPolicy(TEN, restart_on="progress", deadline=25, max_attempts=9)
     assert sent(policy, [0] * 9, progress={n: n for n in range(9)}) == [10, 20, 25]
+
+
+def test_another_word_for_the_state_is_progress_too() -> None:
+    """Services without a number tell of it by their words: queued, then running; a code alone, nothing."""
+    dialect = Dialect.of({"status": {"pending": ["queued", "running"], "not_ready": [409]}})
+    policy = PollingPolicy(Backoff("exponential", 1), restart_on="progress")
+    talk = Conversation(JobRef("7"), policy, lambda _n: 0.5, started_at=0.0, dialect=dialect)
+    replies = [(200, "queued"), (200, "queued"), (409, "none"), (200, "running"), (200, "running")]
+    times = []
+    for code, word in replies:
+        wait = talk.next(0.0)
+        assert isinstance(wait, Wait)
+        times.append(wait.until)
+        talk.next(wait.until)
+        talk.replied(wait.until, Response(code, {}, b'{"status": "%s"}' % word.encode(), "http://x/7", 0.0))
+    assert times == [1, 3, 7, 15, 16]
 
 
 # Any world

@@ -157,6 +157,15 @@ def test_a_job_leaves_one_row_and_one_for_each_poll(serve: Serve) -> None:
     assert told == [("POST", 250.0), ("GET", 250.0), ("GET", 250.0)]
 
 
+def test_beats_on_the_clock_are_the_visits(serve: Serve) -> None:
+    """Multiples count from the visit's beginning, whenever the job was submitted."""
+    serve(PENDING, PENDING, COMPLETED)
+    experiment = replace(closed(jobs=1), settings={"quick": every(2, anchor="clock")})
+    share, _ = share_of(experiment)
+    share.run()
+    assert [poll.planned_at_s for poll in share.polls] == [2.0, 4.0, 6.0]
+
+
 def test_failed_reads_are_polls_but_not_wasted_ones(serve: Serve) -> None:
     """A broken connection and a 503 have their responses in the rows; the job goes on."""
     serve(broken, BUSY, COMPLETED)

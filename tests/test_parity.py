@@ -35,6 +35,7 @@ workload:
 settings:
   constant: {curve: constant, initial: 800ms, deadline: 3s}
   jittered: {curve: exponential, initial: 700ms, multiplier: 1.5, maximum: 3s, jitter: equal}
+  clocked: {curve: constant, initial: 800ms, jitter: equal, anchor: clock}
 """
 KEY = ["setting", "repeat", "key"]
 
@@ -75,7 +76,7 @@ def test_the_twin_foresees_each_job_of_a_live_run(live: Path) -> None:
     twin = simulate(load_scenario(live / "scenario.yaml"), overhead=overhead).run
     real = load_run(live).jobs
     both = real.join(twin.jobs, on=KEY, suffix="_twin")
-    assert len(both) == len(real) == len(twin.jobs) == 240
+    assert len(both) == len(real) == len(twin.jobs) == 360
     assert np.allclose(both["planned_at_s"], both["planned_at_s_twin"], atol=1e-6)
     assert np.allclose(both["duration_s"], both["duration_s_twin"], atol=1e-6)
 
