@@ -35,7 +35,7 @@ workload:
 settings:
   constant: {curve: constant, initial: 800ms, deadline: 3s}
   jittered: {curve: exponential, initial: 700ms, multiplier: 1.5, maximum: 3s, jitter: equal}
-  clocked: {curve: constant, initial: 800ms, jitter: equal, anchor: clock}
+  beats: {curve: constant, initial: 800ms, jitter: equal, anchor: start}
 """
 KEY = ["setting", "repeat", "key"]
 
