@@ -14,6 +14,7 @@ from harness.measure._compare import compare_with_baseline
 from harness.measure._figures import Limit
 from harness.measure._folder import folder_of, load_run, read_json, write_text
 from harness.measure._frames import job_frame
+from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order, setting_figures
 from harness.measure._recommend import recommend
 from harness.measure._report import render_report
@@ -42,6 +43,8 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
     jobs = {name: found.get(name, job_frame([])) for name in info.settings}
     # A run of some settings only may lack the scenario's baseline.
     baseline = info.baseline if info.baseline in info.settings else next(iter(info.settings), None)
+    lags = lags_of(run)
+    estimated = lags.estimated if lags else {}
     settings = {
         name: setting_figures(
             description,
@@ -50,6 +53,7 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
             [polls for polls in run.polls if polls.setting == name],
             info.objectives,
             limits.settings.get(name),
+            estimated.get(name),
         )
         for name, description in info.settings.items()
     }
@@ -72,7 +76,7 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
         baseline=baseline,
         objectives=dict(info.objectives),
         settings=settings,
-        comparison=compare_with_baseline(jobs, baseline),
+        comparison=compare_with_baseline(jobs, baseline, lags),
         limit_curve=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.curve],
         trust=trust,
         recommendation=recommend(settings, jobs, info.objectives, trust),

@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.measure._figures import Interval, job_values
 from harness.measure._intervals import Floats
+from harness.measure._lags import lags_of
 from harness.measure._numbers import in_seconds, number
 from harness.measure._results import Results
 from harness.measure._rows import PollAggregate, Run
@@ -176,18 +177,22 @@ def _mean_rate(visits: Sequence[PollAggregate]) -> tuple[list[int], list[float]]
 
 def _lag_distribution(results: Results, run: Run, styles: Mapping[str, Style]) -> dict[str, Any]:
     jobs = run.jobs.select("setting", "outcome", "detection_lag_s")
+    lags = lags_of(run)
     traces: list[dict[str, Any]] = []
     for name, style in styles.items():
         mine = jobs.filter(jobs["setting"] == name)
         if mine.is_empty():
             continue
-        lags, shares = _distribution(job_values(mine, "detection_lag_s"))
+        known = job_values(mine, "detection_lag_s")
+        if lags and results.settings[name].detection_lag_s.basis == "interval":
+            known = lags.of_setting(name, len(mine))
+        times, shares = _distribution(known)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": escape(name),
-                "x": lags,
+                "x": times,
                 "y": shares,
                 "line": {"color": style.colour, "dash": style.dash, "width": 2, "shape": "hv"},
                 "hovertemplate": f"<b>{escape(name)}</b><br>%{{y:.1%}} learnt within %{{x:.3g}} s"

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Verdict, job_values
 from harness.measure._intervals import LEVEL, Estimate, Floats, estimate_difference, estimate_mean
+from harness.measure._lags import Lags
 from harness.measure._numbers import number, percent
 
 if TYPE_CHECKING:
@@ -33,12 +34,16 @@ class Difference(NamedTuple):
     unpaired: int
 
 
-def compare_with_baseline(jobs: Mapping[str, pl.DataFrame], baseline: str | None) -> list[ComparisonRow]:
-    """Compare every other setting with the baseline, in every metric."""
+def compare_with_baseline(
+    jobs: Mapping[str, pl.DataFrame], baseline: str | None, lags: Lags | None = None
+) -> list[ComparisonRow]:
+    """Compare every other setting with the baseline, in every metric; ``lags`` by their estimates."""
     if baseline is None or baseline not in jobs:
         return []
     return judge(
-        paired(name, baseline, metric, frame, jobs[baseline])
+        estimated(name, baseline, lags, frame, jobs[baseline])
+        if lags is not None and metric == "detection_lag_s"
+        else paired(name, baseline, metric, frame, jobs[baseline])
         for name, frame in jobs.items()
         if name != baseline
         for metric in COMPARED
@@ -56,6 +61,22 @@ def paired(setting: str, baseline: str, metric: str, ours: pl.DataFrame, theirs:
         float(b.mean()) if b.size else None,
         pairs=int(a.size),
         unpaired=len(ours) + len(theirs) - 2 * int(a.size),
+    )
+
+
+def estimated(
+    setting: str, baseline: str, lags: Lags, ours: pl.DataFrame, theirs: pl.DataFrame
+) -> Difference:
+    """Return the difference of estimated mean lags: no job's own lag is known, so there are no pairs."""
+    reference = lags.settings.get(baseline)
+    return Difference(
+        setting,
+        baseline,
+        "detection_lag_s",
+        lags.difference(setting, baseline),
+        reference.mean.mean if reference else None,
+        pairs=0,
+        unpaired=len(ours) + len(theirs),
     )
 
 

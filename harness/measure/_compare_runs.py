@@ -11,8 +11,10 @@ import numpy as np
 
 from harness.measure._analysis import analyse
 from harness.measure._compare import Difference, judge, paired, unpaired, worse_settings
-from harness.measure._figures import COMPARED, ComparisonRow
+from harness.measure._figures import COMPARED, ComparisonRow, job_values
 from harness.measure._folder import RunUnusable, folder_of, load_run
+from harness.measure._intervals import Estimate, estimate_mean, independent_difference
+from harness.measure._lags import Lags, lags_of
 from harness.measure._metrics import job_order
 from harness.measure._results import Results
 from harness.measure._rows import Run
@@ -90,10 +92,11 @@ def _within(folder: Path, results: Results) -> RunComparison:
 
 def _across(folders: Sequence[Path], runs: Sequence[Run]) -> RunComparison:
     reference = job_order(runs[0].jobs)
+    lags = [lags_of(run) for run in runs]
     differences: list[Difference] = []
     names: list[str] = []
     notes = []
-    for folder, run in zip(folders[1:], runs[1:], strict=True):
+    for folder, run, guessed in zip(folders[1:], runs[1:], lags[1:], strict=True):
         jobs = job_order(run.jobs)
         common = [name for name in run.info.settings if name in reference and name in jobs]
         if not common:
@@ -104,18 +107,47 @@ def _across(folders: Sequence[Path], runs: Sequence[Run]) -> RunComparison:
         for name in common:
             label = name if len(runs) == 2 else f"{name} in {folder.name}"
             for metric in COMPARED:
-                difference = paired if shared else unpaired
-                differences.append(difference(label, name, metric, jobs[name], reference[name]))
+                if metric == "detection_lag_s" and (guessed or lags[0]):
+                    differences.append(
+                        _of_estimates(label, name, (jobs[name], guessed), (reference[name], lags[0]))
+                    )
+                else:
+                    difference = paired if shared else unpaired
+                    differences.append(difference(label, name, metric, jobs[name], reference[name]))
                 names.append(folder.name)
     rows = judge(differences)
     worse = dict.fromkeys(row.setting for row in rows if row.verdict == "worse")
     return RunComparison(rows, names, list(worse), "\n".join(notes))
 
 
+_JobsAndLags = tuple["pl.DataFrame", Lags | None]
+
+
+def _of_estimates(label: str, name: str, ours: _JobsAndLags, theirs: _JobsAndLags) -> Difference:
+    """Return the difference of mean lags of two runs of which at least one only estimates them."""
+
+    def mean(jobs: pl.DataFrame, lags: Lags | None) -> Estimate | None:
+        if lags is not None:
+            return lags.settings[name].mean if name in lags.settings else None
+        values = job_values(jobs, "detection_lag_s")
+        return estimate_mean(values[~np.isnan(values)])
+
+    a, b = mean(*ours), mean(*theirs)
+    return Difference(
+        label,
+        name,
+        "detection_lag_s",
+        independent_difference(a, b) if a and b else None,
+        b.mean if b else None,
+        pairs=0,
+        unpaired=len(ours[0]) + len(theirs[0]),
+    )
+
+
 def share_jobs(ours: Run, theirs: Run) -> bool:
     """Say whether a key means the same job in both runs: same seed, and the same scenario or durations."""
-    if ours.info.seed != theirs.info.seed:
-        return False
+    if ours.info.seed != theirs.info.seed or "own" in (ours.info.target, theirs.info.target):
+        return False  # a key names an input to a foreign service, which does not work alike every day
     if ours.info.scenario.sha256 == theirs.info.scenario.sha256:
         return True
     both = _durations(ours).join(_durations(theirs), on=("repeat", "key"))

@@ -23,8 +23,14 @@ from harness.measure._rows import DETECTED, TRANSPORT_ERROR
 if TYPE_CHECKING:
     import polars as pl
 
+LEVELS: Final[Mapping[str, float]] = MappingProxyType({"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99})
+"""The quantiles that summaries may have."""
+
 USUAL_RESPONSES: Final = ("200", "429", "503", TRANSPORT_ERROR)
 """Always listed, so that a zero can be read."""
+
+ESTIMATE_MARK: Final = "~"
+"""Stands before a figure that is an estimate."""
 
 Interval = tuple[float, float]
 Verdict = Literal["better", "worse", "indistinguishable"]
@@ -38,8 +44,9 @@ class Figure:
     where there is room, ``table`` heads its column of the text table and ``page`` that of the report (None:
     it has none; empty: it stands in the column before). ``interval`` is its 95 % interval, half of which
     stands below it in the report and in a column of its own under the heading ``spread``; ``note`` is what
-    else the report says below. ``verified``: a plan's prediction is held against it. ``values`` is given
-    where the figure is a mean over jobs: one number per job, NaN where the job has none. Differences of
+    else the report says below. ``estimated``: it is
+    an estimate there, and marked as one. ``verified``: a plan's prediction is held against it. ``values`` is
+    given where the figure is a mean over jobs: one number per job, NaN where the job has none. Differences of
     ``points`` are of shares, and told in percentage points.
     """
 
@@ -52,7 +59,13 @@ class Figure:
     spread: str | None = None
     page: str | None = None
     note: Callable[[SettingFigures], str] = lambda _: ""
+    estimated: Callable[[SettingFigures], bool] = lambda _: False
     verified: bool = False
+
+    def text(self, figures: SettingFigures) -> str:
+        """Return the number for people, an estimate with a mark."""
+        value = self.read(figures)
+        return f"{ESTIMATE_MARK if self.estimated(figures) and value is not None else ''}{number(value)}"
 
     def half_width(self, figures: SettingFigures) -> float | None:
         """Return half the length of the figure's interval."""
@@ -73,6 +86,15 @@ def _numbers(jobs: pl.DataFrame, column: str) -> Floats:
 def _where_detected(column: str) -> Callable[[pl.DataFrame], Floats]:
     """Check that a lost job has no lag and no latency."""
     return lambda jobs: np.where(detected(jobs), _numbers(jobs, column), np.nan)
+
+
+def _lag_is_estimated(figures: SettingFigures) -> bool:
+    return figures.detection_lag_s.basis == "interval"
+
+
+def _lag_bounds(figures: SettingFigures) -> str:
+    bounds = figures.detection_lag_s.bounds_mean
+    return "" if bounds is None else f"in [{number(bounds[0])}, {number(bounds[1])}]"
 
 
 FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
@@ -101,6 +123,8 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
             spread="\n±95%",
             page="mean\nlag, s",
             interval=lambda s: s.detection_lag_s.ci95,
+            estimated=_lag_is_estimated,
+            note=_lag_bounds,
             verified=True,
         ),
         "detection_lag_s.p95": Figure(
@@ -108,6 +132,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
             read=lambda s: s.detection_lag_s.p95,
             table="\np95",
             page="p95\nlag, s",
+            estimated=_lag_is_estimated,
             verified=True,
         ),
         "completion_latency_s": Figure(
@@ -182,6 +207,7 @@ class Part(BaseModel):
         serialize_by_alias=True,
         validate_by_alias=True,
         validate_by_name=True,
+        json_schema_serialization_defaults_required=True,
     )
 
 
@@ -238,6 +264,20 @@ class TimeSummary(Summary):
     """Distribution-free intervals of the quantiles that the sample supports."""
 
 
+class LagSummary(TimeSummary):
+    """A summary of detection lags.
+
+    ``basis`` is ``interval`` where the service does not say when jobs finish: then mean and quantiles are
+    estimates, there is no maximum, and no interval of a quantile.
+    """
+
+    basis: Literal["exact", "interval"] = "exact"
+    bounds_mean: Interval | None = None
+    """Where the mean lies for certain: between two polls of every job; null where the lags are exact."""
+    unresolved_s: float | None = None
+    """How far the estimated mean may lie to either side for all that the polls tell, however many jobs."""
+
+
 class StatusRequests(Part):
     """The load in time, over whole visits: the drain counts, so slow finders look lighter than they are.
 
@@ -285,8 +325,10 @@ class Judged(Part):
     bound: Annotated[float, Field(alias="limit")]
     value: int | float | None  # a peak is a whole number, and shown as one
     met: bool | None
-    """Null when too few jobs support the figure."""
+    """Null when too few jobs support the figure, or the polls leave open which side of the limit it is on."""
     note: str | None
+    estimated: bool = False
+    """Whether the value is an estimate, and the limit is met or missed by it alone."""
 
 
 class SettingFigures(Part):
@@ -301,7 +343,7 @@ class SettingFigures(Part):
     wasted_polls_per_job: float | None
     """Mean status requests answered pending per job, over all jobs."""
     wasted_polls_per_job_ci95: Interval | None
-    detection_lag_s: TimeSummary
+    detection_lag_s: LagSummary
     """From a job's finish to its client's learning of it."""
     completion_latency_s: TimeSummary
     """From a job's planned submission to its client's learning of the end."""

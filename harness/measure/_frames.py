@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure._rows import JobRow, PollAggregate, PollRow, aggregate_polls
+from harness.measure._rows import DETECTED, JobRow, PollAggregate, PollRow, aggregate_polls
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,12 +96,17 @@ def aggregates_of_frame(polls: pl.DataFrame) -> tuple[PollAggregate, ...]:
 
 
 def with_pending(jobs: pl.DataFrame, polls: pl.DataFrame) -> pl.DataFrame:
-    """Return the jobs with ``pending_at_s``, when the last poll was sent that was answered ``pending``."""
+    """Return the jobs with what their polls tell of their ends; see ``Run``."""
     import polars as pl
 
-    pending = polls.filter(polls["state"] == "pending")
-    last = pending.group_by(JOB_KEY).agg(pending_at_s=pl.col("sent_at_s").max())
-    return jobs.join(last, on=JOB_KEY, how="left", maintain_order="left")
+    middle = pl.col("sent_at_s") + pl.col("latency_s").fill_null(0.0) / 2
+    pending = polls.filter(polls["state"] == "pending").group_by(JOB_KEY)
+    ended = polls.filter(polls["state"].is_in(DETECTED)).group_by(JOB_KEY)
+    last = pending.agg(pending_at_s=pl.col("sent_at_s").max(), seen_pending_s=middle.max())
+    first = ended.agg(seen_ended_s=middle.min())
+    for each in (last, first):
+        jobs = jobs.join(each, on=JOB_KEY, how="left", maintain_order="left")
+    return jobs
 
 
 class VisitTotals(NamedTuple):

@@ -32,11 +32,15 @@ FEWEST_BATCHES: Final = 10
 
 
 class Estimate(NamedTuple):
-    """An estimated mean. ``standard_error`` is None where one value is all there is."""
+    """An estimated mean. ``standard_error`` is None where one value is all there is.
+
+    ``unresolved`` is how far the mean may lie to either side for all that the data can tell, however many.
+    """
 
     mean: float
     standard_error: float | None
     degrees: float
+    unresolved: float = 0.0
 
     def interval(self, level: float = LEVEL) -> Interval | None:
         """Return the two-sided Student interval at the level; None without a standard error."""
@@ -45,6 +49,7 @@ class Estimate(NamedTuple):
         from scipy import special  # here, for it is slow to load and who records rows does not need it
 
         half = float(special.stdtrit(self.degrees, (1 + level) / 2)) * self.standard_error
+        half += self.unresolved
         return self.mean - half, self.mean + half
 
 
@@ -72,15 +77,19 @@ def estimate_mean(values: Floats) -> Estimate | None:
 def estimate_difference(ours: Floats, theirs: Floats) -> Estimate | None:
     """``mean(ours) - mean(theirs)`` of unpaired samples: Welch's estimate over the batch means."""
     a, b = estimate_mean(ours), estimate_mean(theirs)
-    if a is None or b is None:
-        return None
+    return None if a is None or b is None else independent_difference(a, b)
+
+
+def independent_difference(a: Estimate, b: Estimate) -> Estimate:
+    """Return the estimate of the difference of two means that were estimated independently (Welch)."""
+    unresolved = a.unresolved + b.unresolved
     if a.standard_error is None or b.standard_error is None:
-        return Estimate(a.mean - b.mean, None, 0)
+        return Estimate(a.mean - b.mean, None, 0, unresolved)
     va, vb = a.standard_error**2, b.standard_error**2
     spread = va**2 / a.degrees + vb**2 / b.degrees
     # Satterthwaite's degrees of freedom; without any spread the number does not matter.
     degrees = (va + vb) ** 2 / spread if spread > 0 else a.degrees + b.degrees
-    return Estimate(a.mean - b.mean, float(np.sqrt(va + vb)), degrees)
+    return Estimate(a.mean - b.mean, float(np.sqrt(va + vb)), degrees, unresolved)
 
 
 def supports(p: float, n: int) -> bool:

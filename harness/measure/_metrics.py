@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from harness.measure._figures import (
+    LEVELS,
     USUAL_RESPONSES,
     CountSummary,
     JobCounts,
+    LagSummary,
     Limit,
     LostJobs,
     ServerTime,
@@ -24,13 +26,12 @@ from harness.measure._figures import (
     job_values,
 )
 from harness.measure._intervals import Floats, estimate_mean, quantile, quantile_interval
+from harness.measure._lags import SettingLags
 from harness.measure._objectives import judge_objectives
 from harness.measure._rows import OUTCOMES, PollAggregate, Visit
 
 if TYPE_CHECKING:
     import polars as pl
-
-_LEVELS: Final = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 _PER_JOB: Final = ("wasted_polls", "detection_lag_s", "completion_latency_s")
 
@@ -62,9 +63,11 @@ def setting_figures(
     polls: Sequence[PollAggregate],
     objectives: Mapping[str, float],
     limit: Limit | None = None,
+    lags: SettingLags | None = None,
 ) -> SettingFigures:
     """Return everything that is known about one setting; ``jobs`` are in (repeat, key) order.
 
+    ``lags`` is given where the service does not name the finishes of all these jobs.
     Raises ValueError for an unknown objective.
     """
     outcomes = Counter(dict(jobs["outcome"].value_counts().iter_rows()))
@@ -76,7 +79,9 @@ def setting_figures(
         polls_per_job=summarise(job_values(jobs, "polls_per_job"), CountSummary),
         wasted_polls_per_job=wasted.mean,
         wasted_polls_per_job_ci95=wasted.ci95,
-        detection_lag_s=summarise(job_values(jobs, "detection_lag_s"), TimeSummary),
+        detection_lag_s=lags.summary()
+        if lags
+        else summarise(job_values(jobs, "detection_lag_s"), LagSummary),
         completion_latency_s=summarise(job_values(jobs, "completion_latency_s"), TimeSummary),
         status_requests=_status_requests(visits, polls),
         status_latency_s=_status_latency(polls),
@@ -85,7 +90,7 @@ def setting_figures(
         limit=limit,
         objectives={},
     )
-    return figures.model_copy(update={"objectives": judge_objectives(objectives, jobs, figures)})
+    return figures.model_copy(update={"objectives": judge_objectives(objectives, jobs, figures, lags)})
 
 
 def summarise(values: Floats, kind: type[_Summary]) -> _Summary:
@@ -97,7 +102,7 @@ def summarise(values: Floats, kind: type[_Summary]) -> _Summary:
         "mean": estimate.mean if estimate else None,
         "ci95": estimate.interval() if estimate else None,
     }
-    levels = {name: p for name, p in _LEVELS.items() if name in kind.model_fields}
+    levels = {name: p for name, p in LEVELS.items() if name in kind.model_fields}
     if levels:
         ordered = np.sort(known)
         figures |= {name: quantile(ordered, p) for name, p in levels.items()}
@@ -130,7 +135,7 @@ def _status_latency(polls: Sequence[PollAggregate]) -> StatusLatency:
     counts = np.concatenate([np.empty(0, np.int64), *(each.latency_count for each in polls)])
     order = np.argsort(values, kind="stable")
     values, counts = values[order], counts[order]
-    quantiles = {name: quantile(values, _LEVELS[name], counts) for name in ("p50", "p95", "p99")}
+    quantiles = {name: quantile(values, LEVELS[name], counts) for name in ("p50", "p95", "p99")}
     return StatusLatency(n=int(counts.sum()), **quantiles, max=float(values[-1]) if values.size else None)
 
 

@@ -105,6 +105,7 @@ def _against_bound(name: str, judged: Judged) -> str:
     objective = OBJECTIVES[name]
     value, allowed = (quantity(each, objective.unit) for each in (judged.value, judged.bound))
     close = ", a close call" if judged.met and judged.note else ""
+    close = ", by an estimate" if judged.met and judged.estimated else close
     return f"{objective.words()} {value}, allowed {allowed}{close}"
 
 
@@ -135,6 +136,16 @@ def _by_efficiency(settings: _Settings) -> Recommendation:
     if not able:
         share = percent(1 - LOST_SHARE_ALLOWED)
         return Recommendation(setting=None, why=f"No setting learnt the end of at least {share} of its jobs.")
+    vague = max(able, key=lambda name: _vagueness(settings[name]))
+    if _vagueness(settings[vague]) > _PRODUCT_MARGIN:
+        found = settings[vague].detection_lag_s
+        return Recommendation(
+            setting=None,
+            why="No objectives are set, and polls times lag cannot be compared: the service does not say "
+            "when jobs finish, and jobs were looked at so alike in time after their submission that "
+            f"the mean lag of {vague} is {in_seconds(found.mean)} ± {in_seconds(found.unresolved_s)}. "
+            "Add a setting that polls at other times, such as one with jitter, or set an objective.",
+        )
     least = min(able.values())
     equal = [name for name, product in able.items() if product <= least * (1 + _PRODUCT_MARGIN)]
     best = min(equal, key=lambda name: _polls(settings[name]))
@@ -144,7 +155,8 @@ def _by_efficiency(settings: _Settings) -> Recommendation:
         "No objectives are set, so this goes by polls per job times mean lag, which is nearly the same for "
         "all fixed intervals and lower where polls are better placed. Of the settings within "
         f"{percent(_PRODUCT_MARGIN)} of the lowest product ({number(least)}), {best} needs the fewest polls: "
-        f"{polls} per job, for a mean lag of {lag}."
+        f"{polls} per job, for a mean lag of {lag}"
+        + (" (an estimate)." if figures.detection_lag_s.basis == "interval" else ".")
     )
     return Recommendation(setting=best, why=why)
 
@@ -152,6 +164,12 @@ def _by_efficiency(settings: _Settings) -> Recommendation:
 def _polls(figures: SettingFigures) -> float:
     mean = figures.polls_per_job.mean
     return float("inf") if mean is None else mean
+
+
+def _vagueness(figures: SettingFigures) -> float:
+    """Return the share of an estimated mean lag that the polls leave open to either side."""
+    lag = figures.detection_lag_s
+    return lag.unresolved_s / lag.mean if lag.unresolved_s and lag.mean else 0.0
 
 
 def _lag(figures: SettingFigures) -> float:

@@ -61,6 +61,7 @@ def render_report(results: Results, run: Run) -> str:
         alt=describe_load_versus_lag(results),
         number=number,
         note=_note,
+        estimates=any(figures.detection_lag_s.basis == "interval" for figures in results.settings.values()),
         change=change,
         span=_span,
         bound=bound,
@@ -95,7 +96,8 @@ def _columns() -> list[tuple[Markup, list[Figure]]]:
 
 def _note(figure: Figure, figures: SettingFigures) -> str:
     half = figure.half_width(figures)
-    return figure.note(figures) if half is None else f"± {number(half, 2)}"
+    spread = "" if half is None else f"± {number(half, 2)}"
+    return ", ".join(said for said in (spread, figure.note(figures)) if said)
 
 
 def _comparison(results: Results) -> dict[str, list[ComparisonRow | None]]:

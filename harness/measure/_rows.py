@@ -222,8 +222,10 @@ class PollAggregate:
 class Run:
     """A run's records in memory, as ``load_run`` returns them; what ``analyse`` takes.
 
-    ``jobs`` has the columns of ``JobRow``. Of a run on the user's own service there is one more,
-    ``pending_at_s``: when the last poll was sent that was answered ``pending``; null where none was.
+    ``jobs`` has the columns of ``JobRow``. Of a run on the user's own service there are three more, null
+    where there was no such poll: ``pending_at_s``, when the last poll was sent that was answered ``pending``,
+    and the middle of the round trip of that poll (``seen_pending_s``) and of the one that told the end
+    (``seen_ended_s``).
     """
 
     info: RunInfo

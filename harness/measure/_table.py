@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.measure._compare import change
 from harness.measure._compare_runs import RunComparison
-from harness.measure._figures import COMPARED, FIGURES, ComparisonRow
+from harness.measure._figures import COMPARED, ESTIMATE_MARK, FIGURES, ComparisonRow
 from harness.measure._numbers import number
 from harness.measure._results import Check, Results
 from harness.measure._text import Page, grid
@@ -36,6 +36,8 @@ def render_table(results: Results, width: int | None = None, *, colour: bool = F
     console.print()
     console.print(_measurements(results))
     console.print()
+    if any(each.detection_lag_s.basis == "interval" for each in results.settings.values()):
+        console.print(_estimates(results))
     if results.comparison:
         _print_comparison(console, results.comparison, f"Against {results.baseline}")
     console.print(_trust_line(results.trust))
@@ -71,12 +73,23 @@ def _measurements(results: Results) -> Table:
     for name, figures in results.settings.items():
         cells = []
         for figure in shown:
-            cells.append(number(figure.read(figures)))
+            cells.append(figure.text(figures))
             if figure.spread is not None:
                 cells.append(number(figure.half_width(figures), 2))
         best = name == results.recommendation.setting
         table.add_row(Text(name), *cells, style="bold" if best else None)
     return table
+
+
+def _estimates(results: Results) -> Text:
+    """Say what is certain of lags that are estimates, and what no number of jobs would tell."""
+    text = Text(f"{ESTIMATE_MARK} an estimate: the service does not say when jobs finish. Mean lag of\n")
+    for name, figures in results.settings.items():
+        lag = figures.detection_lag_s
+        if lag.bounds_mean is not None:
+            certain = f"certainly {number(lag.bounds_mean[0])} to {number(lag.bounds_mean[1])} s"
+            text.append(f"  {name}: {certain}; the polls leave {number(lag.unresolved_s, 2)} s open\n")
+    return text
 
 
 def _print_comparison(console: Page, rows: Sequence[ComparisonRow], title: str = "") -> None:

@@ -74,6 +74,8 @@ class Stream(StrEnum):
     """How long a lane of a closed loop waits after a job."""
     SPLIT = "split"
     """Which half a measured duration falls in when one half tests what the other has taught."""
+    RESAMPLE = "resample"
+    """Which job the n-th resampling of a run's jobs takes in a job's place."""
 
 
 def _mix(z: int) -> int:
