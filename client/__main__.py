@@ -24,9 +24,10 @@ from ._command import (
     parse,
     result_line,
 )
-from ._dialects import DIALECTS
+from ._dialect import NATIVE, Dialect
 from ._errors import SubmitFailed
-from ._events import Wait
+from ._events import Undeclared, Wait
+from ._wire import cut
 from .blocking import Attempt, VideoTranslationClient
 
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
@@ -37,11 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options, policy = parse(argv)
     try:
         with VideoTranslationClient(
-            options.url,
-            policy,
-            dialect=DIALECTS[options.dialect],
-            headers=dict(options.header),
-            ca=options.ca,
+            options.url, policy, dialect=options.dialect, headers=dict(options.header), ca=options.ca
         ) as client:
             return _run(client, options)
     except InvalidSetting as error:
@@ -49,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except SubmitFailed as error:
         _complain(str(error))
+        _show_undeclared(options.dialect, error.undeclared)
         if error.status_code is None and error.retryable:
             _suggest_server(options.url)
         return EXIT_CODES["gave_up"]
@@ -65,13 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(client: VideoTranslationClient, options: Namespace) -> int:
     attempts: list[Attempt] = []
-    submission = client.submit(options.key) if options.submit else None
+    submission = client.submit(options.key, json=options.body) if options.submit else None
     job_id = submission.id if submission else options.job
     job = submission or options.job
     started_at = submission.replied_at if submission else client.now()
     if not options.json:
-        called = "the implicit job" if job_id is None else f"job {job_id}"
-        print(f"polling {called} at {client.base_url}; {client.policy.describe()}", flush=True)
+        called = "the implicit job" if job_id is None else f"job {cut(job_id)}"
+        speaking = "" if client.dialect == NATIVE else f"; speaking {client.dialect.describe()}"
+        print(f"polling {called} at {client.base_url}; {client.policy.describe()}{speaking}", flush=True)
 
     def report(attempt: Attempt) -> None:
         attempts.append(attempt)
@@ -82,7 +81,14 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
 
     result = client.poll(job, started_at=started_at, on_attempt=report)
     print(as_json(result, attempts) if options.json else result_line(result), flush=True)
+    _show_undeclared(client.dialect, result.failure.undeclared if result.failure else None)
     return EXIT_CODES[result.outcome]
+
+
+def _show_undeclared(dialect: Dialect, reply: Undeclared | None) -> None:
+    if reply is not None:
+        keys = " or ".join(reply.keys)
+        _complain(f"the dialect {dialect.name} does not declare this reply; see its {keys}: {reply.quote}")
 
 
 def _suggest_server(url: str) -> None:

@@ -91,8 +91,10 @@ class SubmitCall:
         checked_expression("id", self.id)
         for name in ("status", "problem"):
             _checked_optional(name, getattr(self, name))
-        if isinstance(self.location, Mapping):
+        if self.location is not None:
             put(self, "location", made(Source, "location", self.location))
+        if self.key is not None and not isinstance(self.key, str):
+            raise InvalidSetting("key", self.key, "give the name of a member of the body")
         check_sent(self)
 
 
@@ -150,6 +152,8 @@ class StatusCall:
         put(self, "finished_ago", _source("finished_ago", self.finished_ago))
         for name in ("not_ready", "retryable"):
             put(self, name, _codes(name, getattr(self, name)))
+        if not isinstance(self.hints, list | tuple):
+            raise InvalidSetting("hints", self.hints, "give a list of headers and members")
         put(self, "hints", tuple(made(HintField, "hints", each) for each in self.hints))
         states: dict[str, JobState] = {}
         for state in _STATES:
@@ -219,8 +223,12 @@ def _check_path(field: str, path: object) -> None:
         raise InvalidSetting(field, path, "leave away what no request can send: a fragment, line breaks")
 
 
-def _codes(field: str, codes: Iterable[int]) -> tuple[int, ...]:
-    found = (codes,) if isinstance(codes, int) else tuple(codes)
+def _codes(field: str, codes: int | Iterable[int]) -> tuple[int, ...]:
+    if isinstance(codes, int):
+        codes = (codes,)
+    if not isinstance(codes, Iterable):
+        raise InvalidSetting(field, codes, "give a list of status codes")
+    found = tuple(codes)
     for code in found:
         if not isinstance(code, int) or not 100 <= code <= 599:
             raise InvalidSetting(field, code, "give status codes, from 100 to 599")
@@ -228,6 +236,10 @@ def _codes(field: str, codes: Iterable[int]) -> tuple[int, ...]:
 
 
 def _words(field: str, words: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(words, str):
+    if isinstance(words, str | Mapping) or not isinstance(words, Iterable):
         raise InvalidSetting(field, words, "give a list of words")
-    return tuple(words)
+    found = tuple(words)
+    for word in found:
+        if not isinstance(word, str | int) or not _plain(word):
+            raise InvalidSetting(field, word, "give words")
+    return found

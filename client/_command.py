@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -15,12 +14,14 @@ from ._address import checked_address
 from ._backoff import Backoff
 from ._checks import InvalidSetting, Parameter, parameters
 from ._curves import curve_parameters, spell
+from ._dialect import NATIVE, Dialect
+from ._dialect_file import read_dialect
 from ._dialects import DIALECTS
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
 from ._records import Attempt, Result
-from ._sent import checked_headers
+from ._sent import checked_headers, secrets_of
 
 PROGRAM: Final = f"python -m {__package__}"
 EXIT_CODES: Final[dict[Outcome, int]] = {"completed": 0, "error": 1, "timeout": 3, "gave_up": 4}
@@ -34,7 +35,6 @@ _MAXIMUM: Final = 10.0
 _HERE: Final[Mapping[str, str | float]] = {
     "curve": "exponential", "initial": _INITIAL, "maximum": _MAXIMUM, "jitter": "full",
 }  # fmt: skip
-_SECRET: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # What makes a cadence; of the policy, that is what is chosen by a word.
 _OF_CURVES: Final = parameters(Backoff)
 _OF_CADENCE: Final = tuple(each for each in parameters(PollingPolicy) if each.rule.kind == "word")
@@ -65,21 +65,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("--url", default="http://127.0.0.1:5000", help="where the service is (%(default)s)")
     parser.add_argument(
-        "--dialect", choices=list(DIALECTS), default="native", metavar="NAME",
-        help=f"how the service speaks: {', '.join(DIALECTS)} (%(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
         "--header", action="append", default=[], metavar="'NAME: VALUE'", type=_header,
         help="send this header too (repeatable); ${NAME} in it is taken from the environment",
     )  # fmt: skip
     parser.add_argument(
         "--ca", metavar="FILE", help="trust the authorities in this PEM file instead of the usual ones"
     )
+    parser.add_argument(
+        "--dialect", type=_dialect, default=NATIVE, metavar="NAME|FILE.yaml",
+        help=f"how the service speaks: one of {', '.join(DIALECTS)}, or a file with submit and status",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and no lines")
     job = parser.add_argument_group("job").add_mutually_exclusive_group()
     job.add_argument("--job", metavar="ID", help="poll this job (default: the implicit job at /status)")
     job.add_argument("--submit", action="store_true", help="submit a job, then poll it")
     parser.add_argument("--key", type=int, metavar="N", help="with --submit: the job's key")
+    parser.add_argument(
+        "--body", type=_body, metavar="JSON", help="with --submit: members of the request's body"
+    )
     curve = parser.add_argument_group("backoff")
     curve.add_argument(
         "--preset",
@@ -118,21 +121,34 @@ def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
         raise argparse.ArgumentTypeError("write it as 'Name: value'")
-    name, unset = name.strip(), []
-
-    def secret(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            unset.append(found[1])
-        return os.environ.get(found[1], "")
-
-    value = _SECRET.sub(secret, value.strip())
-    if unset:
+    name, value = name.strip(), value.strip()
+    if unset := [each for each in secrets_of(value) if each not in os.environ]:
         raise argparse.ArgumentTypeError(f"{name}: the environment has no {', '.join(unset)}")
     try:
         checked_headers({name: value})
     except InvalidSetting as error:
         raise argparse.ArgumentTypeError(f"{name}: {error.remedy}") from None
     return name, value
+
+
+def _dialect(text: str) -> Dialect:
+    try:
+        return read_dialect(text, os.environ)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _body(text: str) -> dict[str, Any]:
+    """Return the members of a body; no message shows them, for they may hold a secret."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise argparse.ArgumentTypeError('write it as a JSON object, such as \'{"url": "..."}\'')
+    if unset := [name for name in secrets_of(body) if name not in os.environ]:
+        raise argparse.ArgumentTypeError(f"the environment has no {', '.join(unset)}")
+    return body
 
 
 def _delays(text: str) -> tuple[float, ...]:
@@ -148,8 +164,11 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy
     options = parser.parse_args(argv)
     if options.key is not None and not options.submit:
         parser.error("--key goes with --submit")
-    if options.key is not None and options.dialect != "native":
-        parser.error(f"--key: a submission in the dialect {options.dialect} carries none")
+    if options.body is not None and not options.submit:
+        parser.error("--body goes with --submit")
+    call = options.dialect.submit
+    if options.key is not None and call.key is None and call.key_header is None:
+        parser.error(f"--key: a submission in the dialect {options.dialect.name} carries none")
     try:
         checked_address(options.url)
         return options, _policy(options)

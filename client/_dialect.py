@@ -63,6 +63,15 @@ class Dialect:
         status = made(StatusCall, "status", data.get("status") or {})
         return cls(submit, status, name=name, source=source)
 
+    def describe(self) -> str:
+        """Return in one line where jobs are submitted and read, and the words for their states."""
+        submit, status = self.submit, self.status
+        place = submit.location and (submit.location.header or submit.location.body)
+        read = f"{status.method} {status.path}" + (f" (or where {place} says)" if place else "")
+        lists = {"pending": status.pending, "completed": status.completed, "error": status.error}
+        words = "; ".join(f"{state}: {', '.join(map(str, said))}" for state, said in lists.items())
+        return f"{self.name}: {submit.method} {submit.path}, then {read}; by {status.state}: {words}"
+
     def with_truth(self) -> Dialect:
         """Return this dialect as it is spoken with our simulator, which knows more than a real service tells.
 

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import PathLike
 from ssl import SSLContext, create_default_context
 from typing import Any, Final, NamedTuple
@@ -88,6 +89,14 @@ class Driver:
         if home and request.query:
             url = with_query(url, fill(request.query, os.environ))
         return Outgoing(url, headers, fill(request.json, os.environ))
+
+    def asked(self, key: int | None, json: Mapping[str, Any] | None) -> Request:
+        """Return the request that submits a job; ``json``: members of the body besides the dialect's own."""
+        request = self.dialect.submission(key)
+        if not json:
+            return request
+        sent = request.json if isinstance(request.json, dict) else {}
+        return replace(request, json={**sent, **json})
 
     def may_resend(self, request: Request) -> bool:
         """Return whether a request may go out again when the server had closed the connection kept for it."""

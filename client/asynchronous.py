@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike
 from ssl import SSLContext
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 try:
     import httpx
@@ -75,15 +75,16 @@ class AsyncVideoTranslationClient(Driver):
         self._owns_http = http is None
         self._sleep = sleep
 
-    async def submit(self, key: int | None = None) -> Submission:
+    async def submit(self, key: int | None = None, *, json: Mapping[str, Any] | None = None) -> Submission:
         """Submit one job and return its id and address.
 
         key: what the service draws the job's duration and outcome by; without one it chooses.
+        json: members of the body for this job, besides the dialect's own.
         Sent once, never retried: a submission whose reply was lost may have been accepted.
         Raises SubmitFailed when the service did not accept the job, or could not be reached.
         """
         try:
-            response = await self._exchange(self.dialect.submission(key), self.policy.request_timeout)
+            response = await self._exchange(self.asked(key, json), self.policy.request_timeout)
         except _TRANSPORT as error:
             raise self._cause(error).submit_failed() from error
         return self.submission(response)

@@ -85,15 +85,16 @@ class VideoTranslationClient(Driver):
         self._owns_session = session is None
         self._sleep = sleep
 
-    def submit(self, key: int | None = None) -> Submission:
+    def submit(self, key: int | None = None, *, json: Mapping[str, Any] | None = None) -> Submission:
         """Submit one job and return its id and address.
 
         key: what the service draws the job's duration and outcome by; without one it chooses.
+        json: members of the body for this job, besides the dialect's own.
         Sent once, never retried: a submission whose reply was lost may have been accepted.
         Raises SubmitFailed when the service did not accept the job, or could not be reached.
         """
         try:
-            response = self._exchange(self.dialect.submission(key), self.policy.request_timeout)
+            response = self._exchange(self.asked(key, json), self.policy.request_timeout)
         except _TRANSPORT as error:
             raise self._cause(error).submit_failed() from error
         return self.submission(response)

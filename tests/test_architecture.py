@@ -51,7 +51,7 @@ TOP_ROOMS = {room.split(".")[0] for room in MAY_IMPORT}
 GROUND_FLOOR = {"harness._child", "harness._refusal"}
 DRIVERS = {"client.asynchronous", "client.blocking", "server.app", "harness.locustfile"}
 # What a module of the core imports inside a function, for the few who need it.
-LAZY = {"_expressions.py": {"jmespath"}}
+LAZY = {"_expressions.py": {"jmespath"}, "_dialect_file.py": {"yaml"}}
 CLIENT_DRIVERS = {"asynchronous.py", "blocking.py", "__main__.py"}
 IMPURE = {
     "time",
