@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -204,15 +204,15 @@ def resized(scenario: Scenario, jobs: int) -> Resized:
     """
     longer, workload = _lengthened(scenario, jobs), scenario.workload
     if scenario.service.outages:
-        reason, own = "the outages are set in the time of a visit", _own_jobs(scenario, jobs)
+        reason, times = "the outages are set in the time of a visit", _visits_of(scenario, jobs)
     else:
-        reason, own = "the arrivals of a visit end", workload.arrivals.most or jobs
+        own = workload.arrivals.most or jobs
+        reason, times = "the arrivals of a visit end", math.ceil(jobs / own)
         workload = workload.model_copy(update={"duration": None, "jobs": own})
-    if own >= jobs:
+    if times == 1:
         return Resized(longer, None)
-    times = math.ceil(jobs / own)
     more = workload.model_copy(update={"repeats": workload.repeats * times})
-    note = f"{reason}; instead of one visit of {jobs} jobs, {times} of {own} jobs"
+    note = f"{reason}; instead of one visit of {jobs} jobs, {times} of its own length"
     return Resized(replace(scenario, workload=more), note)
 
 
@@ -223,18 +223,22 @@ def _lengthened(scenario: Scenario, jobs: int) -> Scenario:
     return replace(scenario, workload=workload)
 
 
-def _own_jobs(scenario: Scenario, jobs: int) -> int:
-    """Return how many jobs the scenario's own visit has, counted up to ``jobs``."""
-    if scenario.workload.arrivals.is_open:
-        own = sum(1 for _ in islice(scenario.planned(0), jobs))
-    else:
-        own = min(jobs, scenario.workload.jobs or 0)
-    if own == 0:
-        raise ValueError(
-            f"jobs={jobs}: the outages are set in the time of a visit, whose own jobs cannot be counted; "
-            "give the scenario more repeats instead"
-        )
-    return own
+def _visits_of(scenario: Scenario, jobs: int) -> int:
+    """Return how many visits of its own length have this many jobs, or more, between them."""
+    workload, total = scenario.workload, 0
+    if not workload.arrivals.is_open and workload.jobs is not None:
+        return math.ceil(jobs / workload.jobs)
+    for repeat in count():
+        if workload.arrivals.is_open:
+            total += sum(block.keys.size for block in scenario.planned_blocks(repeat, min(jobs, BLOCK)))
+        if total >= jobs:
+            return repeat + 1
+        if total == 0:
+            break
+    raise ValueError(
+        f"jobs={jobs}: the outages are set in the time of a visit, whose own jobs cannot be counted; "
+        "give the scenario more repeats instead"
+    )
 
 
 def _tasks(
