@@ -131,7 +131,8 @@ class VideoTranslationClient(Driver):
 
         No outcome raises: read ``Result.outcome``.
         policy, uniform: for this call, instead of the client's.
-        job_id: an id, a reference, or what ``submit`` returned; only the last has the hint of its reply.
+        job_id: an id, a reference, or what ``submit`` returned. By its id alone, a job that this client
+            submitted is polled where, and not before, its submission's reply said.
         started_at: when the submit reply arrived (``Submission.replied_at``), on the client's clock; by
             default that of the submission, or now.
         on_attempt: called after each status request, in the polling thread or greenlet.

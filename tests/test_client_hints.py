@@ -216,3 +216,43 @@ def test_no_reply_can_break_a_hint(headers: dict[str, str], body: bytes, code: i
     dialect = Dialect(status=StatusCall(hints=(HintField(body="eta", unit="h"), HintField(header="Age"))))
     found = dialect.hint(Response(code, headers, body, now_epoch=1e9))
     assert found is None or 0 <= found.seconds <= 2**31
+
+
+@settings(deadline=None)  # as above
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from(NAMES), WORDS | st.integers(-9, 10**30).map(str)),
+            st.sampled_from([200, 202, 302, 404, 429, 503]),
+            st.sampled_from([b'{"status": "pending"}', b'{"status": "odd", "eta": 1e400}', b"", b"[1]"]),
+        ),
+        max_size=12,
+    ),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_no_service_shortens_a_wait_or_parks_a_client(
+    replies: list[tuple[dict[str, str], int, bytes]], u: float
+) -> None:
+    """Each wait is our own or longer, none passes the cap or the deadline, and an end is always reached."""
+    told: list[Attempt] = []
+    policy = PollingPolicy(Backoff("constant", 1), deadline=300, errors=ErrorPolicy(Backoff("constant", 5)))
+    dialect = Dialect(status=StatusCall(hints=(HintField(body="eta", unit="h"),)))
+    script, now = iter(replies), 0.0
+    talk = Conversation(
+        JobRef("7"), policy, lambda _n: u, started_at=now, dialect=dialect, on_attempt=[told.append]
+    )
+    while (step := talk.next(now)) is not talk.result:
+        if isinstance(step, Wait):
+            now = step.until
+            continue
+        headers, code, body = next(script, ({}, 200, b'{"status": "completed"}'))
+        talk.replied(now, Response(code, headers, body, now_epoch=1e9))
+    for attempt in told:
+        if isinstance(attempt.command, Wait):
+            own = 1 if attempt.status == "pending" else 5
+            waited = attempt.command.until - attempt.replied_at
+            assert waited >= own - 1e-9 or attempt.command.until == 300
+            assert waited <= 66 + 1e-9
+    assert talk.result is not None
+    assert talk.result.detected_at <= 300
+    assert len(told) <= 13
