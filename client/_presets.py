@@ -141,8 +141,6 @@ ORIGINS: Final[Mapping[str, Preset]] = MappingProxyType(
             "google-api-core 2.44.0: google/api_core/future/polling.py, DEFAULT_POLLING; "
             "retry/retry_base.py, exponential_sleep_generator",
             deadline=900,
-            hints=HintPolicy(),  # the shipped scenarios' figures rest on it; unset it knowingly
-            note="hears Retry-After, which the original never reads: `hints: {honour: false}`",
         ),
         "google-api-core-retry": _polls(
             Backoff("exponential", 1, maximum=60, jitter="full"),

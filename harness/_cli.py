@@ -305,9 +305,19 @@ def export(words: tuple[str, ...], form: str | None, nearest: bool, out: str | N
 
 
 @main.command(epilog="Example: python -m harness check scenarios/*.yaml")
-@click.argument("scenarios", nargs=-1, required=True, metavar="SCENARIO...")
-def check(scenarios: tuple[str, ...]) -> None:
-    """Validate; say what would run at what cost."""
+@click.argument("scenarios", nargs=-1, metavar="SCENARIO...")
+@click.option("--presets", is_flag=True, help="Show what every preset costs, instead or besides.")
+def check(scenarios: tuple[str, ...], presets: bool) -> None:
+    """Validate; say what would run at what cost.
+
+    Of presets that are used, also the period between polls, polls and lag for jobs of 5, 60 and 600 s.
+    """
+    from harness._presets import preset_lines, presets_used, render_presets
+
+    if presets:
+        click.echo(render_presets(), nl=False)
+    elif not scenarios:
+        raise click.UsageError("Missing argument 'SCENARIO...'.")
     from harness.live import seconds_before_visit
     from harness.virtual import visit_costs
     from scenarios import describe, resolve
@@ -324,6 +334,8 @@ def check(scenarios: tuple[str, ...]) -> None:
             costs = visit_costs(scenario) if scenario.job else {}
             starting = seconds_before_visit(scenario.workload.lanes)
             click.echo("\n".join(describe(scenario, costs, starting)))
+            for line in preset_lines(presets_used(scenario)):
+                click.echo(f"  {line}")
     if faults:
         raise Refusal("\n".join(faults), UNUSABLE)
 

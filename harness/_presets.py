@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import yaml
 
 from client import ORIGINS, PRESETS, PollingPolicy
 from harness.virtual import simulate
@@ -47,8 +49,9 @@ _FOOT: Final = """\
 
 `tests/test_presets.py` drives google-api-core, azure-core, tenacity, backoff and stamina themselves, with
 sleep and random numbers replaced, and compares 200 delays at several seeds and at both ends of the random
-numbers. botocore and openai (30 MB each), replicate and ansible-core wait constant times, and are held to
-their published numbers; clients in Go and the texts of Smithy and AWS to their formulas, written a second
+numbers. botocore's waiters run with their own files, openai's client over a transport that is replaced,
+replicate's with reads that are. ansible-core, resilience4j, Polly and ARM wait constant times, and are held
+to their published numbers; clients in Go and the texts of Smithy and AWS to their formulas, written a second
 time.
 """
 
@@ -58,11 +61,16 @@ _LEFT_OUT: Final = (
     ("openai-retry, Stripe, azure-core's RetryPolicy, gRPC A6", _RETRIES),
     ("k8s-default-retry", "retries of conflicts, five within 50 ms: no cadence"),
     ("urllib3, tenacity's bare `@retry`, failsafe", "the first or every wait is 0: a loop without sleep"),
-    ("polling2", "has no default: step and limit must be given"),
+    (
+        "polling2",
+        "has no default: step and limit must be given; its steps are `constant` and `exponential`",
+    ),
     ("Temporal", "the server decides about jitter, and its source was not read"),
     (
         "Polly's DecorrelatedJitterV2",
-        "its state is a sum of exponentials, which no row of `JITTERS` can keep",
+        "x = 2^t tanh(√(4t)) at t = i + u, and each delay is x minus the x before it: the state is the sum "
+        "of all delays so far, before the cap. A row of `JITTERS` sees the one delay before; the time since "
+        "the start is another sum (requests, hints and cuts by the cap are in it)",
     ),
 )
 
@@ -76,10 +84,12 @@ class PresetFigures:
     period_s: float
 
 
-def preset_figures(length_s: float) -> dict[str, PresetFigures]:
+def preset_figures(length_s: float, names: Collection[str] = PRESETS) -> dict[str, PresetFigures]:
     """Return what each preset's cadence does to jobs of about this many seconds; without its limits."""
     policies = {
-        name: PollingPolicy(preset.cadence, first_poll=preset.first_poll) for name, preset in PRESETS.items()
+        name: PollingPolicy(preset.cadence, first_poll=preset.first_poll)
+        for name, preset in PRESETS.items()
+        if name in names
     }
     jobs = simulate(_scenario(policies, length_s)).run.jobs
     found = {}
@@ -94,6 +104,40 @@ def preset_figures(length_s: float) -> dict[str, PresetFigures]:
             float(waited.sum() / waits),
         )
     return found
+
+
+def presets_used(scenario: Scenario) -> list[str]:
+    """Return the presets that the scenario's settings start from, each once, in their order."""
+    written = yaml.safe_load(scenario.text)["settings"].values()
+    return list(dict.fromkeys(each["preset"] for each in written if each.get("preset") is not None))
+
+
+def preset_lines(names: Collection[str]) -> Iterator[str]:
+    """Yield a line of English for each of these presets, as it ships: what ``check`` says of it."""
+    figures = [preset_figures(length, names) for length in _LENGTHS_S] if names else []
+    for name in names:
+        lengths = "; ".join(
+            f"{length:g} s: {each[name].polls:.1f} polls, mean lag {_short(each[name].lag_s)} s"
+            for length, each in zip(_LENGTHS_S, figures, strict=True)
+        )
+        period = _short(figures[-1][name].period_s)
+        yield f"preset {name}, as it ships: polls every {period} s on average; jobs of {lengths}"
+
+
+def render_presets() -> str:
+    """Return the figures of all presets as a table of text."""
+    from harness.measure import Page, grid
+
+    figures = [preset_figures(length) for length in _LENGTHS_S]
+    table = grid("Polls per job and mean lag, by the cadence alone", gap=1)
+    for heading in ("preset", "period", *(f"jobs of {length:g} s" for length in _LENGTHS_S)):
+        table.add_column(heading, justify="left" if heading == "preset" else "right", no_wrap=True)
+    for name in sorted(PRESETS):
+        cells = (f"{each[name].polls:.1f}, {_short(each[name].lag_s)} s" for each in figures)
+        table.add_row(name, f"{_short(figures[-1][name].period_s)} s", *cells)
+    page = Page()
+    page.print(table)
+    return page.text()
 
 
 def presets_page() -> str:

@@ -176,8 +176,9 @@ class Hints(Model):
     """What a server's Retry-After is worth."""
 
     def policy(self, base: HintPolicy) -> HintPolicy:
-        """Return ``base`` with what was written changed."""
-        return replace(base, **{name: getattr(self, name) for name in self.model_fields_set})
+        """Return ``base`` with what was written changed; writing anything of a hint honours hints."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return replace(base, **({"honour": True} | given if given else given))
 
 
 def _known_preset(name: str) -> str:

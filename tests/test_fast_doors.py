@@ -22,7 +22,8 @@ HEAVY = {"gevent", "locust", "numpy", "plotly", "polars", "pydantic", "scipy"}
         (["harness", "run", "--help"], set()),
         (["harness", "check", "--help"], set()),
         (["harness", "frobnicate"], set()),
-        (["harness", "check", "video-translation"], {"numpy", "pydantic", "scipy"}),
+        (["harness", "check", "outage"], {"numpy", "pydantic", "scipy"}),
+        (["harness", "check", "video-translation"], {"numpy", "polars", "pydantic", "scipy"}),  # presets
         (["harness", "export", "--help"], set()),
         (["harness", "export", "exponential", "--to", "go"], {"numpy", "pydantic", "scipy"}),
         (["server", "--help"], set()),

@@ -13,17 +13,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import backoff
+import httpx
+import polling2
 import pytest
 import stamina
 import tenacity
 from azure.core.pipeline import PipelineResponse
 from azure.core.polling.base_polling import LongRunningOperation, LROBasePolling
 from azure.core.rest import HttpRequest
+from botocore.exceptions import WaiterError
+from botocore.loaders import Loader
+from botocore.waiter import Waiter, WaiterModel
+from click.testing import CliRunner
 from google.api_core import retry as google_retry
 from google.api_core.future import polling as google_polling
+from openai import OpenAI
+from replicate.client import Client as ReplicateClient
+from replicate.prediction import Prediction
+from urllib3.util.retry import Retry
 
-from client import ORIGINS, PRESETS, Done, Poller, PollingPolicy, Wait
+from client import ORIGINS, PRESETS, Backoff, Done, HintPolicy, Poller, PollingPolicy, Wait
+from harness._cli import main
 from harness._presets import PresetFigures, preset_figures, presets_page
+from scenarios import read_setting
 
 DELAYS = 200
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,6 +122,40 @@ def visited(policy: PollingPolicy, source: random.Random) -> tuple[list[float], 
     return waits, command.outcome
 
 
+def botocore_waiter(name: str, waiter: str, world: World) -> int:
+    """Run a service's own waiter to its end, over replies that match nothing; returns its polls."""
+    model = WaiterModel(Loader().load_service_model(name, "waiters-2"))
+    with pytest.raises(WaiterError, match="Max attempts exceeded"):
+        Waiter(waiter, model.get_waiter(waiter), lambda **_: {"finished": world.finished()}).wait()
+    return world.polls
+
+
+WAITERS = {
+    "boto3-waiter-cloudformation": ("cloudformation", "StackCreateComplete"),
+    "boto3-waiter-dynamodb": ("dynamodb", "TableExists"),
+    "boto3-waiter-ec2": ("ec2", "InstanceRunning"),
+    "boto3-waiter-rds": ("rds", "DBInstanceAvailable"),
+    "boto3-waiter-s3": ("s3", "ObjectExists"),
+}
+
+
+def openai_client(answer: Callable[[], dict[str, object]]) -> OpenAI:
+    """The SDK over a transport that answers every request with this."""
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, json=answer()))
+    return OpenAI(api_key="none", base_url="http://service", http_client=httpx.Client(transport=transport))
+
+
+def openai_video(world: World) -> object:
+    done = {True: "completed", False: "in_progress"}
+    return openai_client(lambda: {"id": "v", "status": done[world.finished()]}).videos.poll("v")
+
+
+def openai_file(world: World) -> object:
+    done = {True: "processed", False: "uploaded"}
+    client = openai_client(lambda: {"id": "f", "status": done[world.finished()]})
+    return client.files.wait_for_processing("f", max_wait_seconds=math.inf)
+
+
 class AzureOperation(LongRunningOperation):
     """The part of an Azure operation that a service defines."""
 
@@ -167,6 +213,8 @@ PACKAGES: dict[str, Callable[[World], object]] = {
     "google-api-core-retry": lambda world: google(
         google_retry.Retry(predicate=google_retry.if_exception_type(Pending)), Pending, world
     ),
+    "openai-file-wait": openai_file,
+    "openai-poll": openai_video,
     "stamina": lambda world: stamina.retry(on=Pending, attempts=None, timeout=None)(
         world.finished_or_raise
     )(),
@@ -176,6 +224,7 @@ PACKAGES: dict[str, Callable[[World], object]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 @pytest.mark.parametrize("drawn", SOURCES)
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_preset_sleeps_as_the_package_itself(
@@ -187,6 +236,76 @@ def test_a_preset_sleeps_as_the_package_itself(
     assert world.polls == DELAYS + 1
     assert world.sleeps == pytest.approx(ours(name, SOURCES[drawn]()), rel=1e-9)
     assert PRESETS[name].first_poll == "immediately"
+
+
+@pytest.mark.parametrize("name", WAITERS)
+def test_botocores_own_waiter_polls_as_its_preset(
+    name: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's waiters-2.json in botocore's loop: as many polls, the same sleeps, nobody sleeps last."""
+    monkeypatch.setattr(world, "_ends", math.inf)
+    polls = botocore_waiter(*WAITERS[name], world)
+    waits, outcome = visited(PRESETS[name], Fixed(0.5))
+    assert [0.0, *world.sleeps] == waits
+    assert (polls, outcome) == (len(waits), "gave_up")
+
+
+def test_openai_gives_a_file_up_after_its_presets_deadline(world: World) -> None:
+    """1,800 s by default: theirs stops at its first poll after them, ours at a poll on the edge."""
+    world._ends = math.inf
+    client = openai_client(lambda: {"id": "f", "status": str(world.finished())})
+    with pytest.raises(RuntimeError, match="Giving up"):
+        client.files.wait_for_processing("f")
+    waits, outcome = visited(PRESETS["openai-file-wait"], Fixed(0.5))
+    assert [0.0, *world.sleeps] == [*waits, 5.0]
+    assert (math.fsum(waits), outcome) == (1800, "timeout")
+
+
+def test_replicate_waits_before_its_first_poll_as_its_preset() -> None:
+    """``Prediction.wait`` sleeps for the client's poll_interval, then reloads."""
+    policy, slept = PRESETS["replicate"], list[float]()
+    client = ReplicateClient(api_token="none")
+    prediction: Any = SimpleNamespace(status="processing", _client=client)
+
+    def reload() -> None:
+        prediction.status = "succeeded" if len(slept) == DELAYS else "processing"
+
+    prediction.reload = reload
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(time, "sleep", slept.append)
+        Prediction.wait(prediction)
+    assert slept == ours("replicate", Fixed(0.3))
+    assert policy.first_poll == "after_delay"
+
+
+@pytest.mark.parametrize(
+    ("step", "law"),
+    [
+        (polling2.step_constant, Backoff("constant", 3)),
+        (polling2.step_linear_double, Backoff("exponential", 3)),
+    ],
+)
+def test_polling2_steps_are_curves_of_ours(step: Any, law: Backoff, world: World) -> None:
+    """Its constant step is the constant curve, what it calls linear double is the exponential one."""
+    polling2.poll(world.finished, step=3, step_function=step, poll_forever=True)
+    assert world.sleeps == [law.delay(k, None, 0.5) for k in range(1, DELAYS + 1)]
+
+
+@pytest.mark.parametrize(("jitter", "name"), [(0.0, "none"), (1.0, "second-more")])
+@pytest.mark.parametrize("drawn", SOURCES)
+def test_urllib3_backs_off_by_a_law_of_ours_after_a_first_wait_of_nothing(
+    drawn: str, jitter: float, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second retry waits twice the factor, then doubling to backoff_max; the cap follows the jitter."""
+    draw_from(SOURCES[drawn](), monkeypatch)
+    retry = Retry(total=None, backoff_factor=0.4, backoff_jitter=jitter, backoff_max=90)
+    found = []
+    for _ in range(DELAYS + 1):
+        retry = retry.increment("GET", "/", error=Pending())
+        found.append(retry.get_backoff_time())
+    law, source = Backoff("exponential", 0.8, maximum=90, jitter=name), SOURCES[drawn]()
+    expected = [law.delay(k, None, source.random()) for k in range(1, DELAYS + 1)]
+    assert found == pytest.approx([0, *expected])
 
 
 def test_stamina_gives_up_with_its_preset(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +460,7 @@ def test_a_limit_of_polls_counts_the_first_one(name: str, polls: int, waited_s: 
 
 def test_every_preset_is_held_to_its_original() -> None:
     """A new row of the table needs its proof here, and its source there."""
-    assert {*PACKAGES, *FORMULAS, *CONSTANTS} == set(PRESETS) == set(ORIGINS)
+    assert {*PACKAGES, *FORMULAS, *CONSTANTS, *WAITERS} == set(PRESETS) == set(ORIGINS)
     assert len(PRESETS) >= 20
     assert all(origin.source for origin in ORIGINS.values())
 
@@ -369,6 +488,36 @@ def test_the_twin_gives_the_measured_polls_and_lags(place: int, length_s: float)
         assert isinstance(found, PresetFigures)
         assert found.polls == pytest.approx(polls, rel=0.05, abs=0.05), name
         assert found.lag_s == pytest.approx(lag_s, rel=0.05, abs=0.05), name
+
+
+def test_a_google_preset_ignores_retry_after() -> None:
+    """The original never reads it; hints that are written over a preset are honoured."""
+    for name in ("google-api-core-lro", "google-api-core-retry"):
+        assert not PRESETS[name].hints.honour
+    _, policy = read_setting("{preset: google-api-core-lro, hints: {maximum: 5s, spread: 0}}")
+    assert policy.hints == HintPolicy(maximum=5, spread=0)
+    _, policy = read_setting("{preset: google-api-core-lro, hints: {honour: false, maximum: 5s}}")
+    assert policy.hints == HintPolicy(honour=False, maximum=5)
+
+
+def test_check_tells_what_the_presets_in_use_cost() -> None:
+    """One line a preset, with period, polls and lag; a scenario without presets has none."""
+    told = CliRunner().invoke(main, ["check", "video-translation"]).stdout
+    assert (
+        "  preset google-api-core-lro, as it ships: polls every 9.2 s on average; "
+        "jobs of 5 s: 6.0 polls, mean lag 2 s; 60 s: 13.2 polls, mean lag 6.7 s; "
+        "600 s: 67.2 polls, mean lag 6.7 s\n" in told
+    )
+    assert "as it ships" not in CliRunner().invoke(main, ["check", "outage"]).stdout
+
+
+def test_check_shows_all_presets() -> None:
+    """--presets needs no scenario; without either, the usage is told."""
+    shown = CliRunner().invoke(main, ["check", "--presets"])
+    assert shown.exit_code == 0
+    assert [line.split()[0] for line in shown.stdout.splitlines()[3:]] == sorted(PRESETS)
+    assert "terraform                     9.3 s    6.0, 1.2 s" in shown.stdout
+    assert CliRunner().invoke(main, ["check"]).exit_code == 2
 
 
 def test_the_page_of_presets_is_the_generated_one() -> None:
