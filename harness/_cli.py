@@ -361,6 +361,23 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
     _report(folder, as_json, original)
 
 
+@main.command(
+    epilog="Example: python -m harness new --from reports/staging-20260101T000000Z --out model.yaml"
+)
+@click.option("--from", "run", required=True, metavar="RUN", help="Model the service that this run polled.")
+@click.option("--out", metavar="FILE", help="The scenario to write (default: its name, in this folder).")
+def new(run: str, out: str | None) -> None:
+    """Make a simulator scenario from a run.
+
+    Durations, status latency and failures as the run showed them; its own workload and settings. The twin and
+    the plan then answer for the service with as many jobs as you like.
+    """
+    from harness._new import from_run, write_draft
+
+    path = write_draft(from_run(run), out)
+    click.echo(f"{path}: check it with python -m harness check {path}")
+
+
 @main.command(epilog="Example: python -m harness compare reports/before reports/after")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")

@@ -15,6 +15,7 @@ from harness.measure._info import run_info
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
+from harness.measure._observed import Observed, observe
 from harness.measure._report import render_report
 from harness.measure._results import Check, Recommendation, Results, results_schema
 from harness.measure._rows import (
@@ -54,6 +55,7 @@ __all__ = [
     "Limit",
     "Limits",
     "OUTCOMES",
+    "Observed",
     "Page",
     "PollAggregate",
     "PollRow",
@@ -83,6 +85,7 @@ __all__ = [
     "load_run",
     "needed",
     "number",
+    "observe",
     "percent",
     "poll_aggregates",
     "quantile",
