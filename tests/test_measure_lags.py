@@ -15,6 +15,7 @@ from virtual_scenarios import every, scenario
 from client import Backoff, PollingPolicy
 from harness.measure import RunUnusable, analyse, compare_runs, render_report, render_table
 from harness.measure._lags import Looks, lags_of
+from harness.measure._rows import Held
 from harness.virtual import simulate
 from scenarios import Scenario
 
@@ -192,6 +193,17 @@ def test_runs_on_a_service_are_compared_as_independent_samples(tmp_path: Path) -
     assert {row.verdict for row in found.rows if row.metric == "detection_lag_s"} == {"indistinguishable"}
     with pytest.raises(RunUnusable):
         compare_runs(tmp_path / "one", tmp_path / "three")
+
+
+def test_what_the_run_s_own_limits_held_back_is_said(tmp_path: Path) -> None:
+    """Lateness that comes of target.limits is told apart from the machine's, with the remedy."""
+    run, _ = own_run(made("lognormal", SETTINGS, 40), tmp_path / "run")
+    first, *others = run.visits
+    held = replace(first, held_polls=Held(7, 2.0, 0.5))
+    trust = {check.check: check.detail for check in analyse(replace(run, visits=(held, *others))).trust}
+    said = "(7 held back by target.limits, 500 ms at most: raise them or submit more slowly)"
+    assert said in trust["poll lateness"]
+    assert "held back" not in trust["arrival lateness"]
 
 
 def test_table_and_page_mark_estimates_and_show_the_bounds(tmp_path: Path) -> None:

@@ -259,7 +259,8 @@ def _held(e: Evidence, which: Callable[[Visit], Held]) -> str:
         held |= which(visit)
     if not held.requests:
         return ""
-    return f" ({held.requests} held back by target.limits, {in_seconds(held.max_s)} at most)"
+    most = in_seconds(held.max_s)
+    return f" ({held.requests} held back by target.limits, {most} at most: raise them or submit more slowly)"
 
 
 def _late(p99_s: float, reference_s: float) -> Status:
