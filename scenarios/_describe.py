@@ -97,7 +97,8 @@ def _service(scenario: Scenario) -> Iterator[str]:
         yield service.rate_limit.describe()
     if service.capacity is not None:
         workers, busy = service.capacity.workers, service.capacity.service_time.describe()
-        yield f"{_many(workers, 'worker')}, each request taking one for {busy}"
+        shared = " shared by all requests" if service.capacity.discipline == "ps" else ""
+        yield f"{_many(workers, 'worker')}{shared}, each request taking one for {busy}"
     for outage in service.outages:
         span = f"{spell_seconds(outage.length)} from {spell_seconds(outage.start)} on"
         yield f"outage with {outage.failure.describe()} for {span}"

@@ -44,14 +44,14 @@ class Job(Model):
 
 
 class Capacity(Model):
-    """Requests are served by a limited number of workers, the others wait in line."""
+    """Requests are served by a limited number of workers: the others wait in line, or all slow down."""
 
     workers: Count
-    """Requests served at once."""
+    """Requests served at once, at full speed."""
     service_time: Distribution
     """Seconds that one request occupies a worker."""
-    discipline: Literal["fifo"] = "fifo"
-    """Order of the line."""
+    discipline: Literal["fifo", "ps"] = "fifo"
+    """``fifo``: first come, first served. ``ps``: processor sharing, n requests get workers/n each."""
 
 
 class Outage(Model):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from server._board import Board, Counters, JobView, NoReply, Reply, Ticket
+    from server._board import Board, Counters, InService, JobView, NoReply, Reply, Ticket
 
-__all__ = ["Board", "Counters", "JobView", "NoReply", "Reply", "Ticket"]
+__all__ = ["Board", "Counters", "InService", "JobView", "NoReply", "Reply", "Ticket"]
 
 
 def __getattr__(name: str) -> object:

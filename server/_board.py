@@ -12,26 +12,30 @@ A status request that arrives at ``now`` meets, in this order:
 5. the job's status, read at the moment the reply leaves.
 
 Replies of the first three kinds leave after the service's delay. Those of the last two wait for one of the
-capacity's workers, are served, and then take the delay. Submissions meet none of this but the delay: they
-always succeed, so that every setting is measured on the same jobs.
+capacity's workers, are served, and then take the delay. Under the discipline ``fifo`` that is settled at the
+arrival; under ``ps`` later arrivals slow the service down, and the request is ``InService`` until it leaves.
+Submissions meet none of this but the delay: they always succeed, so that every setting is measured on the
+same jobs.
 
 What happens to a job is settled when it is submitted, and kept by its ``Ticket``. The board keeps counters,
-the meters of the rate limit that are in use, and the times at which busy slots and workers become free: its
-memory does not grow with the number of jobs.
+the meters of the rate limit that are in use, the requests that share the workers, and the times at which busy
+slots and workers become free: its memory does not grow with the number of jobs.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from functools import partial
 from heapq import heappop, heappush
 from itertools import accumulate
-from math import ceil
-from typing import Literal, NamedTuple
+from math import ceil, inf
+from typing import Literal, NamedTuple, TypeVar
 
 from scenarios import ConnectionReset, ErrorReply, Failure, NamedFault, Simulation
 from scenarios.draws import Distribution, Fixed, Stream, uniform
 from server._limiters import Allowance, Limiter
+from server._sharing import Sharing
 
 
 class Ticket(NamedTuple):
@@ -118,6 +122,26 @@ class NoReply(NamedTuple):
         return None
 
 
+class InService:
+    """A status request that shares the workers with others: who else comes decides when its reply leaves.
+
+    ``reply`` is None until it has been served. It may leave later than that: its time is in ``reply.at``.
+    """
+
+    __slots__ = ("_answer", "reply")
+
+    def __init__(self, answer: Callable[[float], Reply | NoReply]) -> None:
+        self._answer = answer
+        self.reply: Reply | NoReply | None = None
+
+    def leave(self, served_at: float) -> None:
+        """Settle the reply: the workers are done with it at this time."""
+        self.reply = self._answer(served_at)
+
+
+_AnyReply = TypeVar("_AnyReply", Reply, NoReply, Reply | NoReply)
+
+
 class Counters(NamedTuple):
     """What a board has done since it was made or last reset.
 
@@ -158,6 +182,8 @@ class Board:
         self._tells_limit = service.rate_limit is not None and service.rate_limit.headers
         capacity = service.capacity
         self._workers = capacity.workers if capacity else None
+        self._is_shared = capacity is not None and capacity.discipline == "ps"
+        self._sharing: Sharing[InService] | None = None
         self._service_time = _draws(capacity.service_time if capacity else None, seed, Stream.SERVICE)
         self._visible_after = service.visible_after
         self._eta = service.retry_after == "eta"
@@ -169,8 +195,13 @@ class Board:
     def reset(self, now: float, epoch: float | None = None) -> None:
         """Make the board as new: counters at zero, queues empty, limits unused, epoch at ``now`` or later.
 
-        Tickets handed out before stay good, since they hold all that decides their jobs.
+        Tickets handed out before stay good, since they hold all that decides their jobs. Requests in service
+        are let go at once.
         """
+        if self._sharing is not None:
+            for request in self._sharing.items():
+                request.leave(now)
+        self._sharing = Sharing(self._workers, now) if self._is_shared and self._workers else None
         self._latest = now
         self._epoch = now if epoch is None else epoch
         self._limiter = None if self._rate_limit is None else Limiter(self._rate_limit)
@@ -202,8 +233,8 @@ class Board:
 
     def poll(
         self, now: float, ticket: Ticket, attempt: int | None = None, client: Hashable = None
-    ) -> Reply | NoReply:
-        """Answer a status request for a job.
+    ) -> Reply | NoReply | InService:
+        """Answer a status request for a job; one that shares the workers is answered by ``departures``.
 
         ``attempt`` is the client's number of this poll of this job, from 1; with it, the draws for the reply
         do not depend on what else the board is asked. Without it the board numbers such polls itself.
@@ -219,21 +250,66 @@ class Board:
         since = now - self._epoch
         for start, end, failure in self._outages:
             if start <= since < end:
-                return self._fail(now + delay, failure)
+                return self._counted(_failed(now + delay, failure))
         told = None
         if self._limiter is not None:
             allowance = self._limiter.take(since, key, client)
             told = allowance if self._tells_limit else None
             if allowance.wait > 0.0:
-                return self._refuse(now + delay, 429, ceil(allowance.wait), told)
+                return self._counted(_refused(now + delay, 429, ceil(allowance.wait), told))
         if now < ticket.submitted_at + self._visible_after:
-            return self._refuse(now + delay, 404, None, told)
-        at = (now if self._workers is None else self._serve(now, self._workers, key, attempt)) + delay
+            return self._counted(_refused(now + delay, 404, None, told))
         fault = self._struck(key, attempt) if self._faults else None
+        if self._sharing is not None:
+            return self._share(
+                self._sharing, now, key, attempt, partial(self._answer, delay, ticket, fault, told)
+            )
+        served_at = now if self._workers is None else self._serve(now, self._workers, key, attempt)
+        return self._counted(self._answer(delay, ticket, fault, told, served_at))
+
+    @property
+    def next_departure(self) -> float:
+        """Return when the next ``InService`` is served, if none arrives before; infinity without any."""
+        return inf if self._sharing is None else self._sharing.next_departure
+
+    def departures(self, now: float) -> list[InService]:
+        """Return those ``InService`` that are served by now, in order, each with its reply."""
+        self._advance(now)
+        left = [] if self._sharing is None else self._sharing.departures(now)
+        for served_at, request in left:
+            request.leave(served_at)
+        return [request for _, request in left]
+
+    def foreseen(self, request: InService) -> float:
+        """Return when this request is served, if none arrives before. Raises KeyError where it is not."""
+        if self._sharing is None:
+            raise KeyError(request)
+        return self._sharing.foreseen(request)
+
+    def _share(
+        self,
+        sharing: Sharing[InService],
+        now: float,
+        key: int,
+        attempt: int,
+        answer: Callable[[float], Reply | NoReply],
+    ) -> InService:
+        self.departures(now)
+        service_time = self._service_time(key, attempt)
+        self._busy_seconds += service_time
+        self._counted(answer(now))  # what it will be is known, but not when
+        request = InService(answer)
+        sharing.arrive(now, service_time, request)
+        return request
+
+    def _answer(
+        self, delay: float, ticket: Ticket, fault: Failure | None, told: Allowance | None, served_at: float
+    ) -> Reply | NoReply:
+        at = served_at + delay
         if fault is None:
             return self._tell(at, at, ticket, None, told)
         if isinstance(fault, ErrorReply) or not fault.tells:
-            return self._fail(at, fault, told)
+            return _failed(at, fault, told)
         at += fault.late_s
         return self._tell(at, at - fault.age_s, ticket, fault, told)
 
@@ -250,7 +326,6 @@ class Board:
         self, at: float, as_of: float, ticket: Ticket, fault: NamedFault | None, told: Allowance | None
     ) -> Reply:
         """Return the reply that leaves at ``at`` and tells the job's status as it was ``as_of`` then."""
-        self._replies[200] += 1
         if ticket.finished_at <= as_of:
             job = JobView(ticket.outcome, 1.0, at - ticket.finished_at)
             return Reply(at, 200, None, job, fault, told)
@@ -262,7 +337,7 @@ class Board:
         """Answer, at once, a status request for a job that nobody submitted: 404."""
         self._advance(now)
         self._polls += 1
-        return self._refuse(now, 404, None)
+        return self._counted(_refused(now, 404, None))
 
     def counters(self) -> Counters:
         """Return a copy of the counters."""
@@ -286,18 +361,23 @@ class Board:
         self._busy_seconds += service_time
         return done
 
-    def _fail(self, at: float, failure: Failure, told: Allowance | None = None) -> Reply | NoReply:
-        if isinstance(failure, ErrorReply):
-            return self._refuse(at, failure.status_code, failure.hint, told)
-        if failure.status_code is not None:  # a body that cannot be understood
-            self._replies[failure.status_code] += 1
-            return Reply(at, failure.status_code, None, None, failure, told)
-        self._replies[failure.counted_as] += 1
-        return NoReply(at, failure)
+    def _counted(self, reply: _AnyReply) -> _AnyReply:
+        """Count a reply, which happens at the request's arrival, and return it."""
+        happened = reply.fault.counted_as if isinstance(reply, NoReply) else reply.status_code
+        self._replies[happened] += 1
+        return reply
 
-    def _refuse(self, at: float, status_code: int, hint: int | None, told: Allowance | None = None) -> Reply:
-        self._replies[status_code] += 1
-        return Reply(at, status_code, hint, None, None, told)
+
+def _failed(at: float, failure: Failure, told: Allowance | None = None) -> Reply | NoReply:
+    if isinstance(failure, ErrorReply):
+        return _refused(at, failure.status_code, failure.hint, told)
+    if failure.status_code is not None:  # a body that cannot be understood
+        return Reply(at, failure.status_code, None, None, failure, told)
+    return NoReply(at, failure)
+
+
+def _refused(at: float, status_code: int, hint: int | None, told: Allowance | None = None) -> Reply:
+    return Reply(at, status_code, hint, None, None, told)
 
 
 def _draws(distribution: Distribution | None, seed: int, stream: Stream) -> Callable[[int, int], float]:

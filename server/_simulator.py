@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from scenarios import Simulation
-from server._board import Board, Counters, NoReply, Reply, Ticket
+from server._board import Board, Counters, InService, NoReply, Reply, Ticket
 from server._own_dialect import spoken
 from server._speaking import Answer, Place
 from server._spoiling import dribble_s, limit_headers, spoilt
@@ -56,12 +56,14 @@ class Simulator:
         self._lock = threading.Lock()
         self._started_at = clock()
         self._in_flight = 0
+        self._board = Board(simulation)
         self.install(simulation)
 
     def install(self, simulation: Simulation) -> None:
         """Serve ``simulation`` from now on, as after a start; jobs already submitted keep their fate."""
         with self._lock:
             now = self._clock()
+            self._board.reset(now)  # lets go whoever is in service
             self._board = Board(simulation, now)
             self.fingerprint = simulation.fingerprint
             self.dialect = spoken(simulation.service.dialect)
@@ -91,7 +93,7 @@ class Simulator:
 
     def poll(
         self, job_id: str | None, attempt: int | None, client: str | None = None
-    ) -> tuple[str, Ticket | None, Reply | NoReply]:
+    ) -> tuple[str, Ticket | None, Reply | NoReply | InService]:
         """Return a job's id (None: the implicit job) and ticket with the reply to a status request for it.
 
         There is no ticket for an unknown id. ``client`` tells clients apart that have limits of their own.
@@ -105,15 +107,16 @@ class Simulator:
             reply = self._board.poll(self._clock(), ticket, attempt, client)
         return job_id or seal(ticket, self._secret), ticket, reply
 
-    def wait(self, reply: Reply | NoReply) -> Reply | NoReply:
+    def wait(self, answer: Reply | NoReply | InService) -> Reply | NoReply:
         """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late.
 
         One that drips in is due when its first byte is.
         """
         with self._lock:
             self._in_flight += 1
-        begins = reply.at - dribble_s(reply)
         try:
+            reply = self._served(answer) if isinstance(answer, InService) else answer
+            begins = reply.at - dribble_s(reply)
             early = begins - self._clock()
             if early > 0:
                 self._sleep(early)
@@ -124,6 +127,17 @@ class Simulator:
         if isinstance(reply, NoReply) or (job := reply.job) is None or job.finished_ago is None or late <= 0:
             return reply
         return reply._replace(at=reply.at + late, job=job._replace(finished_ago=job.finished_ago + late))
+
+    def _served(self, request: InService) -> Reply | NoReply:
+        """Sleep until a request has been served; whoever comes meanwhile makes it later, so look again."""
+        while True:
+            with self._lock:
+                now = self._clock()
+                self._board.departures(now)
+                if request.reply is not None:
+                    return request.reply
+                due = self._board.foreseen(request)
+            self._sleep(due - now)
 
     def accept(self, job_id: str, ticket: Ticket, reply: Reply, place: Place) -> Answer:
         """Return what is said of an accepted submission."""

@@ -169,6 +169,7 @@ def test_the_clients_core_needs_the_standard_library_alone() -> None:
         "harness/live/_states.py",
         "harness/live/_visit.py",
         "server/_board.py",
+        "server/_sharing.py",
     ],
 )
 def test_a_sans_io_core_has_no_clock_no_socket_and_no_dice(module: str) -> None:

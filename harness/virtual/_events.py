@@ -1,10 +1,14 @@
 """The event engine: the shipped client and the shipped service, joined by a heap of events.
 
 One event is a request being sent, in the order ``(time, priority, sequence)``: submissions go before polls
-of the same instant, and otherwise whoever was planned first. One event per poll is enough, because the board
-knows a reply when the request arrives, and a reply touches nobody but its own client: what the client will do
-on hearing it can be settled at once. Times on the wire are constants, so requests reach the board in the
+of the same instant, and otherwise whoever was planned first. One event per poll is enough where the board
+knows a reply when the request arrives, since a reply touches nobody but its own client: what the client will
+do on hearing it can be settled at once. Times on the wire are constants, so requests reach the board in the
 order in which they were sent.
+
+Where requests share the workers (``capacity.discipline: ps``) a reply is known when its request has been
+served. Departures are taken from the board one by one, each as soon as no request can arrive before it, and
+the client's patience is an event of its own: it ends the poll unless the reply has been heard by then.
 
 Time conventions are those of a live run: the visit begins at 0, a submission is sent at its planned time, and
 polling starts when its reply arrives. A reply that comes later than ``Send.timeout`` is a transport failure
@@ -29,12 +33,12 @@ from harness.virtual._counts import PollCounter
 from harness.virtual._overhead import Overhead
 from scenarios import Scenario
 from scenarios.draws import Stream, uniforms
-from server import Board, Ticket
+from server import Board, InService, NoReply, Reply, Ticket
 
 OnPoll = Callable[[PollRow], None]
 OnProgress = Callable[[int, int], None]
 
-_SUBMISSION, _POLL = 0, 1  # priorities
+_SUBMISSION, _POLL, _EXPIRY = 0, 1, 2  # priorities
 _PLANNED_AHEAD: Final = 256  # submissions
 _DRAWN_AHEAD: Final = 16  # waits of each; further draws are made one by one
 _TIMED_OUT: Final = Failure("transport", detail="no reply in time")
@@ -69,6 +73,15 @@ class _Job:
         self.poller: Poller
 
 
+class _Flight(NamedTuple):
+    """A poll that has been sent: whose it is, and until when its reply is waited for."""
+
+    job: _Job
+    attempt: int
+    sent_at: float
+    expires_at: float
+
+
 class EventVisit:
     """One visit: every job of a setting and repeat, from the first submission until the last job's end.
 
@@ -97,7 +110,8 @@ class EventVisit:
         self._on_poll = on_poll
         self._on_progress = on_progress
         self._board = Board(scenario.simulation)
-        self._events: list[tuple[float, int, int, _Planned | _Job]] = []
+        self._events: list[tuple[float, int, int, _Planned | _Job | InService]] = []
+        self._flights: dict[InService, _Flight] = {}
         self._sequence = count()
         self._open = scenario.workload.arrivals.is_open
         self._arrivals = _open_arrivals(scenario, repeat) if self._open else iter(())
@@ -118,18 +132,30 @@ class EventVisit:
             for lane in range(self._scenario.workload.lanes):
                 self._plan_closed(lane, 0.0)
         events, sequence, wake_s, polls = self._events, self._sequence, self._wake_s, 0
+        capacity = self._scenario.service.capacity
+        shares = capacity is not None and capacity.discipline == "ps"
         while events:
             sent_at, _, _, item = events[0]
-            if isinstance(item, _Job):
+            if shares and self._board.next_departure <= sent_at + self._request_s:
+                self._depart()
+            elif isinstance(item, _Job):
                 command = self._poll(item, sent_at)
                 if isinstance(command, Wait):
                     heapreplace(events, (command.until + wake_s, _POLL, next(sequence), item))
                 else:
                     heappop(events)
-                    self._leave(item.key, item.lane, command.at)
+                    if isinstance(command, InService):
+                        expires_at = self._flights[command].expires_at
+                        heappush(events, (expires_at, _EXPIRY, next(sequence), command))
+                    else:
+                        self._leave(item.key, item.lane, command.at)
                 polls += 1
                 if polls % _BATCH == 0:
                     self._flush(polls)
+            elif isinstance(item, InService):
+                heappop(events)
+                if item in self._flights:
+                    self._go_on(self._flights.pop(item), None)
             else:
                 heappop(events)
                 self._submit(item, sent_at)
@@ -175,36 +201,60 @@ class EventVisit:
         job.submitted_at = heard_at
         self._push(job.poller.start(heard_at, reply.hint).until, _POLL, job)
 
-    def _poll(self, job: _Job, sent_at: float) -> Wait | Done:
-        """Send the job's next poll; return what its client will do on hearing the reply."""
-        poller = job.poller
-        send = poller.wake(sent_at)
+    def _poll(self, job: _Job, sent_at: float) -> Wait | Done | InService:
+        """Send the job's next poll; return what its client will do on hearing the reply, if that is known."""
+        send = job.poller.wake(sent_at)
         reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt, job.lane)
-        heard_at = reply.at + self._reply_s
-        view, code = reply.job, reply.status_code
-        state = "failed" if view is None else view.status
-        command: Wait | Done
-        if heard_at > sent_at + send.timeout:
-            heard_at, code, view, state = sent_at + send.timeout, None, None, "failed"
-            command = poller.fail(heard_at, _TIMED_OUT)
-        elif view is not None:
-            command = poller.reply(heard_at, view.status, reply.hint, view.progress)
-        elif code is None:
-            command = poller.fail(heard_at, _UNANSWERED)
-        elif code in self._not_ready:
-            state = "pending"
-            command = poller.reply(heard_at, "pending", reply.hint)
-        elif code == 200:
-            command = poller.fail(heard_at, _GARBLED, reply.hint)
+        flight = _Flight(job, send.attempt, sent_at, sent_at + send.timeout)
+        if isinstance(reply, InService):
+            self._flights[reply] = flight
+            return reply
+        return self._hear(flight, reply)
+
+    def _depart(self) -> None:
+        """Let go the next to be served; its client goes on unless its patience ends before it hears."""
+        for request in self._board.departures(self._board.next_departure):
+            flight, reply = self._flights.get(request), request.reply
+            if flight is not None and reply is not None and reply.at + self._reply_s <= flight.expires_at:
+                del self._flights[request]
+                self._go_on(flight, reply)
+
+    def _go_on(self, flight: _Flight, reply: Reply | NoReply | None) -> None:
+        """Have the client of a poll do what it does on hearing the reply, or none."""
+        job, command = flight.job, self._hear(flight, reply)
+        if isinstance(command, Wait):
+            self._push(command.until, _POLL, job)
         else:
-            hint = reply.hint
-            mendable = hint is not None or code in self._retryable
-            command = poller.fail(heard_at, _http_failure(code, hinted=mendable), hint)
+            self._leave(job.key, job.lane, command.at)
+
+    def _hear(self, flight: _Flight, reply: Reply | NoReply | None) -> Wait | Done:
+        """Return what a client does on hearing the reply to its poll; None: it hears none in time."""
+        job, attempt, sent_at, heard_at = flight
+        poller, code, view, state = job.poller, None, None, "failed"
+        command: Wait | Done
+        if reply is None or reply.at + self._reply_s > heard_at:
+            command = poller.fail(heard_at, _TIMED_OUT)
+        else:
+            heard_at = reply.at + self._reply_s
+            view, code, hint = reply.job, reply.status_code, reply.hint
+            if view is not None:
+                state = view.status
+                command = poller.reply(heard_at, view.status, hint, view.progress)
+            elif code is None:
+                command = poller.fail(heard_at, _UNANSWERED)
+            elif code in self._not_ready:
+                state = "pending"
+                command = poller.reply(heard_at, "pending", hint)
+            elif code == 200:
+                command = poller.fail(heard_at, _GARBLED, hint)
+            else:
+                mendable = hint is not None or code in self._retryable
+                command = poller.fail(heard_at, _http_failure(code, hinted=mendable), hint)
         self._responses[code] += 1
         self._sent.append(sent_at)
         self._latencies.append(heard_at - sent_at)
         if self._on_poll is not None:
-            self._on_poll(self._row(job.key, send.attempt, sent_at, heard_at - sent_at, code, state))
+            self._on_poll(self._row(job.key, attempt, sent_at, heard_at - sent_at, code, state))
         if isinstance(command, Done):
             ago = None if view is None else view.finished_ago
             self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, ago)

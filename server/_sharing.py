@@ -1,0 +1,91 @@
+"""Processor sharing: workers that divide themselves evenly among all requests in service.
+
+Theory
+------
+With ``n`` requests in service and ``c`` workers each request progresses at the rate ``r(n) = min(1, c/n)``:
+nobody waits in line, and everybody slows down (L. Kleinrock, "Time-shared systems: a theoretical treatment",
+Journal of the ACM 14(2), 1967; M. Harchol-Balter, "Performance Modeling and Design of Computer Systems",
+2013, chapter 30). All progress alike, so one number serves for all: the work ``V`` that a request present
+throughout would have received, ``dV/dt = r(n)``. A request of ``S`` seconds of work that arrives at ``V = v``
+leaves when ``V = v + S``, however many come and go between. These marks are settled at the arrival and kept
+in order; only when ``V`` gets there depends on later arrivals, which slow it down. So a departure is certain
+once it is there, and before that there is the earliest time for it: that at which it happens if nobody else
+arrives.
+
+Under Poisson arrivals at a load ``rho < 1`` of one worker, the mean sojourn is ``E[S] / (1 - rho)`` whatever
+the law of ``S``. With several workers it is that of M/M/c, again whatever the law (F. P. Kelly,
+"Reversibility and Stochastic Networks", 1979, chapter 3: a symmetric queue).
+
+An arrival takes O(log n) comparisons, and the memory is that of the requests in service.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from itertools import count
+from math import inf
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Sharing(Generic[T]):
+    """Who shares ``workers``. Times are seconds on one clock; calls come with times that never decrease."""
+
+    def __init__(self, workers: int, now: float) -> None:
+        self._workers = workers
+        self._now = now
+        self._received = 0.0  # the V of the theory
+        self._sequence = count()
+        self._marks: list[tuple[float, int, T]] = []  # in the order of leaving
+
+    def arrive(self, now: float, work: float, item: T) -> None:
+        """Take in an item with so many seconds of work; departures by now have been taken out before."""
+        self._progress(now)
+        insort(self._marks, (self._received + work, next(self._sequence), item))
+
+    @property
+    def next_departure(self) -> float:
+        """Return when the first item leaves, if none arrives before; infinity without any."""
+        return next((at for at, _ in self._foreseen()), inf)
+
+    def foreseen(self, item: T) -> float:
+        """Return when this item leaves, if none arrives before. Raises KeyError for one not in service."""
+        for at, each in self._foreseen():
+            if each is item:
+                return at
+        raise KeyError(item)
+
+    def departures(self, now: float) -> list[tuple[float, T]]:
+        """Take out the items that leave by now, and return them with the times of it, in order."""
+        left = []
+        while self._marks and (at := self.next_departure) <= now:
+            mark, _, item = self._marks.pop(0)
+            self._now, self._received = at, mark
+            left.append((at, item))
+        self._progress(now)
+        return left
+
+    def items(self) -> list[T]:
+        """Return all in service, in the order of leaving."""
+        return [item for _, _, item in self._marks]
+
+    def _progress(self, now: float) -> None:
+        if self._marks:
+            received = self._received + (now - self._now) * self._rate(len(self._marks))
+            self._received = min(received, self._marks[0][0])  # where the sum rounds
+        else:
+            self._received = 0.0  # nobody is left to whom it matters: small numbers are exact
+        self._now = now
+
+    def _foreseen(self) -> Iterator[tuple[float, T]]:
+        at, received, present = self._now, self._received, len(self._marks)
+        for mark, _, item in self._marks:
+            at += (mark - received) / self._rate(present)
+            yield at, item
+            received = mark
+            present -= 1
+
+    def _rate(self, present: int) -> float:
+        return min(1.0, self._workers / present)
