@@ -61,6 +61,7 @@ from scenarios._spoken import (
     submission_places,
 )
 from scenarios._target import Limits, Target, is_loopback
+from scenarios._ties import EXACT_TIES, on_the_end
 
 __all__ = [
     "ARRIVALS",
@@ -73,6 +74,7 @@ __all__ = [
     "Closed",
     "Config",
     "ConnectionReset",
+    "EXACT_TIES",
     "EmptyResponse",
     "ErrorReply",
     "FAULTS",
@@ -118,6 +120,7 @@ __all__ = [
     "load_config",
     "load_scenario",
     "more_than_allowed",
+    "on_the_end",
     "original_yaml",
     "planned",
     "read_setting",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import count, islice, takewhile
+from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
+from pydantic import PrivateAttr
 
 from scenarios.documents import Count, Model, OneOf, PositiveSeconds, Rate, spell_seconds
-from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes
+from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes, describe_steps
 
 KEYS_PER_REPEAT: Final = 10**9
 """Each repeat has jobs of its own: its keys start at this many times its number.
@@ -166,20 +169,49 @@ class Burst(OpenArrivals):
 
 
 class Recorded(MeasuredTimes, OpenArrivals):
-    """Arrivals as they were measured: a ``column`` of seconds since the start in a CSV ``file``."""
+    """Arrivals as they were measured: a ``column`` of times in a CSV ``file``, counted from the first."""
 
     type: Literal["trace"] = "trace"
+
+    _first: float = PrivateAttr(0.0)
 
     @property
     def most(self) -> int | None:
         return len(self.seconds)
 
     def times(self, draw: Callable[[int], float]) -> Iterator[float]:
-        del draw
-        return iter(sorted(self.seconds))
+        at = np.sort(self.seconds)
+        if (steps := self.steps) is not None:
+            u = np.fromiter((draw(index) for index in range(at.size)), dtype=np.float64, count=at.size)
+            at = np.sort(at + u * steps[np.argsort(self.seconds, kind="stable")])
+        return iter((at - at[0]).tolist())
 
     def describe(self) -> str:
-        return f"{len(self.seconds)} recorded arrivals"
+        rounded = "" if self.steps is None else f", rounded to {describe_steps(self.steps)}"
+        return f"{len(self.seconds)} recorded arrivals{rounded}"
+
+    def found(self) -> Iterator[str]:
+        if self._first:
+            yield (
+                f"the first time in {Path(self.file).name} is {_spell_moment(self._first)}; arrivals are "
+                "counted from it"
+            )
+        yield from super().found()
+
+    def _counted(self, values: Floats) -> Floats:
+        self._first = float(values.min(initial=math.inf)) if values.size else 0.0
+        return values - self._first if values.size else values
+
+
+_EPOCH: Final = 1e8  # seconds; no recording of times since its own start lasts three years
+
+
+def _spell_moment(seconds: float) -> str:
+    """Return a time for people; a large one counts from 1970."""
+    plain = f"{seconds:.15g} s"
+    if seconds < _EPOCH:
+        return plain
+    return f"{plain} ({datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC)"
 
 
 class Closed(Shape):

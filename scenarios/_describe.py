@@ -10,6 +10,7 @@ from scenarios._objective import OBJECTIVES
 from scenarios._outlook import more_than_allowed, polls_by_length, sending_lines, target_lines
 from scenarios._scenario import Scenario
 from scenarios._service import Job
+from scenarios._ties import EXACT_TIES
 from scenarios.documents import spell_seconds
 
 _WORTH_SAYING: Final = 0.1  # share of a run's time from which on the start of lanes is told apart
@@ -34,6 +35,8 @@ class VisitCost(NamedTuple):
     """From the visit's start until the client of the last of these jobs is done."""
     refused: float
     """Share of the status requests that the rate limit answered with 429."""
+    on_the_end: float
+    """Share of these jobs that were found at the very moment of their end."""
     lost: Mapping[str, float]
     """Share of these jobs whose client left before their end, by what made it leave: a key of
     ``_LOSSES``."""
@@ -67,6 +70,7 @@ def describe(
             f"  setting {name}: {policy.describe()} ({_cost_of(scenario, costs, name)})"
             for name, policy in scenario.settings.items()
         ),
+        *(f"  data: {path}: {found}" for path, each in scenario.measured.items() for found in each.found()),
         f"  wanted: {_objectives(scenario)}",
         f"  cost: {_total(scenario, known, before_visit_s)}",
         *(f"  note: {note}" for note in _notes(scenario, costs)),
@@ -172,6 +176,7 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
         seen.setdefault(policy, name)
         if scenario.job is not None:
             yield from _losses(scenario, name, costs[name])
+            yield from _ties(name, costs[name])
     limit = scenario.service.rate_limit
     for name, cost in costs.items():
         if limit is not None and isinstance(cost, VisitCost) and cost.refused >= 0.01:
@@ -185,6 +190,14 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
         yield too_many
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"
+
+
+def _ties(setting: str, cost: VisitCost | str) -> Iterator[str]:
+    if isinstance(cost, VisitCost) and cost.on_the_end > EXACT_TIES:
+        yield (
+            f"{setting}: polls fall exactly on the end: add spread to the durations; {cost.on_the_end:.0%} "
+            "of the jobs are found without any lag, which no clock measures"
+        )
 
 
 def _losses(scenario: Scenario, setting: str, cost: VisitCost | str) -> Iterator[str]:

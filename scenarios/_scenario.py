@@ -20,7 +20,7 @@ from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios._target import Target
 from scenarios.documents import did_you_mean, read_document, validate
-from scenarios.draws import Stream, uniform, uniforms
+from scenarios.draws import MeasuredTimes, Stream, measured, uniform, uniforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,13 @@ class Scenario:
         if self.target is not None:
             return self.target.spoken
         return client_dialect(self.service.dialect).with_truth()
+
+    @cached_property
+    def measured(self) -> Mapping[str, MeasuredTimes]:
+        """All recorded times in the scenario, by the YAML path of each."""
+        parts = {"job": self.job, "service": self.service, "workload": self.workload}
+        found = (each for name, part in parts.items() if part for each in measured(part, (name,)))
+        return MappingProxyType(dict(found))
 
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""

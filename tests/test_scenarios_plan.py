@@ -67,12 +67,12 @@ def test_bursts_come_at_once_and_again(tmp_path: Path) -> None:
 
 
 def test_recorded_arrivals_are_replayed_in_order_of_time(tmp_path: Path) -> None:
-    """A trace is replayed as it was measured, until it or the workload ends."""
+    """A trace is replayed as it was measured, counted from its first, until it or the workload ends."""
     (tmp_path / "log.csv").write_text("id,at\n1,2.5\n2,500ms\n3,1\n4,30\n")
     arrivals = {"type": "trace", "file": "log.csv", "column": "at"}
     replayed = scenario_of(tmp_path, workload=workload(arrivals=arrivals, jobs=None, duration=10))
-    assert times(replayed) == [0.5, 1, 2.5]
-    assert times(scenario_of(tmp_path, workload=workload(arrivals=arrivals, jobs=4))) == [0.5, 1, 2.5, 30]
+    assert times(replayed) == [0, 0.5, 2]
+    assert times(scenario_of(tmp_path, workload=workload(arrivals=arrivals, jobs=4))) == [0, 0.5, 2, 29.5]
 
 
 def test_poisson_gaps_are_the_jobs_own_exponential_draws(tmp_path: Path) -> None:
@@ -176,6 +176,8 @@ def test_the_price_is_exact_where_nothing_is_random(tmp_path: Path) -> None:
         "(about 4 polls per job, 4 polls/s over 5 s)",
         "  wanted: no objectives",
         "  cost: 1 visit, about 5 s and 20 polls in all",
+        "  note: one: polls fall exactly on the end: add spread to the durations; 100% of the jobs are found "
+        "without any lag, which no clock measures",
     ]
 
 
@@ -280,6 +282,8 @@ def test_budgets_that_end_before_the_jobs_do_are_noted(tmp_path: Path) -> None:
     assert "(about 2,700 polls per job, 0.5 polls/s over 5,400 s)" in lines[5]
     assert lines[7:] == [
         "  cost: 2 visits, about 28,440 s and 14,220 polls in all",
+        "  note: patient: polls fall exactly on the end: add spread to the durations; 100% of the jobs are "
+        "found without any lag, which no clock measures",
         "  note: capped: max_attempts runs out before the end of 100.0% of its jobs",
     ]
 
@@ -354,7 +358,11 @@ def test_what_may_not_be_meant_is_noted(tmp_path: Path) -> None:
         )
     )
     assert [line for line in lines if line.startswith("  note: ")] == [
+        "  note: one: polls fall exactly on the end: add spread to the durations; 20% of the jobs are found "
+        "without any lag, which no clock measures",
         "  note: two is the same as one",
+        "  note: two: polls fall exactly on the end: add spread to the durations; 20% of the jobs are found "
+        "without any lag, which no clock measures",
         "  note: hasty: the deadline comes before the end of 100.0% of the jobs",
         "  note: one asks for more than the rate limit of 3.9 polls/s: 40% of its polls are refused",
         "  note: two asks for more than the rate limit of 3.9 polls/s: 40% of its polls are refused",

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from harness.measure._compare import paired
-from harness.measure._figures import Judged, SettingFigures
+from harness.measure._figures import Judged, SettingFigures, job_values
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._results import Check, Recommendation
-from scenarios import OBJECTIVES
+from scenarios import EXACT_TIES, OBJECTIVES, on_the_end
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,9 +40,24 @@ def recommend(
     if invalid:
         reasons = "; ".join(f"{check.check}: {check.detail}" for check in invalid)
         return Recommendation(setting=None, why=f"withheld: {reasons}.")
-    if objectives:
-        return _by_objectives(settings, jobs)
-    return _by_efficiency(settings)
+    tied = {name: share for name in settings if (share := _tied(jobs[name])) > EXACT_TIES}
+    if len(tied) == len(settings):
+        return Recommendation(setting=None, why=f"withheld: {_ties(tied)}.")
+    fair = {name: figures for name, figures in settings.items() if name not in tied}
+    found = _by_objectives(fair, jobs) if objectives else _by_efficiency(fair)
+    return found.model_copy(update={"why": f"{found.why} Left out: {_ties(tied)}."}) if tied else found
+
+
+def _tied(jobs: pl.DataFrame) -> float:
+    return on_the_end(job_values(jobs, "detection_lag_s"))
+
+
+def _ties(tied: Mapping[str, float]) -> str:
+    named = ", ".join(f"{name} ({percent(share)})" for name, share in tied.items())
+    return (
+        f"polls fall exactly on the end of jobs, which no clock measures, under {named}; add spread to the "
+        "durations"
+    )
 
 
 def _by_objectives(settings: _Settings, jobs: Mapping[str, pl.DataFrame]) -> Recommendation:

@@ -15,7 +15,7 @@ from harness.plan._search import Candidate, Criteria, Search
 from harness.plan._task import Task
 from harness.plan.limit import grid_of, split
 from scenarios import OBJECTIVES, Scenario
-from scenarios.draws import Durations, Stream, Trace, sample_of, uniforms
+from scenarios.draws import Durations, Stream, Trace, uniforms
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,12 @@ def _basis(twin: Twin, durations: Durations, *, halved: bool) -> tuple[Durations
     scenario = twin.scenario
     if not isinstance(scenario.simulation.job.duration, Trace):
         return durations, twin
-    values = np.asarray(scenario.simulation.job.duration.seconds)
+    sample = scenario.simulation.job.duration.sample
+    rows = np.arange(sample.values.size, dtype=np.int64)
     if not halved:
-        return durations, replace(twin, rows=values.size)
-    draws = uniforms(scenario.seed, Stream.SPLIT, np.arange(values.size, dtype=np.int64))
-    fit, test = (sample_of(half) for half in split(values, draws))
+        return durations, replace(twin, rows=rows.size)
+    halves = split(rows, uniforms(scenario.seed, Stream.SPLIT, rows))
+    fit, test = (sample.take(half.astype(np.int64)) for half in halves)
     return fit, replace(twin, scenario=with_durations(scenario, test), rows=test.values.size)
 
 

@@ -13,7 +13,7 @@ from harness.measure import DETECTED, LOST_SHARE_ALLOWED, Limit, Limits, Run
 from harness.plan._effort import DEFAULT, Effort
 from harness.plan.limit import LimitCurve, frontier, held_out_frontier
 from scenarios import Scenario
-from scenarios.draws import Floats, Trace
+from scenarios.draws import Floats, Stream, Trace, uniforms
 
 FEWEST_ROWS: Final = 20
 """With fewer measured durations than this, no half of them says much about the other."""
@@ -45,7 +45,7 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
     bound: Callable[[_Figures], float]
     if scenario.simulation.job.slots is not None or isinstance(durations, Trace):
         values = (
-            np.asarray(durations.seconds)
+            durations.sample.scattered(_places(scenario.seed, durations))
             if isinstance(durations, Trace) and scenario.simulation.job.slots is None
             else np.concatenate([np.empty(0), *(each.sojourns for each in known.values())])
         )
@@ -71,6 +71,11 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
             least = bound(each)
             settings[name] = Limit(polls_at_same_lag=least, ratio=each.polls / least)
     return Limits(settings, curve)
+
+
+def _places(seed: int, durations: Trace) -> Floats:
+    """Return where each measured duration lies in the cell that its resolution leaves open."""
+    return uniforms(seed, Stream.CELL, np.arange(durations.seconds.size, dtype=np.int64))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from client import PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED, Estimate, estimate_mean, needed, quantile
 from harness.plan._effort import DEFAULT, Effort
 from harness.virtual import Part, VisitTooLong, choose_engine, simulate, simulate_visit
-from scenarios import OBJECTIVES, Arrivals, Scenario, Workload
+from scenarios import OBJECTIVES, Arrivals, Scenario, Workload, on_the_end
 from scenarios.draws import Durations, Floats
 
 _PEAK_QUANTILE: Final = 0.95
@@ -55,6 +55,11 @@ class Prediction:
     def lost(self) -> float:
         """The share of the jobs whose end was not learnt."""
         return float(np.mean(np.isinf(self.lag)))
+
+    @cached_property
+    def on_the_end(self) -> float:
+        """The share of the jobs that are found at the very moment of their end."""
+        return on_the_end(self.lag)
 
     @cached_property
     def mean_polls(self) -> Estimate:

@@ -18,7 +18,7 @@ from harness.measure import LOST_SHARE_ALLOWED
 from harness.plan._candidates import KINDS, Family, Kind, families
 from harness.plan._predict import Prediction, Twin, with_durations
 from harness.plan.limit import DurationGrid
-from scenarios import OBJECTIVES, Scenario
+from scenarios import EXACT_TIES, OBJECTIVES, Scenario
 from scenarios.draws import Capped, Durations, quantiles
 
 NEAR: Final = 0.02
@@ -52,7 +52,12 @@ class Criteria:
         return polls if self.by_polls else self.cost * polls + prediction.mean_lag.mean
 
     def key(self, prediction: Prediction) -> tuple[int, float]:
-        """Return what to sort by: what surely meets all by score, then others by their excess."""
+        """Return what to sort by: what surely meets all by score, then others by their excess.
+
+        What is found at the very moment of its end owes its figures to a grid that no clock shares.
+        """
+        if prediction.on_the_end > EXACT_TIES:
+            return 2, prediction.on_the_end
         if prediction.lost > LOST_SHARE_ALLOWED:
             return 2, prediction.lost
         if prediction.meets(self.objectives, surely=self.surely):

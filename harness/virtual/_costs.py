@@ -11,7 +11,7 @@ from harness.virtual._columns import OUTCOME_CODES, JobColumns, Part
 from harness.virtual._counts import VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
-from scenarios import Scenario, VisitCost
+from scenarios import Scenario, VisitCost, on_the_end
 
 _JOBS: Final = (1, 30, 1_000)  # looked at, one number after the other as long as the polls allow it
 _MOST_POLLS: Final = 20_000  # of one setting: a quarter of a second
@@ -41,6 +41,7 @@ def _cost(scenario: Scenario, setting: str) -> VisitCost | str:
         polls, rows = int(part.jobs.polls.sum()), part.jobs.size
         everything = part.submissions <= jobs
         found = VisitCost(
+            on_the_end=on_the_end(part.jobs.lag),
             lost=_lost(part.jobs, scenario.settings[setting]),
             jobs=part.submissions if everything else jobs,
             all_jobs=everything,

@@ -23,6 +23,7 @@ from scenarios.documents._types import (
     PositiveSeconds,
     Rate,
     Seconds,
+    seconds_or,
 )
 from scenarios.documents._validate import validate
 from scenarios.documents._words import did_you_mean, name_value, spell_seconds, suggest
@@ -50,6 +51,7 @@ __all__ = [
     "parse_rate",
     "parse_seconds",
     "read_document",
+    "seconds_or",
     "spell_seconds",
     "suggest",
     "validate",

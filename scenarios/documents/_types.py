@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from scenarios.documents._reader import YamlPath
 from scenarios.documents._spellings import RATE_PATTERN, SECONDS_PATTERN, parse_rate, parse_seconds
+from scenarios.documents._words import name_value
 
 LocalDiagnostic = tuple[YamlPath, str]
 """A diagnostic of a model's data, which knows no file: where, and what is wrong there and would be right."""
@@ -45,6 +46,25 @@ PositiveSeconds = Annotated[
     float, BeforeValidator(parse_seconds), Field(gt=0), WithJsonSchema(_POSITIVE_SECONDS_SCHEMA)
 ]
 """A duration in seconds, more than zero."""
+
+
+def seconds_or(*words: str) -> Any:
+    """Return the type of a value that is one of the words, or a duration of more than zero seconds."""
+
+    def read(value: object) -> object:
+        if value in words:
+            return value
+        try:
+            return parse_seconds(value)
+        except ValueError as error:
+            detail = f"; {error}" if isinstance(value, str) else f", not {name_value(value)}"
+            raise ValueError(f"must be {', '.join(words)} or a duration{detail}") from error
+
+    literal: Any = Literal[words]
+    return Annotated[
+        literal | PositiveSeconds, BeforeValidator(read, json_schema_input_type=literal | PositiveSeconds)
+    ]
+
 
 Rate = Annotated[
     float,

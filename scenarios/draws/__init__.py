@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scenarios.draws._composed import DISTRIBUTIONS, Distribution, Mixture, Trace
-from scenarios.draws._derived import Capped, Durations, Sample, Scaled, quantiles, sample_of
+from scenarios.draws._derived import Capped, Durations, Scaled, quantiles
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
 from scenarios.draws._keyed import (
     Floats,
@@ -15,7 +15,9 @@ from scenarios.draws._keyed import (
     uniform,
     uniforms,
 )
-from scenarios.draws._traces import MeasuredTimes
+from scenarios.draws._resolution import describe_steps
+from scenarios.draws._sample import Sample, sample_of
+from scenarios.draws._traces import MeasuredTimes, measured
 
 __all__ = [
     "Capped",
@@ -38,7 +40,9 @@ __all__ = [
     "Uniform",
     "Weibull",
     "Words",
+    "describe_steps",
     "draws_of",
+    "measured",
     "quantiles",
     "sample_of",
     "subjects",

@@ -16,6 +16,8 @@ from pydantic import BeforeValidator, Field, create_model
 from scenarios.documents import LocalDiagnostic, OneOf, Positive, Seconds
 from scenarios.draws._distributions import BELOW_ONE, ELEMENTARY, Law
 from scenarios.draws._keyed import Floats
+from scenarios.draws._resolution import describe_steps
+from scenarios.draws._sample import Sample
 from scenarios.draws._traces import MeasuredTimes
 
 
@@ -25,23 +27,24 @@ class Trace(MeasuredTimes, Law):
     type: Literal["trace"] = "trace"
 
     @cached_property
-    def _sorted(self) -> bytes:
-        # Bytes rather than an array: models are compared by value, which arrays refuse.
-        return np.sort(np.array(self.seconds, dtype=np.float64)).tobytes()
+    def sample(self) -> Sample:
+        """The values as a distribution, each spread over the cell that its resolution leaves open."""
+        return Sample(self.seconds, self.steps, self.rounding)
 
     def mean(self) -> float:
-        return math.fsum(self.seconds) / len(self.seconds)
+        return self.sample.mean()
 
     def describe(self) -> str:
-        return f"{len(self.seconds)} measured values, column {self.column!r} of {Path(self.file).name}"
+        rounded = "" if self.steps is None else f", rounded to {describe_steps(self.steps)}"
+        return (
+            f"{len(self.seconds)} measured values, column {self.column!r} of {Path(self.file).name}{rounded}"
+        )
 
     def _quantile(self, u: Any) -> Any:
-        values = np.frombuffer(self._sorted)
-        return values[np.floor(u * values.size).astype(np.intp)]
+        return self.sample.quantile(u)
 
     def _cumulative(self, t: Floats) -> Floats:
-        values = np.frombuffer(self._sorted)
-        return np.asarray(np.searchsorted(values, t, side="right") / values.size)
+        return np.asarray(self.sample.cdf(t))
 
 
 class _Component(Law):

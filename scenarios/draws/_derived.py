@@ -1,9 +1,8 @@
-"""Distributions made of others or of numbers, which no scenario file writes: scaled, cut, a plain sample."""
+"""Distributions made of others, which no scenario file writes: scaled, cut."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -79,31 +78,6 @@ class Capped:
 
     def describe(self) -> str:
         return f"{self.base.describe()}, cut at {spell_seconds(self.cap)}"
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Measured durations, each equally likely."""
-
-    values: Floats = field(repr=False)  # ascending
-
-    def ppf(self, u: Any) -> Any:
-        chosen = self.values[np.floor(np.asarray(u) * self.values.size).astype(np.intp)]
-        return float(chosen) if np.ndim(u) == 0 else chosen
-
-    def cdf(self, t: Any) -> Any:
-        return np.searchsorted(self.values, np.asarray(t, dtype=np.float64), side="right") / self.values.size
-
-    def mean(self) -> float:
-        return float(np.mean(self.values))
-
-    def describe(self) -> str:
-        return f"{self.values.size} measured values"
-
-
-def sample_of(values: Sequence[float] | Floats) -> Sample:
-    """Return the distribution of measured durations in any order."""
-    return Sample(np.sort(np.asarray(values, dtype=np.float64)))
 
 
 def quantiles(durations: Durations, size: int) -> Floats:

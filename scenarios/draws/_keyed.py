@@ -72,6 +72,8 @@ class Stream(StrEnum):
     """Where the n-th wait of a job's client lies under its ceiling."""
     THINK = "think"
     """How long a lane of a closed loop waits after a job."""
+    CELL = "cell"
+    """Where a measured duration lies in the cell that rounding left open, when each is wanted once."""
     SPLIT = "split"
     """Which half a measured duration falls in when one half tests what the other has taught."""
     RESAMPLE = "resample"

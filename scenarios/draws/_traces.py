@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pydantic import PrivateAttr, ValidationInfo, field_validator
+import numpy as np
+from pydantic import BaseModel, PrivateAttr, ValidationInfo, field_validator
 
-from scenarios.documents import LocalDiagnostic, Model, parse_number, parse_seconds
+from scenarios.documents import (
+    LocalDiagnostic,
+    Model,
+    YamlPath,
+    describe_path,
+    parse_number,
+    parse_seconds,
+    seconds_or,
+)
+from scenarios.draws._keyed import Floats
+from scenarios.draws._resolution import describe_steps, steps_of
+from scenarios.draws._sample import Rounding
 
 _FAULTS_SHOWN: Final = 5
 
@@ -25,8 +37,13 @@ class MeasuredTimes(Model):
     """The CSV file."""
     column: str
     """The name of the column, as in the file's first line."""
+    resolution: seconds_or("auto", "exact") = "auto"  # type: ignore[valid-type] # made from the words
+    """The grid that the values were rounded to: found in them, none, or so many seconds."""
+    rounding: Rounding = "nearest"
+    """How they were rounded to it: to nearest, down or up."""
 
-    _seconds: tuple[float, ...] = PrivateAttr(())
+    _seconds: bytes = PrivateAttr(b"")
+    _steps: bytes | None = PrivateAttr(None)
     _faults: tuple[str, ...] = PrivateAttr(())
 
     @field_validator("file")
@@ -35,16 +52,55 @@ class MeasuredTimes(Model):
         return str(Path((info.context or {}).get("folder", ""), file).absolute())
 
     def model_post_init(self, _context: object, /) -> None:
-        self._seconds, self._faults = _read(Path(self.file), self.column)
+        read, self._faults = _read(Path(self.file), self.column)
+        values = self._counted(np.array(read, dtype=np.float64))
+        # Bytes rather than arrays: models are compared by value, which arrays refuse.
+        self._seconds = values.tobytes()
+        steps = None
+        if self.resolution == "auto":
+            steps = steps_of(values)
+        elif self.resolution != "exact":
+            steps = np.full(values.size, self.resolution)
+        self._steps = None if steps is None else steps.tobytes()
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         for fault in self._faults:
             yield ("file",), fault
 
     @property
-    def seconds(self) -> tuple[float, ...]:
+    def seconds(self) -> Floats:
         """The values, in the file's order; at least one."""
-        return self._seconds
+        return np.frombuffer(self._seconds)
+
+    @property
+    def steps(self) -> Floats | None:
+        """The step of the grid of each value's grid, in seconds; 0, or None for all: it is exact."""
+        return None if self._steps is None else np.frombuffer(self._steps)
+
+    def found(self) -> Iterator[str]:
+        """Yield in English what was found in the file, and what is made of it."""
+        steps, name = self.steps, Path(self.file).name
+        if steps is not None:
+            yield (
+                f"the values of {name} are rounded to {describe_steps(steps)}; each is spread over the cell "
+                "that this leaves open"
+            )
+
+    def _counted(self, values: Floats) -> Floats:
+        """Return the values as they count; a moment counts from the first."""
+        return values
+
+
+def measured(model: BaseModel, path: YamlPath = ()) -> Iterator[tuple[str, MeasuredTimes]]:
+    """Yield all measured times in a model and the models inside of it, each with its YAML path."""
+    if isinstance(model, MeasuredTimes):
+        yield describe_path(path), model
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        several = isinstance(value, tuple)
+        for index, each in enumerate(value if several else (value,)):
+            if isinstance(each, BaseModel):
+                yield from measured(each, (*path, name, index) if several else (*path, name))
 
 
 def _read(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:

@@ -148,29 +148,24 @@ class DurationGrid:
 
 def grid_of(durations: Durations, *, points: int = POINTS) -> DurationGrid:
     """Return durations prepared for the limit, exactly if fixed or measured. Raises ValueError: no mean."""
-    if isinstance(durations, Fixed):
-        return DurationGrid.from_sample([durations.value])
-    if isinstance(durations, Trace):
-        return DurationGrid.from_sample(durations.seconds)
-    if isinstance(durations, Sample):
-        return DurationGrid.from_sample(durations.values)
-    if isinstance(durations, Scaled | Capped) and (values := _exact(durations)) is not None:
+    if (values := _exact(durations)) is not None:
         return DurationGrid.from_sample(values)
     return DurationGrid.from_ppf(durations.ppf, durations.cdf, durations.mean(), points=points)
 
 
-def _exact(durations: Scaled | Capped) -> Floats | None:
+def _exact(durations: Durations) -> Floats | None:
     """Return all values of a distribution that has few of them."""
-    base = durations.base
-    if not isinstance(base, Fixed | Trace | Sample):
-        return None
-    values = np.asarray(
-        [base.value] if isinstance(base, Fixed) else base.seconds if isinstance(base, Trace) else base.values,
-        dtype=np.float64,
-    )
-    if isinstance(durations, Scaled):
-        return values * durations.factor
-    return np.minimum(values, durations.cap)
+    if isinstance(durations, Fixed):
+        return np.array([durations.value])
+    if isinstance(durations, Trace):
+        return _exact(durations.sample)
+    if isinstance(durations, Sample):
+        return durations.values if durations.exact else None
+    if isinstance(durations, Scaled | Capped) and (values := _exact(durations.base)) is not None:
+        return (
+            values * durations.factor if isinstance(durations, Scaled) else np.minimum(values, durations.cap)
+        )
+    return None
 
 
 def split(durations: ArrayLike, draws: ArrayLike) -> tuple[Floats, Floats]:
