@@ -469,6 +469,14 @@ def test_all_faults_come_at_once_in_the_order_of_lines(refused: Refuse) -> None:
         (None, "s", ["cannot read t.csv: No such file or directory"]),
         ("", "s", ["t.csv has no column 's'; the columns named in its first line: none"]),
         ("a,b\n1,2\n", "s", ["t.csv has no column 's'; the columns named in its first line: 'a', 'b'"]),
+        (
+            "id,S\n1,2\n",
+            "s",
+            ["t.csv has no column 's'; the columns named in its first line: 'id', 'S'; did you mean 'S'?"],
+        ),
+        ("s,S\n1,2\n", "s", ["t.csv has 2 columns of that name: 's', 'S'; give each a name of its own"]),
+        ("s,s\n1,2\n", "s", ["t.csv has 2 columns of that name: 's', 's'; give each a name of its own"]),
+        ("id;s\n1;x\n", "s", None),
         ("s\n", "s", ["t.csv has no rows below its header; give at least one value"]),
         (
             "a,s\n1,2\n1,-3\n1,\n\n1,4 sec\n1\n",
@@ -485,6 +493,7 @@ def test_all_faults_come_at_once_in_the_order_of_lines(refused: Refuse) -> None:
         ("s\n" + "nan\n" * 9, "s", None),
         (b"s\n\xff\n", "s", ["cannot read t.csv: it is not UTF-8 text"]),
         (b's\n"\0', "s", None),
+        (b"\x1f\x8b\x08\0", "s", None),
     ],
 )
 def test_a_faulty_trace_is_reported_by_the_lines_of_the_csv(

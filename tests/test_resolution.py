@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,18 @@ def test_a_trace_compares_by_value(tmp_path: Path) -> None:
     file = str(tmp_path / "t.csv")
     assert Trace(file=file, column="s") == Trace(file=file, column="s")
     assert Trace(file=file, column="s") != Trace(file=file, column="s", resolution="exact")
+
+
+@pytest.mark.parametrize(
+    "text", ["id;s\n1;2.5\n", "id\ts\n1\t2.5\n", "id|s\n1|2.5\n", "sep=;\r\nid;s\r\n1;2.5\r\n"]
+)
+def test_any_common_delimiter_is_understood(tmp_path: Path, text: str) -> None:
+    """It is the one by which the header names the column, or what a spreadsheet tells in its first."""
+    (tmp_path / "t.csv").write_text(text)
+    with gzip.open(tmp_path / "t.csv.gz", "wt") as packed:
+        packed.write(text)
+    for name in ("t.csv", "t.csv.gz"):
+        assert Trace(file=str(tmp_path / name), column="s").seconds.tolist() == [2.5]
 
 
 ARRIVALS = """\

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import re
+import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +28,8 @@ from scenarios.draws._resolution import describe_steps, steps_of
 from scenarios.draws._sample import Rounding
 
 _FAULTS_SHOWN: Final = 5
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_LONGEST_LINE: Final = 1 << 20
 
 
 class MeasuredTimes(Model):
@@ -108,12 +114,16 @@ def _read(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
 
     Blank lines are skipped.
     """
+    if file.exists() and not file.is_file():
+        return (), (f"cannot read {file.name}: it is no regular file",)
     try:
         cells = _column(file, column)
     except UnicodeDecodeError:
         return (), (f"cannot read {file.name}: it is not UTF-8 text",)
     except OSError as error:
         return (), (f"cannot read {file.name}: {error.strerror or error}",)
+    except (EOFError, zlib.error):
+        return (), (f"cannot read {file.name}: what is packed in it is damaged or cut off",)
     except csv.Error as error:
         return (), (f"cannot read {file.name}: {error}",)
     except LookupError as error:
@@ -133,14 +143,35 @@ def _read(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
 
 
 def _column(file: Path, column: str) -> list[tuple[int, str]]:
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8-sig", newline="") as stream:
+        first = stream.readline(_LONGEST_LINE)
+        if (told := re.fullmatch(r'"?sep=(.)"?\s*', first)) is not None:  # what spreadsheets write
+            reader = csv.reader(stream, delimiter=told[1])
+        else:
+            reader = csv.reader(chain([first], stream), delimiter=_delimiter(first, column))
         header = [cell.strip() for cell in next(reader, [])]
+        alike = [cell for cell in header if cell.lower() == column.lower()]
+        if len(alike) > 1:
+            names = ", ".join(repr(cell) for cell in alike)
+            raise LookupError(f"has {len(alike)} columns of that name: {names}; give each a name of its own")
         if column not in header:
             names = ", ".join(repr(cell) for cell in header) or "none"
-            raise LookupError(f"has no column {column!r}; the columns named in its first line: {names}")
+            guess = f"; did you mean {alike[0]!r}?" if alike else ""
+            raise LookupError(
+                f"has no column {column!r}; the columns named in its first line: {names}{guess}"
+            )
         index = header.index(column)
         return [(reader.line_num, row[index].strip() if index < len(row) else "") for row in reader if row]
+
+
+def _delimiter(header: str, column: str) -> str:
+    """Return the delimiter by which the header names the column; a comma where none does."""
+
+    def named(delimiter: str) -> bool:
+        return column in [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+
+    return next(filter(named, _DELIMITERS), ",")
 
 
 def _parse(text: str) -> float:
