@@ -244,6 +244,32 @@ def test_any_common_delimiter_is_understood(tmp_path: Path, text: str) -> None:
         assert Trace(file=str(tmp_path / name), column="s").seconds.tolist() == [2.5]
 
 
+@pytest.mark.parametrize(
+    ("column", "unit", "seconds"),
+    [
+        ("duration_ms", None, 2.5),
+        ("latency (ms)", None, 2.5),
+        ("elapsedMillis", None, 2.5),
+        ("exec_time_seconds", None, 2500),
+        ("x", "ms", 2.5),
+        ("duration_ms", "s", 2500),
+        ("minutes", None, 150_000),
+        ("team", None, 2500),
+        ("pool_m", None, 2500),
+    ],
+)
+def test_the_unit_is_given_or_read_off_the_columns_name(
+    tmp_path: Path, column: str, unit: Any, seconds: float
+) -> None:
+    """A name such as duration_ms tells the unit of its numbers, and that is said; a key outranks it."""
+    (tmp_path / "t.csv").write_text(f"{column}\n2500\n")
+    trace = Trace(file=str(tmp_path / "t.csv"), column=column, unit=unit)
+    assert trace.seconds.tolist() == [seconds]
+    assert any("by the name of the column" in each for each in trace.found()) == (
+        unit is None and seconds != 2500
+    )
+
+
 ARRIVALS = """\
 name: example
 job: {{duration: 2030ms}}

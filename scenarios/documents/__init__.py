@@ -11,7 +11,13 @@ from scenarios.documents._reader import (
     parse_document,
     read_document,
 )
-from scenarios.documents._spellings import parse_number, parse_rate, parse_seconds
+from scenarios.documents._spellings import (
+    parse_number,
+    parse_rate,
+    parse_seconds,
+    unit_named,
+    unit_seconds,
+)
 from scenarios.documents._types import (
     Count,
     Fraction,
@@ -54,5 +60,7 @@ __all__ = [
     "seconds_or",
     "spell_seconds",
     "suggest",
+    "unit_named",
+    "unit_seconds",
     "validate",
 ]

@@ -87,6 +87,18 @@ def parse_seconds(value: object) -> float:
     return _finite(value, value)
 
 
+def unit_named(name: str) -> str | None:
+    """Return the unit that a column's name ends in, such as ms of ``duration_ms`` or ``latency (ms)``."""
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
+    word = words[-1].lower() if words else ""
+    return None if word in ("d", "h", "m") and len(words) > 1 else _UNIT_OF.get(word)
+
+
+def unit_seconds(unit: str) -> float:
+    """Return the seconds of one ``d``, ``h``, ``m``, ``s``, ``ms``, ``us`` or ``ns``."""
+    return _UNITS[unit]
+
+
 def parse_rate(value: object) -> float:
     """Return a rate per second from a number, or from text: ``5/s``, ``10/min``, ``1000/h``, ``50/d``.
 

@@ -6,10 +6,10 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, PrivateAttr, ValidationInfo, field_validator
@@ -22,6 +22,8 @@ from scenarios.documents import (
     parse_number,
     parse_seconds,
     seconds_or,
+    unit_named,
+    unit_seconds,
 )
 from scenarios.draws._keyed import Floats
 from scenarios.draws._resolution import describe_steps, steps_of
@@ -43,6 +45,8 @@ class MeasuredTimes(Model):
     """The CSV file."""
     column: str
     """The name of the column, as in the file's first line."""
+    unit: Literal["d", "h", "m", "s", "ms", "us", "ns"] | None = None
+    """The unit of plain numbers; null: the one that the column's name ends in, else seconds."""
     resolution: seconds_or("auto", "exact") = "auto"  # type: ignore[valid-type] # made from the words
     """The grid that the values were rounded to: found in them, none, or so many seconds."""
     rounding: Rounding = "nearest"
@@ -58,7 +62,7 @@ class MeasuredTimes(Model):
         return str(Path((info.context or {}).get("folder", ""), file).absolute())
 
     def model_post_init(self, _context: object, /) -> None:
-        read, self._faults = _read(Path(self.file), self.column)
+        read, self._faults = _read(Path(self.file), self.column, self._parse)
         values = self._counted(np.array(read, dtype=np.float64))
         # Bytes rather than arrays: models are compared by value, which arrays refuse.
         self._seconds = values.tobytes()
@@ -86,11 +90,21 @@ class MeasuredTimes(Model):
     def found(self) -> Iterator[str]:
         """Yield in English what was found in the file, and what is made of it."""
         steps, name = self.steps, Path(self.file).name
+        if self.unit is None and (unit := unit_named(self.column)) not in (None, "s"):
+            yield f"numbers of {name} are taken as {unit}, by the name of the column {self.column!r}"
         if steps is not None:
             yield (
                 f"the values of {name} are rounded to {describe_steps(steps)}; each is spread over the cell "
                 "that this leaves open"
             )
+
+    def _parse(self, text: str) -> float:
+        """Return the seconds that a cell holds; raises ValueError, which says what would be right."""
+        try:
+            number = parse_number(text)
+        except ValueError:
+            return parse_seconds(text)
+        return parse_seconds(number * unit_seconds(self.unit or unit_named(self.column) or "s"))
 
     def _counted(self, values: Floats) -> Floats:
         """Return the values as they count; a moment counts from the first."""
@@ -109,7 +123,9 @@ def measured(model: BaseModel, path: YamlPath = ()) -> Iterator[tuple[str, Measu
                 yield from measured(each, (*path, name, index) if several else (*path, name))
 
 
-def _read(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
+def _read(
+    file: Path, column: str, parse: Callable[[str], float]
+) -> tuple[tuple[float, ...], tuple[str, ...]]:
     """Return the column's seconds and the file's faults, which carry the CSV's own line numbers.
 
     Blank lines are skipped.
@@ -132,7 +148,7 @@ def _read(file: Path, column: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
     faults: list[str] = []
     for line, text in cells:
         try:
-            values.append(_parse(text))
+            values.append(parse(text))
         except ValueError as error:
             faults.append(f"{file.name} line {line}: {error}")
     if len(faults) > _FAULTS_SHOWN:
@@ -172,11 +188,3 @@ def _delimiter(header: str, column: str) -> str:
         return column in [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
 
     return next(filter(named, _DELIMITERS), ",")
-
-
-def _parse(text: str) -> float:
-    try:
-        number = parse_number(text)
-    except ValueError:
-        return parse_seconds(text)
-    return parse_seconds(number)
