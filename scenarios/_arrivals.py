@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,7 +14,16 @@ from typing import Annotated, Final, Literal, NamedTuple
 import numpy as np
 from pydantic import PrivateAttr
 
-from scenarios.documents import Count, Model, OneOf, PositiveSeconds, Rate, spell_seconds
+from scenarios.documents import (
+    Count,
+    Model,
+    OneOf,
+    PositiveSeconds,
+    Rate,
+    name_value,
+    parse_number,
+    spell_seconds,
+)
 from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes, describe_steps
 
 KEYS_PER_REPEAT: Final = 10**9
@@ -198,10 +208,30 @@ class Recorded(MeasuredTimes, OpenArrivals):
             )
         yield from super().found()
 
+    def _parse(self, text: str) -> float:
+        if re.match(r"\d{4}-\d\d-\d\d[T ]\d", text):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                raise ValueError(
+                    f"{name_value(text)} is no moment; write it as 2023-11-16 18:17:03"
+                ) from None
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        try:
+            number = parse_number(text)
+        except ValueError:
+            return super()._parse(text)
+        if self.unit is None and number >= _EPOCH_FRACTIONS[0][0]:
+            return number * next(unit for least, unit in reversed(_EPOCH_FRACTIONS) if number >= least)
+        return super()._parse(text)
+
     def _counted(self, values: Floats) -> Floats:
         self._first = float(values.min(initial=math.inf)) if values.size else 0.0
         return values - self._first if values.size else values
 
+
+_EPOCH_FRACTIONS: Final = ((1e11, 1e-3), (1e14, 1e-6), (1e17, 1e-9))
+"""Numbers from which on a time can only be milliseconds, microseconds or nanoseconds since 1970."""
 
 _EPOCH: Final = 1e8  # seconds; no recording of times since its own start lasts three years
 

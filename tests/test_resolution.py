@@ -296,6 +296,22 @@ def test_arrivals_count_from_the_first_and_that_is_said(tmp_path: Path) -> None:
     assert "about 5 s" in lines
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["2023-11-16 18:17:03.9799600", "2023-11-16 18:17:04.4799600", "2023-11-16 18:17:06.9799600"],
+        ["2023-11-16T18:17:03Z", "2023-11-16T18:17:03.5Z", "2023-11-16T19:17:06+01:00"],
+        ["1700000000000", "1700000000500", "1700000003000"],
+        ["1700000000000000", "1700000000500000", "1700000003000000"],
+        ["1700000000000000000", "1700000000500000000", "1700000003000000000"],
+    ],
+)
+def test_moments_are_read_as_logs_write_them(tmp_path: Path, cells: list[str]) -> None:
+    """ISO 8601 with or without a zone, and time since 1970 in any unit, which its size tells."""
+    times = [arrival.at for arrival in arriving(tmp_path, cells).planned(0)]
+    assert times == pytest.approx([0.0, 0.5, 3.0], abs=1e-6)
+
+
 def test_arrivals_in_whole_seconds_are_spread_over_them(tmp_path: Path) -> None:
     """No two come at one moment, each repeat spreads by draws of its own, and blocks give the same times."""
     example = arriving(tmp_path, [str(1700000000 + second) for second in range(8) for _ in range(50)])
