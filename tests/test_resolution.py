@@ -270,6 +270,16 @@ def test_the_unit_is_given_or_read_off_the_columns_name(
     )
 
 
+def test_rows_without_a_value_are_left_out_when_asked_and_counted(tmp_path: Path) -> None:
+    """Empty cells, the usual words for nothing and impossible durations; anything else stays a fault."""
+    (tmp_path / "t.csv").write_text("id,s\na,1\nb,\nc,NA\nd,-1906073\ne,null\nf,2\n")
+    trace = Trace(file=str(tmp_path / "t.csv"), column="s", missing="skip")
+    assert trace.seconds.tolist() == [1, 2]
+    assert "4 rows of t.csv are left out, for they have no value or one below zero" in list(trace.found())
+    with pytest.raises(ValueError, match=r"t\.csv line 3"):
+        Trace(file=str(tmp_path / "t.csv"), column="s")
+
+
 ARRIVALS = """\
 name: example
 job: {{duration: 2030ms}}

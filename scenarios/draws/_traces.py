@@ -30,6 +30,7 @@ from scenarios.draws._resolution import describe_steps, steps_of
 from scenarios.draws._sample import Rounding
 
 _FAULTS_SHOWN: Final = 5
+_NO_VALUE: Final = frozenset(("", "-", "--", "na", "n/a", "nan", "none", "null", "nil", "?"))
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _LONGEST_LINE: Final = 1 << 20
 
@@ -47,6 +48,8 @@ class MeasuredTimes(Model):
     """The name of the column, as in the file's first line."""
     unit: Literal["d", "h", "m", "s", "ms", "us", "ns"] | None = None
     """The unit of plain numbers; null: the one that the column's name ends in, else seconds."""
+    missing: Literal["error", "skip"] = "error"
+    """Whether a row without a value, or with one below zero, is a fault or is left out."""
     resolution: seconds_or("auto", "exact") = "auto"  # type: ignore[valid-type] # made from the words
     """The grid that the values were rounded to: found in them, none, or so many seconds."""
     rounding: Rounding = "nearest"
@@ -55,6 +58,7 @@ class MeasuredTimes(Model):
     _seconds: bytes = PrivateAttr(b"")
     _steps: bytes | None = PrivateAttr(None)
     _faults: tuple[str, ...] = PrivateAttr(())
+    _left_out: int = PrivateAttr(0)
 
     @field_validator("file")
     @classmethod
@@ -62,7 +66,9 @@ class MeasuredTimes(Model):
         return str(Path((info.context or {}).get("folder", ""), file).absolute())
 
     def model_post_init(self, _context: object, /) -> None:
-        read, self._faults = _read(Path(self.file), self.column, self._parse)
+        read, self._faults, self._left_out = _read(
+            Path(self.file), self.column, self._parse, skip=self.missing == "skip"
+        )
         values = self._counted(np.array(read, dtype=np.float64))
         # Bytes rather than arrays: models are compared by value, which arrays refuse.
         self._seconds = values.tobytes()
@@ -92,6 +98,8 @@ class MeasuredTimes(Model):
         steps, name = self.steps, Path(self.file).name
         if self.unit is None and (unit := unit_named(self.column)) not in (None, "s"):
             yield f"numbers of {name} are taken as {unit}, by the name of the column {self.column!r}"
+        if self._left_out:
+            yield f"{self._left_out} rows of {name} are left out, for they have no value or one below zero"
         if steps is not None:
             yield (
                 f"the values of {name} are rounded to {describe_steps(steps)}; each is spread over the cell "
@@ -124,29 +132,33 @@ def measured(model: BaseModel, path: YamlPath = ()) -> Iterator[tuple[str, Measu
 
 
 def _read(
-    file: Path, column: str, parse: Callable[[str], float]
-) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    """Return the column's seconds and the file's faults, which carry the CSV's own line numbers.
+    file: Path, column: str, parse: Callable[[str], float], *, skip: bool
+) -> tuple[tuple[float, ...], tuple[str, ...], int]:
+    """Return the column's seconds, the file's faults by the CSV's own lines, and how many rows are left out.
 
-    Blank lines are skipped.
+    Blank lines are skipped; ``skip``: rows without a value, or with one below zero, are left out.
     """
     if file.exists() and not file.is_file():
-        return (), (f"cannot read {file.name}: it is no regular file",)
+        return (), (f"cannot read {file.name}: it is no regular file",), 0
     try:
         cells = _column(file, column)
     except UnicodeDecodeError:
-        return (), (f"cannot read {file.name}: it is not UTF-8 text",)
+        return (), (f"cannot read {file.name}: it is not UTF-8 text",), 0
     except OSError as error:
-        return (), (f"cannot read {file.name}: {error.strerror or error}",)
+        return (), (f"cannot read {file.name}: {error.strerror or error}",), 0
     except (EOFError, zlib.error):
-        return (), (f"cannot read {file.name}: what is packed in it is damaged or cut off",)
+        return (), (f"cannot read {file.name}: what is packed in it is damaged or cut off",), 0
     except csv.Error as error:
-        return (), (f"cannot read {file.name}: {error}",)
+        return (), (f"cannot read {file.name}: {error}",), 0
     except LookupError as error:
-        return (), (f"{file.name} {error.args[0]}",)
+        return (), (f"{file.name} {error.args[0]}",), 0
     values: list[float] = []
     faults: list[str] = []
+    left_out = 0
     for line, text in cells:
+        if skip and (text.lower() in _NO_VALUE or re.match(r"-\d", text)):
+            left_out += 1
+            continue
         try:
             values.append(parse(text))
         except ValueError as error:
@@ -155,7 +167,9 @@ def _read(
         faults[_FAULTS_SHOWN:] = [f"{file.name}: {len(faults) - _FAULTS_SHOWN} more lines are like these"]
     if not cells:
         faults.append(f"{file.name} has no rows below its header; give at least one value")
-    return tuple(values), tuple(faults)
+    elif left_out == len(cells):
+        faults.append(f"{file.name} has no value in any of its {left_out} rows; give at least one")
+    return tuple(values), tuple(faults), left_out
 
 
 def _column(file: Path, column: str) -> list[tuple[int, str]]:
