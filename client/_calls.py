@@ -219,6 +219,8 @@ def _check_method(method: object) -> None:
 def _check_path(field: str, path: object) -> None:
     if not isinstance(path, str) or not path.startswith(("/", "http://", "https://")):
         raise InvalidSetting(field, path, "begin it with a slash: it hangs below the base address")
+    if "${" in path:
+        raise InvalidSetting(field, path, "put secrets into headers, query or json; paths are shown")
     if "#" in path or not path.isprintable():
         raise InvalidSetting(field, path, "leave away what no request can send: a fragment, line breaks")
 

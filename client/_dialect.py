@@ -29,6 +29,7 @@ _ACCEPT: Final[Mapping[str, str]] = {"Accept": "application/json"}
 _FRESH: Final[Mapping[str, str]] = {"Cache-Control": "no-cache"}  # ask the service, not a cache before it
 
 
+_WHOLE: Final = 2.0**53  # JSON's whole numbers beyond are not exact in most languages
 _NATIVE_SUBMIT: Final = SubmitCall(accepted=(202,), location=None, key="key")
 _NATIVE_STATUS: Final = StatusCall(attempt="Poll-Attempt")
 # What our simulator understands under every dialect but its own, which has members for these.
@@ -106,15 +107,15 @@ class Dialect:
             raise failed
         place = call.location.read(response, document) if call.location else None
         named = find(document, call.id)
-        if isinstance(named, int) and not isinstance(named, bool):
-            named = str(named)
-        job_id = named if isinstance(named, str) and named else None
+        job_id = _name(named)
+        if named == "" and (ended := self.ended(response)) and ended.status == "completed":
+            return JobRef()  # it is done, and there is nothing to poll
         if job_id is None and place is None:
             said = f"the reply names no job id: {excerpt(response.body)}"
             unknown = undeclared(response, "submit.id", "submit.location")
             raise SubmitFailed(response.status_code, said, False, unknown)
         where = place or response.header("Location")
-        url = self._url(response.url, job_id) if where is None else _joined(response.url, where)
+        url = _joined(response.url, where) if where else self._url(response.url, job_id)
         if place is not None and not _can_be_polled(url):
             said = f"the reply names no place that can be polled: {cut(repr(place))}"
             unknown = undeclared(response, "submit.location")
@@ -209,7 +210,27 @@ NATIVE: Final = Dialect(name="native", source="docs/simulator.md of this project
 """The dialect of ``python -m server``."""
 
 
+def _name(found: object) -> str | None:
+    """Return a job's id, as text, None if this is none: it is a text that can be sent, or a whole number."""
+    if isinstance(found, float) and found.is_integer() and abs(found) < _WHOLE:
+        found = int(found)
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    return found if isinstance(found, str) and found and _is_text(found) else None
+
+
+def _is_text(value: str) -> bool:
+    """Return whether this is text: JSON can spell halves of characters, which nothing can send."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _can_be_polled(url: str) -> bool:
+    if not _is_text(url):
+        return False
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -68,7 +68,7 @@ _ROWS: Final[Mapping[str, _Row]] = MappingProxyType({
             "path": "/v1/{+id}",
             "id": "name",
             "state": "done && (error && 'error' || 'completed')"
-            " || (name || metadata || done == `false`) && 'pending'",
+            " || (name || metadata || done == `false`) && 'pending' || `null`",
             "progress": None,
             "finished_ago": None,
         },

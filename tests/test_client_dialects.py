@@ -115,11 +115,27 @@ def test_what_each_word_of_a_service_means(name: str, body: dict[str, Any], stat
     assert (ended and ended.status) == (None if state == "pending" else state)
 
 
-@pytest.mark.parametrize("body", [{}, {"error": {"code": 5, "message": "no such operation"}}, []])
+@pytest.mark.parametrize(
+    "body", [{}, {"error": {"code": 5, "message": "no such operation"}}, [], 7, None, "x"]
+)
 def test_what_is_no_operation_tells_no_state(body: object) -> None:
     """``done`` may be absent; so may not everything else."""
-    with pytest.raises(StatusReadFailed):
+    with pytest.raises(StatusReadFailed) as failed:
         DIALECTS["google-lro"].read(reply(body))
+    assert failed.value.failure.kind == "malformed"
+
+
+def test_an_operation_that_is_done_at_once_may_have_no_name() -> None:
+    """As AIP-151 has it for requests that only validate: nothing is polled. One that failed is refused."""
+    google = DIALECTS["google-lro"]
+    done = reply({"name": "", "done": True, "response": {}})
+    assert google.accepted(done) == JobRef()
+    ended = google.ended(done)
+    assert ended is not None
+    assert ended.status == "completed"
+    for body in ({"name": "", "done": True, "error": {"code": 3}}, {"name": ""}, {"done": True}):
+        with pytest.raises(SubmitFailed, match="names no job id"):
+            google.accepted(reply(body))
 
 
 def test_the_moment_of_the_end_is_read_where_a_service_tells_it() -> None:

@@ -60,12 +60,38 @@ def submitted(dialect: Dialect, *script: Reply, **options: Any) -> tuple[Submiss
 
 
 @pytest.mark.parametrize("code", [200, 201, 202])
-@pytest.mark.parametrize(("name", "job_id"), [("7", "7"), (7, "7"), ("a b", "a b")])
+@pytest.mark.parametrize(
+    ("name", "job_id"), [("7", "7"), (7, "7"), (0, "0"), (-3, "-3"), (7.0, "7"), ("a b", "a b")]
+)
 def test_a_custom_dialect_accepts_what_services_answer(code: int, name: object, job_id: str) -> None:
     """200, 201 and 202; an id that is a number is asked for by its digits."""
     submission, result, session = submitted(Dialect.of({}), Reply(code, {"id": name}), COMPLETED)
     assert (submission.id, result.outcome) == (job_id, "completed")
     assert session.asked[1][1] == f"https://sim/v1/jobs/{job_id.replace(' ', '%20')}"
+
+
+@pytest.mark.parametrize("name", [None, "", True, 7.5, 1e300, [], {"id": 7}, "\ud800"])
+def test_what_can_name_no_job_is_refused(name: object) -> None:
+    """Half a character too, which JSON can spell and nothing can send."""
+    client, _ = client_of(Dialect.of({}), Reply(202, {"id": name}))
+    with pytest.raises(SubmitFailed, match="names no job id"):
+        client.submit()
+
+
+@pytest.mark.parametrize(
+    ("path", "polled"), [("/jobs/{id}", "a%2Fb%3Fc%23d%C3%A9"), ("/jobs/{+id}", "a/b%3Fc%23d%C3%A9")]
+)
+def test_an_id_stays_in_its_place(path: str, polled: str) -> None:
+    """Slashes are escaped, or kept where the dialect says so; what would end a path is escaped always."""
+    dialect = Dialect.of({"submit": {"location": None}, "status": {"path": path}})
+    _, _, session = submitted(dialect, Reply(202, {"id": "a/b?c#dé"}), COMPLETED)
+    assert session.asked[1][1] == f"https://sim/v1/jobs/{polled}"
+
+
+def test_an_empty_location_is_none() -> None:
+    """The template serves."""
+    _, _, session = submitted(Dialect.of({}), Reply(202, {"id": "7"}, Location=""), COMPLETED)
+    assert session.asked[1][1] == "https://sim/v1/jobs/7"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +131,7 @@ def test_where_to_poll_is_what_the_reply_says_else_the_template(
 
 
 @pytest.mark.parametrize(
-    "place", ["ftp://sim/7", "javascript:alert(1)", "https://[::1", "file:///etc/passwd"]
+    "place", ["ftp://sim/7", "javascript:alert(1)", "https://[::1", "file:///etc/passwd", "/\ud800"]
 )
 def test_a_place_that_cannot_be_polled_is_refused(place: str) -> None:
     """Before anything is sent there."""
@@ -249,6 +275,25 @@ def test_no_reply_can_break_a_dialect(body: object, code: int, location: str) ->
         ({"status": {"state": "a && nope(@)"}}, "state", "a && nope(@)", "no function is called nope"),
         ({"status": {"path": "/jobs"}}, "path", "/jobs", "put {id} where"),
         ({"status": {"path": "jobs/{id}"}}, "path", "jobs/{id}", "begin it with a slash"),
+        (
+            {"submit": {"path": "/a/${TOKEN}"}},
+            "path",
+            "/a/${TOKEN}",
+            "put secrets into headers, query or json",
+        ),
+        ({"submit": {"path": "/a#b"}}, "path", "/a#b", "leave away what no request can send"),
+        ({"submit": {"method": "P T"}}, "method", "P T", "give a method of HTTP"),
+        ({"submit": {"key": 7}}, "key", 7, "give the name of a member"),
+        ({"submit": {"accepted": None}}, "accepted", None, "give a list of status codes"),
+        ({"submit": {"json": [1]}}, "json", [1], "give names and their values"),
+        ({"submit": {"location": 7}}, "location", 7, "give a Source or its fields"),
+        ({"submit": {"location": {"header": "a b"}}}, "location.header", "a b", "give a name of letters"),
+        ({"status": {"attempt": "a b"}}, "attempt", "a b", "give a name of letters"),
+        ({"status": {"pending": [""]}}, "pending", "", "give words"),
+        ({"status": {"pending": 5}}, "pending", 5, "give a list of words"),
+        ({"status": {"hints": 5}}, "hints", 5, "give a list of headers and members"),
+        ({"status": {"finished_ago": {"body": "a["}}}, "finished_ago", "a[", "JMESPath"),
+        ({"status": {"query": {"v": 1}}}, "query", "v", "give it a text for a value"),
         ({"status": {"pending": ["a"], "error": ["A"]}}, "error", "A", "it is in pending too"),
         ({"status": {"pending": "queued"}}, "pending", "queued", "give a list of words"),
         ({"status": {"not_ready": [9]}}, "not_ready", 9, "give status codes"),
