@@ -25,29 +25,40 @@ WITH_REDIS: Final = pytest.mark.skipif(
 PATIENCE: Final = 30.0  # seconds for a slow machine; nothing here takes that long by itself
 
 
+class Task(NamedTuple):
+    """What Celery recorded of a task; moments are seconds since 1970 by the clock of its worker.
+
+    A task is received, then run for so long, then its result is stored, then the event of its end is sent. So
+    its end could first be read between ``earliest`` and ``latest``. (The event of its start is sent while it
+    runs already; how long a task ran that failed is not told.)
+    """
+
+    state: str
+    received: float
+    earliest: float
+    latest: float
+
+
 class Flower(NamedTuple):
     """The script, and where what it started is served."""
 
     process: subprocess.Popen[str]
     url: str
 
-    def ended_within(self, task_id: str) -> tuple[float, float]:
-        """Between which moments a task's end could first be read, by its worker's clock.
+    def task_ids(self) -> list[str]:
+        """The tasks that Flower has heard of."""
+        return list(requests.get(f"{self.url}/api/tasks", timeout=PATIENCE).json())
 
-        Both in seconds since 1970.
-
-        A task is received and run, then its result is stored, then the event of its end is sent.
-        (The event of its start is sent while it runs already.)
-        """
+    def task(self, task_id: str) -> Task:
+        """What Flower knows of a task that has ended."""
         give_up = time.monotonic() + PATIENCE
         while True:  # Flower hears of a task's end a moment after its result can be read
             told: dict[str, Any] = requests.get(
                 f"{self.url}/api/task/info/{task_id}", timeout=PATIENCE
             ).json()
-            if told["succeeded"]:
-                return told["received"] + told["runtime"], told["succeeded"]
-            if told["failed"]:
-                return told["received"], told["failed"]
+            if ended := told["succeeded"] or told["failed"]:
+                received = told["received"]
+                return Task(told["state"], received, received + (told["runtime"] or 0), ended)
             assert time.monotonic() < give_up, f"Flower never told the end of {task_id}: {told['state']}"
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import csv
+import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import psutil
@@ -32,7 +36,7 @@ def dialect(lecture: int = 0) -> Dialect:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Flower]:
-    with flower() as running:
+    with flower(median_s=0.6) as running:
         yield running
 
 
@@ -53,9 +57,70 @@ def test_the_client_learns_what_flower_tells_of_its_tasks(service: Flower) -> No
     for result, attempts in ends:
         assert [each.status for each in attempts[:-1]] == ["pending"] * result.wasted
         assert result.job_id
-        earliest, latest = (moment - epoch for moment in service.ended_within(result.job_id))
-        assert attempts[-2].sent_at < latest
-        assert earliest < result.detected_at
+        task = service.task(result.job_id)
+        assert task.state == {"completed": "SUCCESS", "error": "FAILURE"}[result.outcome]
+        assert attempts[-2].sent_at + epoch < task.latest
+        assert task.earliest < result.detected_at + epoch
+
+
+@WITH_REDIS
+def test_a_run_on_flower_is_right_by_flowers_own_records(service: Flower, tmp_path: Path) -> None:
+    """Outcomes are Celery's, each task ended within its bounds, the estimated lag is near the true one."""
+    scenario = yaml.safe_load((FOLDER / "scenario.yaml").read_text())
+    scenario["target"]["base_url"] = service.url
+    scenario["workload"] |= {"jobs": 20, "repeats": 1, "arrivals": {"type": "constant", "rate": 8}}
+    (tmp_path / "flower.yaml").write_text(yaml.safe_dump(scenario))
+    command = [sys.executable, "-m", "harness", "run", "flower.yaml", "--reports", "runs", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert (results["engine"], results["target"]) == ("live", "own")
+    (run,) = (tmp_path / "runs").iterdir()
+    for setting, figures in results["settings"].items():
+        judged(run, setting, figures, service)
+
+
+def judged(run: Path, setting: str, figures: dict[str, Any], service: Flower) -> None:
+    """One visit of one setting, by what Flower knows of its tasks.
+
+    The run's clock and the worker's differ by an offset that nobody told. What must have come first and what
+    later bounds it from both sides, by all jobs of the visit together.
+    """
+    jobs, polls, sent = (
+        [row for row in csv.DictReader((run / name).open(newline="")) if row["setting"] == setting]
+        for name in ("jobs.csv", "polls.csv", "arrivals.csv")
+    )
+    tasks = {
+        task_id.rpartition("-")[2]: service.task(task_id)
+        for task_id in service.task_ids()
+        if f"-{setting}-" in task_id
+    }
+    assert sorted(tasks) == sorted(job["key"] for job in jobs)
+    states = Counter(task.state for task in tasks.values())
+    assert states == {"SUCCESS": 17, "FAILURE": 3}
+    assert figures["jobs"] == {
+        "submitted": 20,
+        "completed": 17,
+        "error": 3,
+        "timeout": 0,
+        "gave_up": 0,
+        "censored": 0,
+    }
+    assert figures["status_requests"]["total"] == len(polls)
+    pending = [poll for poll in polls if poll["state"] == "pending"]
+    assert len(polls) - len(pending) == 20
+
+    at_least = [tasks[job["key"]].earliest - float(job["detected_at_s"]) for job in jobs]
+    at_most = [
+        *(tasks[poll["key"]].latest - float(poll["sent_at_s"]) for poll in pending),
+        *(tasks[each["key"]].received - float(each["sent_at_s"]) for each in sent),
+    ]
+    assert max(at_least) < min(at_most)
+    offset = min(at_most)  # the nearer side: a submission reaches the worker within milliseconds
+    lags = [float(job["detected_at_s"]) + offset - tasks[job["key"]].latest for job in jobs]
+    low, high = figures["detection_lag_s"]["bounds_mean"]
+    assert low <= fmean(lags) <= high
+    assert figures["detection_lag_s"]["mean"] == pytest.approx(fmean(lags), abs=0.1)
 
 
 @WITH_REDIS
