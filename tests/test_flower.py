@@ -28,10 +28,17 @@ LECTURES = [0, 1, 2, 3, 8, 15]  # of the last two there is no translation
 
 
 def dialect(lecture: int = 0) -> Dialect:
-    """The one that the example's scenario has, for one lecture."""
-    data = yaml.safe_load((FOLDER / "scenario.yaml").read_text())["target"]["dialect"]
+    """The example's, for one lecture."""
+    data = yaml.safe_load((FOLDER / "dialect.yaml").read_text())
     data["submit"]["json"] = {"args": [f"lecture-{lecture}"]}
     return Dialect.of(data)
+
+
+def test_the_examples_dialect_is_the_same_for_client_and_scenario() -> None:
+    """What the scenario adds is what jobs are submitted with."""
+    by_scenario = yaml.safe_load((FOLDER / "scenario.yaml").read_text())["target"]["dialect"]
+    assert by_scenario["submit"].pop("json").keys() == {"args", "task_id"}
+    assert by_scenario == yaml.safe_load((FOLDER / "dialect.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +72,34 @@ def test_the_client_learns_what_flower_tells_of_its_tasks(service: Flower) -> No
 
 @WITH_REDIS
 def test_a_run_on_flower_is_right_by_flowers_own_records(service: Flower, tmp_path: Path) -> None:
-    """Outcomes are Celery's, each task ended within its bounds, the estimated lag is near the true one."""
+    """Outcomes are Celery's, each task ended within its bounds, the estimated lag is near the true one.
+
+    And a model of the run gives in virtual time what the run gave.
+    """
     scenario = yaml.safe_load((FOLDER / "scenario.yaml").read_text())
     scenario["target"]["base_url"] = service.url
     scenario["workload"] |= {"jobs": 20, "repeats": 1, "arrivals": {"type": "constant", "rate": 8}}
     (tmp_path / "flower.yaml").write_text(yaml.safe_dump(scenario))
-    command = [sys.executable, "-m", "harness", "run", "flower.yaml", "--reports", "runs", "--json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    results = harness("run", "flower.yaml", "--reports", "runs", "--json", folder=tmp_path)
     assert (results["engine"], results["target"]) == ("live", "own")
     (run,) = (tmp_path / "runs").iterdir()
     for setting, figures in results["settings"].items():
         judged(run, setting, figures, service)
+
+    harness("new", "--from", str(run), "--out", "model.yaml", folder=tmp_path)
+    modelled = harness("simulate", "model.yaml", "--jobs", "20000", "--json", folder=tmp_path)["settings"]
+    for setting, figures in results["settings"].items():
+        for figure in ("polls_per_job", "completion_latency_s"):
+            low, high = figures[figure]["ci95"]
+            assert low < modelled[setting][figure]["mean"] < high
+
+
+def harness(*arguments: str, folder: Path) -> Any:
+    """What a command of ours prints as JSON, if it prints any."""
+    command = [sys.executable, "-m", "harness", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if "--json" in arguments else None
 
 
 def judged(run: Path, setting: str, figures: dict[str, Any], service: Flower) -> None:

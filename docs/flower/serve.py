@@ -169,7 +169,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Serve Flower's job API over Celery and Redis on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=5555, help="default: 5555, as Flower's; 0: any free one")
     parser.add_argument(
-        "--median", type=float, default=2.0, metavar="SECONDS", help="of a job's duration (default: 2)"
+        "--median", type=float, default=1.0, metavar="SECONDS", help="of a job's duration (default: 1)"
     )
     parser.add_argument("--exit-with-parent", action="store_true", help="stop when standard input ends")
     options = parser.parse_args()

@@ -13,7 +13,7 @@ from typing import Final
 
 from celery import Celery
 
-MEDIAN_S: Final = float(os.environ.get("VIDEOS_MEDIAN_S", "2"))
+MEDIAN_S: Final = float(os.environ.get("VIDEOS_MEDIAN_S", "1"))
 SIGMA: Final = 0.5
 ERROR_RATE: Final = 0.1
 
