@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client import Backoff, PollingPolicy
+from client import ANCHORS, Backoff, PollingPolicy
 from harness.measure import analyse, estimate_mean
 from harness.plan import Effort, Plan, limits, make_plan, render_plan
+from harness.plan._candidates import KINDS
 from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
 
@@ -31,6 +32,8 @@ LIGHT = Effort(
     multipliers=(1.25, 2.0),
     caps=(8.0, 64.0),
     increments=(0.3,),
+    slower=(4.0,),
+    switches=(0.75,),
     waits=(0.01, 0.06, 0.1, 0.3, 0.5, 0.75),
     lengths=(3, 8),
     prices=5,
@@ -300,6 +303,7 @@ policies = st.one_of(
         st.sampled_from(["none", "full", "equal", "decorrelated"]),
     ),
     st.lists(seconds, min_size=1, max_size=4).map(lambda delays: Backoff("schedule", delays=delays)),
+    st.builds(lambda x, y, u: Backoff("schedule", delays=[x, y], until=[u]), seconds, seconds, seconds),
 )
 
 
@@ -309,11 +313,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=25, deadline=None)
-@given(cadence=policies, law=st.sampled_from(LAWS), faulty=st.booleans())
-def test_no_policy_whatever_beats_the_limit(folder: Path, cadence: Backoff, law: str, faulty: bool) -> None:
-    """The bound is a theorem: jitter, delays, failed reads and schedules only ever add polls or lag."""
+@given(
+    cadence=policies, anchor=st.sampled_from(list(ANCHORS)), law=st.sampled_from(LAWS), faulty=st.booleans()
+)
+def test_no_policy_whatever_beats_the_limit(
+    folder: Path, cadence: Backoff, anchor: str, law: str, faulty: bool
+) -> None:
+    """The bound is a theorem: jitter, anchors, delays, failed reads and schedules only add polls or lag."""
+    policy = PollingPolicy(cadence, anchor="reply" if cadence.grows_by_itself else anchor)
     service = "service: {delay: 30ms, faults: [{status: 503, rate: 0.1}]}" if faulty else ""
-    example = replace(scenario(folder, law, service), settings={"it": PollingPolicy(cadence)}, baseline=None)
+    example = replace(scenario(folder, law, service), settings={"it": policy}, baseline=None)
     run = simulate(example, jobs=2_000).run
     ratio = limits(example, run, LIGHT).settings["it"].ratio
     estimate = estimate_mean(run.jobs["polls"].to_numpy().astype(np.float64))
@@ -321,3 +330,58 @@ def test_no_policy_whatever_beats_the_limit(folder: Path, cadence: Backoff, law:
     noise = 4.0 * (estimate.standard_error or 0.0) / estimate.mean
     assert ratio >= 1.0 - noise - 0.03
     assert math.isfinite(ratio)
+
+
+def test_among_equal_polls_the_shorter_lag_is_recommended(tmp_path: Path) -> None:
+    """Jobs of 5 s, give or take 0.15 s: one poll finds them after 5.6 s as after 7.2 s, at a third of the lag."""
+    example = scenario(tmp_path, "{type: normal, mean: 5s, sd: 150ms}", "objectives: {lag_p95: 2.5s}")
+    plan = make_plan(example, jobs=2_000, effort=LIGHT)
+    policy = plan.recommendation.policy
+    assert policy is not None
+    assert policy.cadence.curve == "constant"
+    assert policy.cadence.initial is not None
+    assert 5.3 <= policy.cadence.initial <= 6.0
+    assert plan.robustness[0].polls == pytest.approx(1.0, abs=0.01)
+    assert plan.robustness[0].lag_s < 1.0
+
+
+def test_a_baseline_on_beats_is_planned_for_on_beats(tmp_path: Path) -> None:
+    """Candidates keep the anchor, so that those whose jitter has no beats are left out; the rest are there."""
+    beats = "{curve: constant, initial: 1s, anchor: start}"
+    example = scenario(tmp_path, "{type: lognormal, median: 4s, sigma: 0.6}", "objectives: {lag_p95: 2s}")
+    example = load_scenario(_with(example, tmp_path, f"  beats: {beats}"))
+    plan = make_plan(example, jobs=500, effort=LIGHT)
+    assert set(plan.alternatives) == {kind.name for kind in KINDS} - {"decorrelated"}
+    assert plan.recommendation.policy is not None
+    assert plan.recommendation.policy.anchor == "start"
+
+
+def _with(example: Scenario, folder: Path, setting: str) -> Path:
+    """The same scenario with another setting, which is the baseline."""
+    path = folder / "with.yaml"
+    name = setting.strip().partition(":")[0]
+    text = example.text.replace("settings:\n", f"settings:\n{setting}\n")
+    path.write_text(f"{text}\nbaseline: {name}\n")
+    return path
+
+
+def test_heavy_tails_have_a_kind_of_their_own(tmp_path: Path) -> None:
+    """Constant, then slower: far fewer polls than a constant interval where few jobs take most of the time."""
+    example = scenario(tmp_path, "{type: lognormal, median: 20s, sigma: 1.8}")
+    plan = make_plan(example, cost_per_poll_s=2.5, jobs=1_000, effort=LIGHT)
+
+    def price(kind: str) -> float:
+        return 2.5 * plan.alternatives[kind].polls + plan.alternatives[kind].lag_s
+
+    assert price("constant, then slower") < 0.95 * price("constant")
+    assert {"linear, jittered", "decorrelated"} <= set(plan.alternatives)
+
+
+def test_settings_that_start_again_on_progress_have_no_limit(tmp_path: Path) -> None:
+    """Progress tells of the end: the bound is for schedules that know nothing of it."""
+    example = scenario(tmp_path, "{type: lognormal, median: 4s, sigma: 0.6}")
+    informed = PollingPolicy(Backoff("exponential", 1), restart_on="progress")
+    example = replace(
+        example, settings={"informed": informed, "plain": PollingPolicy(Backoff("constant", 1))}
+    )
+    assert set(limits(example, simulate(example).run, LIGHT).settings) == {"plain"}

@@ -59,8 +59,8 @@ SAID: list[tuple[Finding, str]] = [
     ),
     (
         ToldTimeLeft(("a", "b")),
-        "The service tells the time left (retry_after: eta) to a, b: that is more than a schedule knows, so "
-        "a ratio below 1 is what the hint is worth.",
+        "The service tells the time left (retry_after: eta, or progress that restarts a cadence) to a, b: "
+        "that is more than a schedule knows, so a ratio below 1 is what the hint is worth.",
     ),
     (
         Tried(321, 0.02),

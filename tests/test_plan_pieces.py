@@ -17,8 +17,9 @@ from harness.plan import polls_at_lag
 from harness.plan._answer import SettingPlan
 from harness.plan._candidates import KINDS, families, rounded
 from harness.plan._contradictions import refuse_contradictions
-from harness.plan._predict import Prediction
+from harness.plan._predict import Prediction, sampling_for
 from harness.plan._robustness import other_distribution
+from harness.plan._search import Criteria
 from harness.plan._sizing import UTILISATION, busiest_second, size
 from harness.plan.limit import grid_of, held_out_frontier, least_polls, threshold_schedules
 from scenarios import load_scenario, setting_yaml
@@ -266,6 +267,27 @@ def test_every_kind_of_setting_is_of_a_curve_that_clients_have() -> None:
     """A kind carries its curve by the client's name for it, and no two kinds are called the same."""
     assert {kind.curve for kind in KINDS} <= set(CURVES)
     assert len({kind.name for kind in KINDS}) == len(KINDS)
+
+
+def test_ties_in_polls_are_broken_by_lag() -> None:
+    """Scores are compared in four digits: what is nearer than that is nothing that the jobs could tell."""
+    criteria = Criteria({"lag_p95": 9.0}, cost=1.0)
+
+    def seen(polls: float, lag: float) -> Prediction:
+        return Prediction(np.full(2_000, polls), np.full(2_000, lag), np.full(2_000, lag + 4.0))
+
+    assert criteria.key(seen(1.0, 2.0)) == (0, 1.0, 2.0)
+    assert criteria.key(seen(1.00004, 1.0)) < criteria.key(seen(1.0, 2.0)) < criteria.key(seen(1.001, 1.0))
+
+
+def test_beats_of_the_clock_are_planned_for_by_the_scenarios_own_visits(tmp_path: Path) -> None:
+    """When a job comes decides how long its first wait is; otherwise one long visit tells the same."""
+    path = tmp_path / "example.yaml"
+    text = TEXT.format(duration=LOGNORMAL, objectives="  lag_p95: 2s")
+    path.write_text(text)
+    assert sampling_for(load_scenario(path)) == "long"
+    path.write_text(text.replace("initial: 1s}", "initial: 1s, anchor: clock}"))
+    assert sampling_for(load_scenario(path)) == "visits"
 
 
 def plan_of(polls: float) -> SettingPlan:

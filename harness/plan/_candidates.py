@@ -34,18 +34,24 @@ class Kind:
 CONSTANT: Final = Kind("constant", "constant", steady=True)
 CONSTANT_JITTERED: Final = Kind("constant, jittered", "constant", jittered=True, steady=True)
 _WAIT_THEN_CONSTANT: Final = Kind("wait, then constant", "schedule", steady=True)
+_CONSTANT_THEN_SLOWER: Final = Kind("constant, then slower", "schedule")
 _LINEAR: Final = Kind("linear", "linear")
+_LINEAR_JITTERED: Final = Kind("linear, jittered", "linear", jittered=True)
 _EXPONENTIAL: Final = Kind("exponential", "exponential")
 _EXPONENTIAL_JITTERED: Final = Kind("exponential, jittered", "exponential", jittered=True)
+_DECORRELATED: Final = Kind("decorrelated", "exponential", jittered=True)
 _SCHEDULE: Final = Kind("schedule", "schedule")
 
 KINDS: Final = (
     CONSTANT,
     CONSTANT_JITTERED,
     _WAIT_THEN_CONSTANT,
+    _CONSTANT_THEN_SLOWER,
     _LINEAR,
+    _LINEAR_JITTERED,
     _EXPONENTIAL,
     _EXPONENTIAL_JITTERED,
+    _DECORRELATED,
     _SCHEDULE,
 )
 """The kinds of settings that are compared, from plain to elaborate."""
@@ -76,14 +82,24 @@ def _wait_then_constant(scale: float, *, first: float) -> Backoff:
     return _schedule((first, scale))
 
 
-def _linear(scale: float, *, ratio: float) -> Backoff:
-    return Backoff("linear", rounded(scale), increment=rounded(scale * ratio))
+def _constant_then_slower(scale: float, *, ratio: float, until: float) -> Backoff:
+    delays = rounded(scale), rounded(scale * ratio)
+    return Backoff("schedule", delays=delays, until=[rounded(until)])
+
+
+def _linear(scale: float, *, ratio: float, jitter: str = "none") -> Backoff:
+    return Backoff("linear", rounded(scale), increment=rounded(scale * ratio), jitter=jitter)
 
 
 def _exponential(scale: float, *, multiplier: float, cap: float, jitter: str = "none") -> Backoff:
     initial = rounded(scale)
     maximum = max(initial, rounded(scale * cap))
     return Backoff("exponential", initial, multiplier=multiplier, maximum=maximum, jitter=jitter)
+
+
+def _decorrelated(scale: float, *, cap: float) -> Backoff:
+    initial = rounded(scale)
+    return Backoff("exponential", initial, maximum=max(initial, rounded(scale * cap)), jitter="decorrelated")
 
 
 def _stretched(scale: float, *, delays: tuple[float, ...]) -> Backoff:
@@ -123,13 +139,21 @@ def families(
         yield Family(CONSTANT_JITTERED, 2, scales, partial(_constant, jitter=jitter))
     for first in _first_waits(values, objectives, round_trip_s, effort.waits):
         yield Family(_WAIT_THEN_CONSTANT, 2, scales, partial(_wait_then_constant, first=first))
+    for ratio, level in product(effort.slower, effort.switches):
+        until = max(float(values[int(level * values.size)]), 0.001)
+        slowing = partial(_constant_then_slower, ratio=ratio, until=until)
+        yield Family(_CONSTANT_THEN_SLOWER, 3, scales, slowing)
     for ratio in effort.increments:
         yield Family(_LINEAR, 2, scales, partial(_linear, ratio=ratio))
+        for jitter in _JITTERS:
+            yield Family(_LINEAR_JITTERED, 3, scales, partial(_linear, ratio=ratio, jitter=jitter))
     for multiplier, cap in product(effort.multipliers, effort.caps):
         grown = partial(_exponential, multiplier=multiplier, cap=cap)
         yield Family(_EXPONENTIAL, 3, scales, grown)
         for jitter in _JITTERS:
             yield Family(_EXPONENTIAL_JITTERED, 4, scales, partial(grown, jitter=jitter))
+    for cap in effort.caps:
+        yield Family(_DECORRELATED, 3, scales, partial(_decorrelated, cap=cap))
     seen = set()
     for times in _schedules(durations, grid, objectives, effort):
         for length in effort.lengths:

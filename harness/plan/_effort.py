@@ -56,6 +56,10 @@ class Effort:
     """Their longest delays, in first delays."""
     increments: tuple[float, ...] = (0.1, 0.3, 1.0)
     """Growth of linear candidates per delay, in first delays."""
+    slower: tuple[float, ...] = (2.0, 4.0, 8.0)
+    """How many times as long the second interval of "constant, then slower" is."""
+    switches: tuple[float, ...] = (0.5, 0.75, 0.9)
+    """Quantiles of the duration at which it takes over."""
     waits: tuple[float, ...] = (0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75)
     """Quantiles of the duration at which a long first wait may end; the low ones matter most."""
     lengths: tuple[int, ...] = (3, 5, 8)

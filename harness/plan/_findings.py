@@ -288,8 +288,9 @@ class ToldTimeLeft:
 
     def words(self) -> str:
         return (
-            f"The service tells the time left (retry_after: eta) to {', '.join(self.settings)}: that is more "
-            "than a schedule knows, so a ratio below 1 is what the hint is worth."
+            f"The service tells the time left (retry_after: eta, or progress that restarts a cadence) to "
+            f"{', '.join(self.settings)}: that is more than a schedule knows, so a ratio below 1 is what the "
+            "hint is worth."
         )
 
 

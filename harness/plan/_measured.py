@@ -20,8 +20,9 @@ FEWEST_ROWS: Final = 20
 
 
 def knows_the_end(scenario: Scenario, setting: str) -> bool:
-    """Return whether this setting is told the time left, so that no bound for schedules binds it."""
-    return scenario.service.retry_after == "eta" and scenario.settings[setting].hints.honour
+    """Return whether this setting is told of the time left, so that no bound for schedules binds it."""
+    policy = scenario.settings[setting]
+    return policy.restart_on is not None or (scenario.service.retry_after == "eta" and policy.hints.honour)
 
 
 def gives_up(given_up_share: float) -> bool:

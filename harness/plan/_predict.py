@@ -21,6 +21,10 @@ from scenarios.draws import Durations, Floats
 _PEAK_QUANTILE: Final = 0.95
 _CANDIDATE: Final = "candidate"
 _EVENLY: Final = Workload.model_validate({"lanes": 1, "arrivals": {"type": "constant", "rate": 1}, "jobs": 1})
+# Multiples of the golden ratio meet every phase of every clock equally often.
+_AT_ALL_PHASES: Final = Workload.model_validate(
+    {"lanes": 1, "arrivals": {"type": "constant", "rate": (math.sqrt(5.0) - 1.0) / 2.0}, "jobs": 1}
+)
 # Intervals of means are Student's (``Estimate.interval``), for their spread is estimated. Ranks of a quantile
 # are binomial, with no spread to estimate, and nearly normal from ``needed(p)`` jobs on: hence 1.96.
 _Z: Final = 1.96
@@ -145,16 +149,22 @@ def sampling_for(scenario: Scenario, objectives: Sequence[str] = ()) -> Sampling
 
     Where jobs do not touch each other, more of them can be submitted in the same time and nothing changes for
     any of them (dense); where nothing happens at a certain time either, for longer just as well (long). A
-    peak or a queue is a matter of the workload as it is.
+    peak, a queue or a beat of the clock is a matter of the workload as it is.
     """
     if choose_engine(scenario).engine == "event" or any(
         OBJECTIVES[name].figure == "requests_per_second_peak" for name in objectives
     ):
         return "visits"
+    if _on_clock(scenario):  # when a job comes decides how long its first wait is
+        return "visits"
     arrivals = scenario.workload.arrivals
     if not scenario.service.outages and arrivals.most is None:
         return "long"
     return "visits" if _density(arrivals) is None else "dense"
+
+
+def _on_clock(scenario: Scenario) -> bool:
+    return any(policy.anchor == "clock" for policy in scenario.settings.values())
 
 
 def _density(arrivals: Arrivals) -> str | None:
@@ -216,7 +226,8 @@ class Twin:
 
 def _long(scenario: Scenario, jobs: int) -> _Columns:
     """Simulate one visit of so many jobs, evenly spaced: when each comes does not matter here."""
-    return _columns(simulate_visit(replace(scenario, workload=_EVENLY), _CANDIDATE, jobs=jobs))
+    workload = _AT_ALL_PHASES if _on_clock(scenario) else _EVENLY
+    return _columns(simulate_visit(replace(scenario, workload=workload), _CANDIDATE, jobs=jobs))
 
 
 def _dense(scenario: Scenario, jobs: int) -> _Columns:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from client import Backoff, PollingPolicy
+from client import ANCHORS, Backoff, PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED
 from harness.plan._candidates import KINDS, Family, Kind, families
 from harness.plan._predict import Prediction, Twin, with_durations
@@ -25,6 +25,10 @@ NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""
 
 _HIGH: Final = 0.9  # from this quantile on a bound holds for nearly all jobs
+
+
+Key = tuple[int, float, float]
+"""What settings are sorted by: the class, the score within it, and the mean lag in seconds."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,20 @@ class Criteria:
         polls = prediction.mean_polls.mean
         return polls if self.by_polls else self.cost * polls + prediction.mean_lag.mean
 
-    def key(self, prediction: Prediction) -> tuple[int, float]:
+    def key(self, prediction: Prediction) -> Key:
         """Return what to sort by: what surely meets all by score, then others by their excess.
 
-        What is found at the very moment of its end owes its figures to a grid that no clock shares.
+        What is found at the very moment of its end owes its figures to a grid that no clock shares. Scores
+        that agree in four digits are ties, which is finer than the jobs can tell; the mean lag breaks them.
         """
+        lag = prediction.mean_lag.mean
         if prediction.on_the_end > EXACT_TIES:
-            return 2, prediction.on_the_end
+            return 2, prediction.on_the_end, lag
         if prediction.lost > LOST_SHARE_ALLOWED:
-            return 2, prediction.lost
+            return 2, prediction.lost, lag
         if prediction.meets(self.objectives, surely=self.surely):
-            return 0, self.score(prediction)
-        return 1, prediction.excess(self.objectives)
+            return 0, float(f"{self.score(prediction):.4g}"), lag
+        return 1, prediction.excess(self.objectives), lag
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +109,9 @@ class Search:
         on_progress: Callable[[str], None],
     ) -> dict[Kind, Candidate]:
         """Return the best setting of each kind."""
-        pool = list(families(durations, grid, round_trip_s, self.criteria.objectives, self.twin.effort))
+        every = families(durations, grid, round_trip_s, self.criteria.objectives, self.twin.effort)
+        beats = ANCHORS[self.template.anchor].beats  # which delays that grow by themselves have not
+        pool = [each for each in every if not (beats and each.at(each.scales[0]).grows_by_itself)]
         on_progress(f"screening {sum(len(family.scales) for family in pool)} settings")
         screened = self._screen(pool)
         best: dict[Kind, Candidate] = {}
@@ -118,10 +126,10 @@ class Search:
                     best[kind] = found
         return best
 
-    def _key(self, found: Candidate) -> tuple[int, float]:
+    def _key(self, found: Candidate) -> Key:
         return self.criteria.key(found.prediction)
 
-    def _screen(self, pool: Sequence[Family]) -> list[tuple[tuple[int, float], Family, float]]:
+    def _screen(self, pool: Sequence[Family]) -> list[tuple[Key, Family, float]]:
         """Return each family's best scale with its key."""
         twin = replace(self.twin, scenario=_without_the_longest(self.twin.scenario))
         if twin.sampling == "visits":  # whole arrays of jobs are simulated fast, queues are not
@@ -131,7 +139,7 @@ class Search:
         self.tried += len(tasks)
         mapper = map if self.executor is None else self.executor.map
         predictions = mapper(screen, [policy for _, _, policy in tasks])
-        best: dict[Family, tuple[tuple[int, float], Family, float]] = {}
+        best: dict[Family, tuple[Key, Family, float]] = {}
         # Peaks are a matter of the real workload; they are left for refining.
         criteria = replace(
             self.criteria,
