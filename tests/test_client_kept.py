@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -324,7 +325,7 @@ def test_the_command_takes_a_dialect_from_a_file(tmp_path: Path, capsys: pytest.
     """With a body for the submission; an undeclared word is told with the file's name and its keys."""
     (tmp_path / "api.yaml").write_text(GOOD)
     bodies: list[bytes] = []
-    words = iter(["queued", "done", "queued", "odd\x1b[31m", "odd\x1b[31m"])
+    words = chain(["queued", "done", "queued"], repeat("odd\x1b[31m"))
 
     class Api(Handler):
         def do_GET(self) -> None:

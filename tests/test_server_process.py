@@ -309,7 +309,7 @@ def test_an_unknown_scenario_names_the_known_ones(nowhere: Path, capsys: pytest.
     (nowhere / "scenarios").mkdir()
     scenario(nowhere / "scenarios", "{}", "one")
     scenario(nowhere / "scenarios", "{}", "two")
-    remedy = "there is no such scenario; name a file, or one of one, two, long-tail, outage"
+    remedy = "there is no such scenario; name a file, or one of one, two, long-tail, metastable"
     for name in ("xyz", str(Path("scenarios/xyz.yaml"))):
         status, words = run(["--scenario", name], capsys)
         assert status == 2
