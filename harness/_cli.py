@@ -78,6 +78,25 @@ def _simulated(options: Options) -> Options:
     return options
 
 
+_LEAVE: Final = (
+    click.option(
+        "--allow-host",
+        "hosts",
+        multiple=True,
+        metavar="HOST",
+        help="A machine that the scenario's target may be on, or its jobs be polled at (repeatable).",
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask before requests are sent to another machine."),
+)
+
+
+def _leave(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments by which a target on another machine may be polled."""
+    for decorate in reversed(_LEAVE):
+        command = decorate(command)
+    return command
+
+
 def _free_port() -> int:
     """Return a TCP port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
@@ -101,14 +120,7 @@ def _check_names(wanted: Sequence[str], scenario: Scenario) -> None:
 @click.option("--reports", metavar="DIR", help="Where the report folder goes (default: config.yaml).")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
 @click.option("--processes", type=click.IntRange(1), help="Spread the lanes over this many processes.")
-@click.option(
-    "--allow-host",
-    "hosts",
-    multiple=True,
-    metavar="HOST",
-    help="A machine that the scenario's target may be on, or its jobs be polled at (repeatable).",
-)
-@click.option("--yes", is_flag=True, help="Do not ask before requests are sent to another machine.")
+@_leave
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def run(
     scenario: str | None,
@@ -252,6 +264,7 @@ def _print_plan(answer: Plan, as_json: bool) -> None:
 @_planning
 @click.option("--verify", "verified", is_flag=True, help="Run the winner and the baseline live and compare.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
+@_leave
 def tune(
     scenario: str | None,
     cost: float | None,
@@ -260,10 +273,13 @@ def tune(
     as_json: bool,
     verified: bool,
     port: int | None,
+    hosts: tuple[str, ...],
+    yes: bool,
 ) -> None:
     """Plan for SCENARIO, and verify it live.
 
-    --verify runs the winner and the baseline live and prints predicted beside measured.
+    --verify runs the winner and the baseline live, on the scenario's target if it has one, and prints
+    predicted beside measured.
     """
     from harness._plans import ask, print_verification, verify
 
@@ -271,7 +287,7 @@ def tune(
     answer = ask(options, cost, jobs_per_day, run)
     _print_plan(answer, as_json)
     if verified:
-        verification = verify(options, answer, port)
+        verification = verify(options, answer, port, hosts, agreed=yes)
         print_verification(verification)
         _end(verification.status)
 

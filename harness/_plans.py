@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,16 +46,23 @@ def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | No
 
 @dataclass(frozen=True)
 class Verification:
-    """Results of the twin and of a live run on the same jobs; ``status`` is the exit status of the latter."""
+    """Results of the twin and of a live run; ``status`` is the exit status of the latter.
+
+    target: the address of what was run on; None: our simulator, on the very jobs that the twin predicts for.
+    """
 
     predicted: Results
     measured: Results
     status: int
+    target: str | None
 
 
-def verify(options: Options, plan: Plan, port: int | None) -> Verification:
-    """Run the recommended setting and the baseline live, on the jobs that the twin predicts for.
+def verify(
+    options: Options, plan: Plan, port: int | None, hosts: Sequence[str] = (), *, agreed: bool = False
+) -> Verification:
+    """Run the recommended setting and the baseline live: on the scenario's target, if it has one.
 
+    hosts: the machines that the target may be on. agreed: whether nobody need be asked before it is polled.
     Raises ``Refusal`` when nothing is recommended, or when the live run leaves no results; what it printed to
     standard error has then been seen already, and the message is empty.
     """
@@ -65,23 +72,36 @@ def verify(options: Options, plan: Plan, port: int | None) -> Verification:
     with tempfile.TemporaryDirectory(prefix="backoff-verify-") as folder:
         path = Path(folder) / "verify.yaml"
         path.write_text(_verification(options.scenario, plan, baseline), encoding="utf-8")
-        scenario = load_scenario(path)
+        try:
+            scenario = load_scenario(path)
+        except DocumentError as error:
+            raise Refusal(str(error), UNUSABLE) from error
         predicted = analyse(simulate(scenario).run)
         command = python_module("harness", "run", str(path), "--json")
         command += ["--reports", str(options.config.reports)]
         command += ["--port", str(options.config.simulator.port if port is None else port)]
+        command += [*(f"--allow-host={host}" for host in hosts), *(["--yes"] if agreed else [])]
         done = subprocess.run(command, check=False, stdout=subprocess.PIPE, env=environment())  # noqa: S603
         if not done.stdout:
             raise Refusal("", done.returncode)
-        return Verification(predicted, Results.model_validate_json(done.stdout), done.returncode)
+        measured = Results.model_validate_json(done.stdout)
+        target = options.scenario.target
+        return Verification(predicted, measured, done.returncode, target.base_url if target else None)
 
 
 def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
-    """Return a scenario of the recommended setting and the baseline, its trace files by absolute paths."""
+    """Return a scenario of the recommended setting and the baseline, the files it names by absolute paths."""
     recommended: Mapping[str, Any] = yaml.safe_load(plan.recommendation.yaml or "{}")
     settings = {RECOMMENDED: next(iter(recommended.values()))}
+    written: dict[str, Any] = yaml.safe_load(scenario.text)
     if plan.recommendation.setting != baseline:
-        settings[baseline] = yaml.safe_load(scenario.text)["settings"][baseline]
+        settings[baseline] = written["settings"][baseline]
+    target: dict[str, Any] = {}
+    if scenario.target is not None:
+        target = dict(written["target"])  # as written: secrets stay names
+        for name in ("ca", "inputs"):
+            if isinstance(target.get(name), str):
+                target[name] = str(Path(scenario.path.parent, target[name]).absolute())
 
     def plain(part: BaseModel) -> dict[str, Any]:
         return part.model_dump(mode="json", exclude_none=True)
@@ -92,6 +112,7 @@ def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
         "seed": scenario.seed,
         "job": plain(scenario.simulation.job),
         "service": plain(scenario.service),
+        **({"target": target} if target else {}),
         "workload": plain(scenario.workload),
         "settings": settings,
         "objectives": dict(scenario.objectives),
@@ -102,7 +123,8 @@ def _verification(scenario: Scenario, plan: Plan, baseline: str) -> str:
 
 def print_verification(verification: Verification) -> None:
     """Print predicted beside measured figures, and every check that found the latter invalid."""
-    table = Table(title="predicted beside measured, on the same jobs", box=None, title_justify="left")
+    where = "the same jobs" if verification.target is None else f"jobs of {verification.target}"
+    table = Table(title=f"predicted beside measured, on {where}", box=None, title_justify="left")
     for column in ("setting", "figure", "predicted", "measured", "difference"):
         table.add_column(column, justify="left" if column in ("setting", "figure") else "right")
     for name, figures in verification.measured.settings.items():
