@@ -137,3 +137,21 @@ def test_a_smooth_law_is_not_taken_for_the_times_of_looks() -> None:
     late = sample.upper - law.mean_within(sample.lower, sample.upper)
     assert late.mean() == pytest.approx((sample.upper - came).mean(), abs=0.02)
     assert 0.0 not in widths
+
+
+@pytest.mark.parametrize("seed", [4, 31, 33])
+def test_looks_that_nearly_coincide_are_not_taken_for_where_jobs_end(seed: int) -> None:
+    """No law has a spike where clients happened to poll, found in the samples with the most chance overlaps.
+
+    Forty jobs, each polled twice at a fixed interval and twice with jitter, as in a run of two settings.
+    """
+    rng = np.random.default_rng(seed)
+    came = np.tile(np.exp(0.5 * rng.standard_normal(40)), 4)[:, np.newaxis]
+    fixed = np.cumsum(rng.uniform(0.5025, 0.503, (80, 30)), axis=1)
+    ceilings = np.minimum(2, 0.25 * 1.5 ** np.arange(30))
+    jittered = np.cumsum(rng.random((80, 30)) * ceilings + 0.0025, axis=1)
+    looks = np.hstack([np.zeros((160, 1)), np.vstack([fixed, jittered])])
+    after = (looks < came).sum(axis=1)
+    law, _ = smoothed(Times(looks[np.arange(160), after - 1], looks[np.arange(160), after]))
+    spikes = np.diff(law.knots) < 0.01
+    assert np.diff(law.cumulative)[spikes].sum() < 0.1

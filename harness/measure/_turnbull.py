@@ -88,7 +88,7 @@ class Fit:
     log_likelihood: float
     excess: float
     cells: int
-    """How many cells have any mass: the number of parameters that the fit has spent."""
+    """How many cells have any mass."""
 
 
 def turnbull(times: Times, weights: Floats | None = None, tolerance: float = _TOLERANCE) -> Fit:
@@ -105,8 +105,10 @@ def smoothed(
     that poll at nearly the same times after each submission have such overlaps at their polls and nowhere
     else, so that jobs would seem to end just there. So histograms of several cell widths compete with
     Turnbull's estimate (width 0), and are averaged with the weights that Schwarz's criterion gives them: the
-    likelihood, less half the logarithm of the number of times for every cell in use (G. Schwarz, Estimating
-    the dimension of a model, Annals of Statistics 6, 1978). Narrow laws that the data show stay narrow.
+    likelihood, less half the logarithm of the number of times for every parameter (G. Schwarz, Estimating the
+    dimension of a model, Annals of Statistics 6, 1978). A cell in use is one parameter, its mass; in
+    Turnbull's estimate it is two, for the data choose its place as well. Narrow laws that the data show stay
+    narrow.
 
     ``widths`` are those to consider, by default fractions of the median interval. Those that got any weight
     are returned, so that a resampling need not try the others.
@@ -119,7 +121,8 @@ def smoothed(
         widths = (*(each for each in wanted if each > 0 and longest / each < _MOST_KNOTS), 0.0)
     counted = float(times.lower.size if weights is None else weights.sum())
     fits = [_fit(_knots(times, width), times, weights, _TOLERANCE * 10) for width in widths]
-    scores = np.array([each.log_likelihood - each.cells * np.log(counted) / 2 for each in fits])
+    spent = np.array([each.cells * (1 if width else 2) for each, width in zip(fits, widths, strict=True)])
+    scores = np.array([each.log_likelihood for each in fits]) - spent * np.log(counted) / 2
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
     kept = [index for index in range(len(fits)) if shares[index] > _NEGLIGIBLE]
