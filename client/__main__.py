@@ -25,6 +25,7 @@ from ._command import (
     result_line,
 )
 from ._dialect import NATIVE, Dialect
+from ._dialects import DIALECTS
 from ._errors import SubmitFailed
 from ._events import Undeclared, Wait
 from ._wire import cut
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error))
         _show_undeclared(options.dialect, error.undeclared)
         if error.status_code is None and error.retryable:
-            _suggest_server(options.url)
+            _suggest_server(options)
         return EXIT_CODES["gave_up"]
     except requests.RequestException as error:  # what is left of them is about the address itself
         _complain(f"--url {shown(options.url)}: {error}")
@@ -77,7 +78,7 @@ def _run(client: VideoTranslationClient, options: Namespace) -> int:
         if not options.json:
             print(attempt_line(attempt, started_at), flush=True)
         if attempt.number == 1 and attempt.status_code is None and isinstance(attempt.command, Wait):
-            _suggest_server(options.url)
+            _suggest_server(options)
 
     result = client.poll(job, started_at=started_at, on_attempt=report)
     print(as_json(result, attempts) if options.json else result_line(result), flush=True)
@@ -91,11 +92,13 @@ def _show_undeclared(dialect: Dialect, reply: Undeclared | None) -> None:
         _complain(f"the dialect {dialect.name} does not declare this reply; see its {keys}: {reply.quote}")
 
 
-def _suggest_server(url: str) -> None:
-    if urlsplit(url).hostname in _LOOPBACK:  # of anybody else's service we do not know why
+def _suggest_server(options: Namespace) -> None:
+    parts = urlsplit(options.url)
+    # Of anybody else's service we do not know why: the simulator speaks the named dialects, without TLS.
+    if parts.hostname in _LOOPBACK and parts.scheme == "http" and options.dialect in DIALECTS.values():
         _complain(
-            f"nothing answers at {shown(url)}: is the simulator running? Start it with: python -m server "
-            "(if config.yaml gives it another address, name that with --url)"
+            f"nothing answers at {shown(options.url)}: is the simulator running? Start it with: "
+            "python -m server (if config.yaml gives it another address, name that with --url)"
         )
 
 

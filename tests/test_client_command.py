@@ -134,6 +134,16 @@ def test_an_unreachable_server_is_named_with_the_remedy(run: Run, capsys: pytest
     assert "Connection refused" in captured.out
 
 
+def test_the_simulator_is_not_suggested_to_who_asks_for_another_service(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A dialect of one's own means a service of one's own: why it is silent we do not know."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("{submit: {path: /tasks}, status: {path: '/tasks/{id}', state: state}}")
+    assert run(*STEADY, "--dialect", str(file), "--job", "1", script=[refused()] * 5) == 4
+    assert "python -m server" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("reply", "remedy"), [(refused(), True), (Reply(503, {"detail": "come back"}), False)]
 )
