@@ -29,12 +29,26 @@ POLICY = PollingPolicy(
 Act = Callable[[socket.socket], bool]
 
 
+def read_request(connection: socket.socket) -> bytes:
+    """Return a request, read to its end: a body may come in a packet of its own."""
+    text = b""
+    while b"\r\n\r\n" not in text:
+        if not (piece := connection.recv(65536)):
+            return text
+        text += piece
+    head, _, body = text.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *(\d+)", head)
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return text
+
+
 def says(word: str) -> Act:
     """Read a request and answer it; the connection stays open."""
     body = json.dumps({"id": "7", "status": word}).encode()
 
     def act(connection: socket.socket) -> bool:
-        asked = connection.recv(65536)
+        asked = read_request(connection)
         code = b"202 Accepted" if asked.startswith(b"POST") else b"200 OK"
         connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (code, len(body), body))
         return True
@@ -44,7 +58,7 @@ def says(word: str) -> Act:
 
 def closes(connection: socket.socket) -> bool:
     """Read a request and close: the client sees the end of the stream."""
-    connection.recv(65536)
+    read_request(connection)
     return False
 
 
@@ -56,7 +70,7 @@ def closes_unread(connection: socket.socket) -> bool:
 
 def resets(connection: socket.socket) -> bool:
     """Read a request and reset the connection."""
-    connection.recv(65536)
+    read_request(connection)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return False
 
@@ -65,7 +79,7 @@ def cut(text: bytes) -> Act:
     """Read a request, send the beginning of a reply, and close."""
 
     def act(connection: socket.socket) -> bool:
-        connection.recv(65536)
+        read_request(connection)
         connection.sendall(text)
         return False
 
