@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,8 @@ def from_run(folder: str) -> Draft:
     file = f"{name}.csv"
     faults, unsaid = _faults(seen.failures)
     parts = [
-        f"# What does the service polled by {Path(folder).name} look like from outside?",
         f"name: {name}",
+        f"question: {_quoted(f'What does the service that {Path(folder).name} polled look like?')}",
         f"seed: {info.seed}",
         "",
         *_durations(seen, file),
@@ -145,5 +146,5 @@ def _commented(text: str, key: str) -> list[str]:
     return []
 
 
-def _quoted(name: str) -> str:
-    return yaml.safe_dump(name, default_style='"').strip()
+def _quoted(text: str) -> str:
+    return yaml.safe_dump(text, default_style='"', width=math.inf).strip()
