@@ -6,7 +6,6 @@ import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
-from client import NATIVE, Dialect
 from harness.live._process import SimulatorError, SimulatorProcess
 from harness.measure import ServerCounts
 from scenarios import Target as OwnApiTarget
@@ -18,10 +17,6 @@ class Target(Protocol):
     @property
     def url(self) -> str:
         """Return the address that lanes submit to and poll."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """Return the wire that it speaks; lanes in other processes know it from the scenario."""
 
     def reset(self, lead_s: float) -> None:
         """Start afresh, counts and scenario clock, ``lead_s`` seconds from now; if it can."""
@@ -47,11 +42,6 @@ class OwnTarget:
         """Return its base address."""
         return self._target.base_url
 
-    @property
-    def dialect(self) -> Dialect:
-        """Return the wire that it speaks."""
-        return self._target.spoken
-
     def reset(self, lead_s: float) -> None:
         """Do nothing: a service does not start afresh for us."""
 
@@ -69,8 +59,6 @@ class OwnTarget:
 
 class SimulatorTarget:
     """Our simulator, started for this run or found running: its counts reconcile with the clients'."""
-
-    dialect: Dialect = NATIVE
 
     def __init__(self, simulator: SimulatorProcess) -> None:
         self._simulator = simulator
