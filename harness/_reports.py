@@ -87,11 +87,13 @@ def simulate_to_folder(
     scenario = options.scenario
     try:
         _check_size(scenario, jobs, settings)
-        if jobs is not None and (note := resized(scenario, jobs).note) is not None:
-            on_note(f"--jobs {jobs}: {note}")
+        if jobs is not None:
+            scenario, note = resized(scenario, jobs)
+            if note is not None:
+                on_note(f"--jobs {jobs}: {note}")
         folder = _run_folder(options, out)
         with _pool((jobs or 0) * len(settings or scenario.settings)) as executor, _progress() as tell:
-            run = simulate(scenario, only=settings, jobs=jobs, executor=executor, on_progress=tell).run
+            run = simulate(scenario, only=settings, executor=executor, on_progress=tell).run
         folder.write(run.info, run.visits, run.jobs, run.polls)
     except OSError as error:
         raise Refusal(str(error), FAILED) from error
