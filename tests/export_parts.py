@@ -6,13 +6,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from azure.core.pipeline import PipelineResponse
-from azure.core.polling.base_polling import LongRunningOperation, LROBasePolling
-from azure.core.rest import HttpRequest
+from azure.core.polling.base_polling import LROBasePolling
+from azure_parts import poll_with
 
 from client import Backoff, ErrorPolicy, Failure, HintPolicy, Poller, PollingPolicy, Wait
 
@@ -96,44 +94,9 @@ def replace_time(monkeypatch: pytest.MonkeyPatch, world: World, source: random.R
     monkeypatch.setattr(random, "uniform", source.uniform)
 
 
-class _Operation(LongRunningOperation):
-    """The part of an Azure operation that a service defines."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def can_poll(self, _pipeline_response: Any) -> bool:
-        return True
-
-    def get_polling_url(self) -> str:
-        return "http://service/operations/1"
-
-    def set_initial_status(self, _pipeline_response: Any) -> str:
-        return "InProgress"
-
-    def get_status(self, _pipeline_response: Any) -> str:
-        return "InProgress" if self._world.poll().state == "pending" else "Succeeded"
-
-    def get_final_get_url(self, _pipeline_response: Any) -> None:
-        return None
-
-
 def run_azure(method: LROBasePolling[Any, Any, Any], world: World) -> None:
-    """Let azure-core's own method poll, over a transport that answers everything with 200."""
-    request = HttpRequest("GET", "http://service/operations/1")
-    answer: Any = SimpleNamespace(status_code=200, request=request, headers={}, content=b"{}")
-    replied: Any = PipelineResponse(request, answer, SimpleNamespace())
-    client: Any = SimpleNamespace(
-        _pipeline=SimpleNamespace(
-            _transport=SimpleNamespace(sleep=world.sleep), run=lambda *_a, **_k: replied
-        ),
-        send_request=lambda *_a, **_k: replied,
-        get=lambda _url: request,
-    )
-    method._lro_algorithms = [_Operation(world)]
-    method.initialize(client, replied, lambda _response: "done")
-    method._operation_config["request_id"] = "1"
-    method.run()
+    """Let azure-core's own method poll this world."""
+    poll_with(method, lambda: world.poll().state != "pending", world.sleep)
 
 
 Runs = Callable[[str, World], str]

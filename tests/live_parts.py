@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from harness.live._messages import Rows, ShareDone
 from harness.live._record import Record
 from harness.measure import JobRow, PollRow
 from scenarios import Scenario
 
+ROOT = Path(__file__).resolve().parent.parent
 STARTED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def live_run(file: Path, reports: Path) -> Path:
+    """Run a scenario live, and return the folder of the only run there."""
+    command = [sys.executable, "-m", "harness", "run", str(file), "--port", "0"]
+    done = subprocess.run(
+        [*command, "--reports", str(reports)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode in (0, 1), done.stderr  # 1: the machine was too slow to trust the timing
+    (folder,) = reports.iterdir()
+    return folder
 
 
 def job_row(key: int = 1, planned_at_s: float = 0.0, setting: str = "quick") -> JobRow:

@@ -18,9 +18,8 @@ import polling2
 import pytest
 import stamina
 import tenacity
-from azure.core.pipeline import PipelineResponse
-from azure.core.polling.base_polling import LongRunningOperation, LROBasePolling
-from azure.core.rest import HttpRequest
+from azure.core.polling.base_polling import LROBasePolling
+from azure_parts import poll_with
 from botocore.exceptions import WaiterError
 from botocore.loaders import Loader
 from botocore.waiter import Waiter, WaiterModel
@@ -156,43 +155,8 @@ def openai_file(world: World) -> object:
     return client.files.wait_for_processing("f", max_wait_seconds=math.inf)
 
 
-class AzureOperation(LongRunningOperation):
-    """The part of an Azure operation that a service defines."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def can_poll(self, _pipeline_response: Any) -> bool:
-        return True
-
-    def get_polling_url(self) -> str:
-        return "http://service/operations/1"
-
-    def set_initial_status(self, _pipeline_response: Any) -> str:
-        return "InProgress"
-
-    def get_status(self, _pipeline_response: Any) -> str:
-        return "Succeeded" if self._world.finished() else "InProgress"
-
-    def get_final_get_url(self, _pipeline_response: Any) -> None:
-        return None
-
-
 def azure_lro(world: World) -> None:
-    """azure-core's poller over a transport that answers everything with 200."""
-    request = HttpRequest("GET", "http://service/operations/1")
-    answer: Any = SimpleNamespace(status_code=200, request=request, headers={}, content=b"{}")
-    replied: Any = PipelineResponse(request, answer, SimpleNamespace())
-    transport = SimpleNamespace(sleep=world.sleep)
-    client: Any = SimpleNamespace(
-        _pipeline=SimpleNamespace(_transport=transport, run=lambda *_a, **_k: replied),
-        send_request=lambda *_a, **_k: replied,
-        get=lambda _url: request,
-    )
-    method: Any = LROBasePolling(lro_algorithms=[AzureOperation(world)])
-    method.initialize(client, replied, lambda _response: "done")
-    method._operation_config["request_id"] = "1"
-    method.run()
+    poll_with(LROBasePolling(), world.finished, world.sleep)
 
 
 def google(policy: google_retry.Retry, error: type[Exception], world: World) -> None:
