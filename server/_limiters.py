@@ -124,11 +124,14 @@ class Limiter:
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
         self._new = METERS[type(limit)]
+        self._only = self._new(limit) if limit.per == "service" else None
         self._meters: OrderedDict[Hashable, Meter] = OrderedDict()  # those asked last at the end
 
     def take(self, now: float, key: int, client: Hashable) -> Allowance:
         """Let a request of this job and client in, or say how long it must wait."""
-        who = {"service": None, "client": client, "job": key}[self._limit.per]
+        if self._only is not None:
+            return self._only.take(now)
+        who = client if self._limit.per == "client" else key
         self._forget(now)
         meter = self._meters.get(who)
         if meter is None:

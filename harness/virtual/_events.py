@@ -205,11 +205,11 @@ class EventVisit:
         """Send the job's next poll; return what its client will do on hearing the reply, if that is known."""
         send = job.poller.wake(sent_at)
         reply = self._board.poll(sent_at + self._request_s, job.ticket, send.attempt, job.lane)
-        flight = _Flight(job, send.attempt, sent_at, sent_at + send.timeout)
+        expires_at = sent_at + send.timeout
         if isinstance(reply, InService):
-            self._flights[reply] = flight
+            self._flights[reply] = _Flight(job, send.attempt, sent_at, expires_at)
             return reply
-        return self._hear(flight, reply)
+        return self._hear(job, send.attempt, sent_at, expires_at, reply)
 
     def _depart(self) -> None:
         """Let go the next to be served; its client goes on unless its patience ends before it hears."""
@@ -221,15 +221,19 @@ class EventVisit:
 
     def _go_on(self, flight: _Flight, reply: Reply | NoReply | None) -> None:
         """Have the client of a poll do what it does on hearing the reply, or none."""
-        job, command = flight.job, self._hear(flight, reply)
+        job, command = flight.job, self._hear(*flight, reply)
         if isinstance(command, Wait):
             self._push(command.until, _POLL, job)
         else:
             self._leave(job.key, job.lane, command.at)
 
-    def _hear(self, flight: _Flight, reply: Reply | NoReply | None) -> Wait | Done:
-        """Return what a client does on hearing the reply to its poll; None: it hears none in time."""
-        job, attempt, sent_at, heard_at = flight
+    def _hear(
+        self, job: _Job, attempt: int, sent_at: float, heard_at: float, reply: Reply | NoReply | None
+    ) -> Wait | Done:
+        """Return what a client does on hearing the reply to its poll, by ``heard_at`` at the latest.
+
+        None: it hears none in time.
+        """
         poller, code, view, state = job.poller, None, None, "failed"
         command: Wait | Done
         if reply is None or reply.at + self._reply_s > heard_at:
