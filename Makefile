@@ -6,15 +6,18 @@ PACKAGES := client server scenarios harness
 CODE := $(PACKAGES) tests benchmarks docs/flower
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint format check schema presets bench clean
+.PHONY: help run test test-all unit lint format check schema presets bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 run: $(VENV)/run.ok ## run the default scenario live and print the comparison and the report's path
 	$(BIN)/python -m harness run
 
 test: lint unit ## run every check and test
+
+test-all: lint ## the same with the slow proofs, and new examples for every law (long)
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -m 'slow or not slow'
 
 unit: $(VENV)/test.ok ## run the tests alone
 	$(BIN)/python -m pytest

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from client import Backoff, ErrorPolicy, PollingPolicy
@@ -134,6 +135,7 @@ SECONDS = st.sampled_from([0.001, 0.0125, 0.5, 1.0, 5.0, 90.0, 3600.0]) | st.flo
     last=SECONDS,
     repeated=st.integers(0, 30),
 )
+@example(once=[0.5, 5.0], tiers=[], last=0.001, repeated=1)
 def test_a_schedule_that_is_written_out_reads_back_as_it_is(
     tmp_path_factory: pytest.TempPathFactory,
     once: list[float],
@@ -151,7 +153,7 @@ def test_a_schedule_that_is_written_out_reads_back_as_it_is(
     line = setting_yaml("only", PollingPolicy(law))
     scenario = loaded(tmp_path_factory.getbasetemp(), f"settings: {{{line}}}")
     assert scenario.settings["only"].cadence == law
-    assert line.count("5s, 5s, 5s") == 0
+    assert re.search(r"[\[ ]5s, 5s, 5s[,\]]", line) is None
 
 
 def test_a_recommended_schedule_is_written_as_people_write_it() -> None:
