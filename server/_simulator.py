@@ -13,8 +13,9 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 
 from scenarios import Simulation
-from server._board import Board, Counters, InService, NoReply, Reply, Ticket
+from server._board import Board, Counters
 from server._own_dialect import spoken
+from server._replies import InService, NoReply, Reply, Ticket
 from server._speaking import Answer, Place
 from server._spoiling import dribble_s, limit_headers, spoilt
 from server._tickets import UnknownTicket, seal, unseal

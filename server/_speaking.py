@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from scenarios import has_body
-from server._board import Reply, Ticket
+from server._replies import Reply, Ticket
 
 State: TypeAlias = Literal["queued", "running", "completed", "error"]
 """What has become of a job; ``queued`` and ``running`` are two ways to be pending."""

@@ -7,8 +7,8 @@ from math import ceil
 from typing import Final
 
 from scenarios import NamedFault, SlowDribble
-from server._board import NoReply, Reply
 from server._limiters import Allowance
+from server._replies import NoReply, Reply
 from server._speaking import Answer
 
 _HTML: Final = "text/html; charset=utf-8"

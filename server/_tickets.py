@@ -16,7 +16,7 @@ from typing import Final, Literal
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from server._board import Ticket
+from server._replies import Ticket
 
 _PACKED: Final = struct.Struct(">QdddB")
 _OUTCOMES: Final[tuple[Literal["completed"], Literal["error"]]] = ("completed", "error")

@@ -15,9 +15,9 @@ from flask.json.provider import DefaultJSONProvider
 from scenarios import Job, Simulation
 from server import _metrics, _problems
 from server._admin import admin
-from server._board import NoReply
 from server._no_reply import NO_REPLIES
 from server._parsing import client_name, poll_attempt, submitted_key
+from server._replies import NoReply
 from server._routes import follow_dialect
 from server._simulator import Simulator
 from server._speaking import Answer, Place

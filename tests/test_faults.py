@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from scenarios import FAULTS, ConnectionReset, ErrorReply, Fault, Outage, Simulation, Unanswered, json_schema
 from server import Board, NoReply, Reply
-from server._board import JobView
 from server._no_reply import NO_REPLIES
+from server._replies import JobView
 
 
 def polled(**fault: Any) -> tuple[Reply | NoReply, dict[str, int]]:
