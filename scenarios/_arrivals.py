@@ -78,6 +78,10 @@ class OpenArrivals(Shape):
     def times(self, draw: Callable[[int], float]) -> Iterator[float]:
         """Yield the planned times in order, with ``draw(index)`` the uniform number that belongs to a job."""
 
+    @abstractmethod
+    def expected(self, duration: float) -> float:
+        """Return how many jobs are expected within so many seconds."""
+
     def blocks(self, draws: Draws, size: int, jobs: int | None, until: float) -> Iterator[Floats]:
         """Yield the ``times`` before ``until`` seconds of the first ``jobs`` jobs (None: all) by ``size``.
 
@@ -121,6 +125,9 @@ class Constant(OpenArrivals):
         del draw
         return (index / self.rate for index in count())
 
+    def expected(self, duration: float) -> float:
+        return self.rate * duration
+
     def blocks(self, draws: Draws, size: int, jobs: int | None, until: float) -> Iterator[Floats]:
         """Yield the times as every shape does; no draws, so no need to go through Python's numbers."""
         del draws
@@ -150,6 +157,9 @@ class Poisson(OpenArrivals):
             at -= math.log1p(-draw(index)) / self.rate
             yield at
 
+    def expected(self, duration: float) -> float:
+        return self.rate * duration
+
     def describe(self) -> str:
         return f"{self.rate:g} jobs/s on average, at random (Poisson)"
 
@@ -173,6 +183,9 @@ class Burst(OpenArrivals):
             return (0.0 for _ in range(self.size))
         return (index // self.size * self.every for index in count())
 
+    def expected(self, duration: float) -> float:
+        return self.size * (1.0 if self.every is None else math.ceil(duration / self.every))
+
     def describe(self) -> str:
         again = "" if self.every is None else f", again every {spell_seconds(self.every)}"
         return f"{self.size} jobs at once{again}"
@@ -195,6 +208,10 @@ class Recorded(MeasuredTimes, OpenArrivals):
             u = np.fromiter((draw(index) for index in range(at.size)), dtype=np.float64, count=at.size)
             at = np.sort(at + u * steps[np.argsort(self.seconds, kind="stable")])
         return iter((at - at[0]).tolist())
+
+    def expected(self, duration: float) -> float:
+        del duration
+        return float(len(self.seconds))
 
     def describe(self) -> str:
         rounded = "" if self.steps is None else f", rounded to {describe_steps(self.steps)}"

@@ -11,7 +11,7 @@ from scenarios._outlook import more_than_allowed, polls_by_length, sending_lines
 from scenarios._scenario import Scenario
 from scenarios._service import Job
 from scenarios._ties import EXACT_TIES
-from scenarios.documents import spell_seconds
+from scenarios.documents import printable, spell_seconds
 
 _WORTH_SAYING: Final = 0.1  # share of a run's time from which on the start of lanes is told apart
 _CLEAR: Final = 0.001  # share of the jobs from which on their loss is told
@@ -62,7 +62,7 @@ def describe(
     ``before_visit_s``: seconds that a live run spends before each visit, to start its lanes.
     """
     known = [cost for cost in costs.values() if isinstance(cost, VisitCost)]
-    return [
+    lines = [
         f"{scenario.name}: {scenario.question or 'no question given'}",
         *(f"  {line}" for line in _polled(scenario)),
         f"  workload: {_workload(scenario, known)}",
@@ -75,6 +75,7 @@ def describe(
         f"  cost: {_total(scenario, known, before_visit_s)}",
         *(f"  note: {note}" for note in _notes(scenario, costs)),
     ]
+    return [printable(line) for line in lines]
 
 
 def _polled(scenario: Scenario) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from scenarios._service import Job, Service, Simulation
 from scenarios._target import Target
 from scenarios.documents import did_you_mean, read_document, validate
 from scenarios.draws import MeasuredTimes, Stream, measured, uniform, uniforms
+
+_BLOCK: Final = 1 << 16  # jobs counted at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class Scenario:
     def planned_jobs(self, repeat: int) -> int | None:
         """Return how many jobs a setting gets in a repeat; None: as many as a closed loop gets through."""
         if self.workload.arrivals.is_open:
-            return sum(1 for _ in self.planned(repeat))
+            return sum(block.keys.size for block in self.planned_blocks(repeat, _BLOCK))
         return self.workload.jobs if self.workload.duration is None else None
 
     def planned(self, repeat: int) -> Iterator[Arrival]:

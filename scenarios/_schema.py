@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
@@ -9,12 +10,29 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from scenarios._arrivals import KEYS_PER_REPEAT, Arrivals
+from scenarios._arrivals import Arrivals, OpenArrivals
+from scenarios._effort import effort_of, expected_jobs
 from scenarios._objective import Objectives
 from scenarios._service import Job, Seed, Service, unspeakable_failures
 from scenarios._settings import Setting
 from scenarios._target import Target
-from scenarios.documents import Count, LocalDiagnostic, Model, PositiveSeconds, did_you_mean
+from scenarios.documents import (
+    YEAR,
+    Count,
+    LocalDiagnostic,
+    Model,
+    PositiveSeconds,
+    Within,
+    did_you_mean,
+    name_value,
+)
+
+MOST_ROWS: Final = 10**7
+"""Jobs in all visits of a run; each is a row that is kept."""
+
+_MOST_POLLS: Final = 10**9  # of a setting: hours of simulation, or days of real load
+_MOST_VISITS: Final = 100_000
+_MOST_SETTINGS: Final = 200
 
 _NAME: Final = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 
@@ -22,7 +40,8 @@ _NAME: Final = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 def _check_name(name: str) -> str:
     if not re.fullmatch(_NAME, name):
         raise ValueError(
-            f"{name!r} cannot be a name: use a letter, then letters, digits, '.', '_' or '-', 64 at most"
+            f"{name_value(name)} cannot be a name: use a letter, then letters, digits, '.', '_' or '-', "
+            "64 at most"
         )
     return name
 
@@ -39,15 +58,17 @@ Name = Annotated[
 class Workload(Model):
     """Who submits jobs, when, and for how long."""
 
-    lanes: Count
+    lanes: Annotated[int, Field(strict=True, ge=1), Within(100_000, "no machine holds more clients at once")]
     """Client instances that submit and poll; jobs are dealt to them in turn."""
     arrivals: Arrivals
     """When jobs are submitted."""
     duration: PositiveSeconds | None = None
     """Seconds after which no job is submitted; those under way are polled to their end."""
-    jobs: Annotated[Count, Field(le=KEYS_PER_REPEAT)] | None = None
+    jobs: Count | None = None
     """Jobs after which none is submitted."""
-    repeats: Count = 1
+    repeats: Annotated[
+        int, Field(strict=True, ge=1), Within(10_000, "more repeats make nothing surer than more jobs do")
+    ] = 1
     """Times that every setting is visited, each time with other jobs."""
 
     @classmethod
@@ -59,6 +80,14 @@ class Workload(Model):
         most = self.arrivals.most
         if self.jobs is not None and most is not None and self.jobs > most:
             yield ("jobs",), f"the arrivals give {most} jobs at most, not {self.jobs}"
+        if self.duration is None and self.jobs is not None and isinstance(self.arrivals, OpenArrivals):
+            within = self.arrivals.expected(YEAR)
+            if self.jobs > within:
+                yield ("jobs",), f"would take more than a year, in which about {within:,.3g} jobs arrive"
+
+    def expected(self, cycle: float) -> float:
+        """Return how many jobs a visit is expected to have; clients take ``cycle`` seconds for one."""
+        return expected_jobs(self.arrivals, self.lanes, self.duration, self.jobs, cycle)
 
     def is_over(self, at: float, index: int) -> bool:
         """Say whether a submission at ``at`` seconds, number ``index`` from 0, is no longer due."""
@@ -114,10 +143,47 @@ class ScenarioFile(Model):
                 ("settings",),
                 "needs at least one setting, such as constant-1s: {curve: constant, initial: 1s}",
             )
+        elif len(settings) > _MOST_SETTINGS:
+            yield ("settings",), f"has {len(settings)} of them; at most {_MOST_SETTINGS} are compared at once"
         elif isinstance(baseline, str) and baseline not in settings:
             remedy = did_you_mean(baseline, settings, "the settings are")
-            yield ("baseline",), f"{baseline!r} is not among the settings; {remedy}"
+            yield ("baseline",), f"{name_value(baseline)} is not among the settings; {remedy}"
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         if self.job is not None:
             yield from unspeakable_failures(self.job, self.service)
+            yield from self._excesses(self.job)
+
+    def _excesses(self, job: Job) -> Iterable[LocalDiagnostic]:
+        """Yield what the file asks too much of, by the expected values of its laws."""
+        workload, policies = self.workload, {name: each.policy for name, each in self.settings.items()}
+        visits = workload.repeats * len(policies)
+        if visits > _MOST_VISITS:
+            yield (
+                ("workload",),
+                f"asks for {visits:,} visits; at most {_MOST_VISITS:,} can be had: lower repeats",
+            )
+            return
+        length = min(job.duration.mean(), YEAR)
+        latency = 0.0 if self.service.delay is None else self.service.delay.mean()
+        efforts = {name: effort_of(policy, length, latency) for name, policy in policies.items()}
+        jobs = {name: workload.repeats * workload.expected(each.seconds) for name, each in efforts.items()}
+        if (rows := sum(jobs.values())) > MOST_ROWS:
+            yield (
+                ("workload",),
+                f"asks for {_about(rows, 'jobs')} in {visits:,} {'visit' if visits == 1 else 'visits'}; at "
+                f"most {MOST_ROWS:,} can be kept: submit fewer, or for a shorter time",
+            )
+            return
+        for name, effort in efforts.items():
+            if (polls := jobs[name] * effort.polls) > _MOST_POLLS:
+                yield (
+                    ("settings", name),
+                    f"asks for {_about(polls, 'polls')} ({jobs[name]:,.3g} jobs, {effort.polls:,.3g} polls "
+                    f"each); at most {_MOST_POLLS:,} can be had: wait longer between polls, or give "
+                    "a deadline",
+                )
+
+
+def _about(number: float, what: str) -> str:
+    return f"about {number:,.3g} {what}" if math.isfinite(number) else f"{what} without end"

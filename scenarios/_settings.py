@@ -43,6 +43,7 @@ from scenarios.documents import (
     Number,
     PositiveSeconds,
     Seconds,
+    Whole,
     did_you_mean,
     name_value,
 )
@@ -97,7 +98,7 @@ def _one(parameter: Parameter) -> Any:
                 return Fraction
             return Annotated[Number, Field(ge=rule.at_least)]
         case "whole":
-            return Count if rule.at_least == 1 else Annotated[int, Field(strict=True, ge=int(rule.at_least))]
+            return Count if rule.at_least == 1 else Annotated[Whole, Field(ge=int(rule.at_least))]
         case "word":
             return Literal[rule.words]
         case "flag":

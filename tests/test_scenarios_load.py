@@ -351,7 +351,14 @@ def test_the_defaults_that_the_schema_shows_are_the_clients(load: Load) -> None:
             ["17: workload.arrivals.file: cannot read no.csv: No such file or directory"],
         ),
         ("jobs: null", "jobs: 1.5", ["19: workload.jobs: must be a whole number, not 1.5"]),
-        ("jobs: null", "jobs: 1000000001", ["19: workload.jobs: must be at most 1000000000, not 1000000001"]),
+        (
+            "jobs: null",
+            "jobs: 1000000001",
+            [
+                "19: workload.jobs: must be at most 1,000,000,000, for nothing here goes beyond a thousand "
+                "millions; not 1000000001"
+            ],
+        ),
     ],
 )
 def test_each_fault_has_its_line_its_path_and_its_remedy(

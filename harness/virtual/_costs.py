@@ -15,6 +15,7 @@ from scenarios import Scenario, VisitCost, on_the_end
 
 _JOBS: Final = (1, 30, 1_000)  # looked at, one number after the other as long as the polls allow it
 _MOST_POLLS: Final = 20_000  # of one setting: a quarter of a second
+_ALL_POLLS: Final = 400_000  # of all settings together
 
 
 class _TooManyPolls(Exception):
@@ -24,16 +25,18 @@ class _TooManyPolls(Exception):
 def visit_costs(scenario: Scenario) -> dict[str, VisitCost | str]:
     """Return what the first visit of each setting costs, or in a few words why that takes too long to tell.
 
-    Whatever the scenario describes, this costs at most some ten thousand polls of the event engine a setting.
+    Whatever the scenario describes, this costs at most some ten thousand polls of the event engine a setting,
+    and some hundred thousand in all.
     """
-    return {name: _cost(scenario, name) for name in scenario.settings}
+    most = min(_MOST_POLLS, _ALL_POLLS // len(scenario.settings))
+    return {name: _cost(scenario, name, most) for name in scenario.settings}
 
 
-def _cost(scenario: Scenario, setting: str) -> VisitCost | str:
-    found: VisitCost | str = f"more than {_MOST_POLLS} polls for its first job"
+def _cost(scenario: Scenario, setting: str, most: int) -> VisitCost | str:
+    found: VisitCost | str = f"more than {most} polls for its first job"
     for jobs, more in zip(_JOBS, (*_JOBS[1:], None), strict=True):
         try:
-            part = _play(scenario, setting, jobs + 1)
+            part = _play(scenario, setting, jobs + 1, most)
         except _TooManyPolls:
             return found
         except VisitTooLong:
@@ -49,7 +52,7 @@ def _cost(scenario: Scenario, setting: str) -> VisitCost | str:
             seconds=part.ended_at,
             refused=part.replies.get("429", 0) / max(1, polls),
         )
-        if everything or more is None or polls * more > _MOST_POLLS * jobs:
+        if everything or more is None or polls * more > most * jobs:
             return found
     return found
 
@@ -66,13 +69,16 @@ def _lost(jobs: JobColumns, policy: PollingPolicy) -> dict[str, float]:
     return {limit: float(those.mean()) for limit, those in which.items() if those.any()}
 
 
-def _play(scenario: Scenario, setting: str, jobs: int) -> Part:
-    """Play a visit of at most so many jobs. Raises _TooManyPolls, or VisitTooLong as the engine does."""
+def _play(scenario: Scenario, setting: str, jobs: int, most: int) -> Part:
+    """Play a visit of at most so many jobs and ``most`` polls.
+
+    Raises _TooManyPolls, or VisitTooLong as the engine does.
+    """
     workload = scenario.workload
     fewer = workload.model_copy(update={"jobs": min(jobs, workload.jobs or jobs)})
 
     def stop(_ended: int, polls: int) -> None:
-        if polls > _MOST_POLLS:
+        if polls > most:
             raise _TooManyPolls
 
     scenario = replace(scenario, workload=fewer)

@@ -29,10 +29,12 @@ from scenarios.documents._types import (
     PositiveSeconds,
     Rate,
     Seconds,
+    Whole,
     seconds_or,
 )
 from scenarios.documents._validate import validate
-from scenarios.documents._words import did_you_mean, name_value, spell_seconds, suggest
+from scenarios.documents._within import YEAR, Within
+from scenarios.documents._words import did_you_mean, name_value, printable, spell_seconds, suggest
 
 __all__ = [
     "Count",
@@ -48,6 +50,9 @@ __all__ = [
     "PositiveSeconds",
     "Rate",
     "Seconds",
+    "Whole",
+    "Within",
+    "YEAR",
     "YamlPath",
     "describe_path",
     "did_you_mean",
@@ -56,6 +61,7 @@ __all__ = [
     "parse_number",
     "parse_rate",
     "parse_seconds",
+    "printable",
     "read_document",
     "seconds_or",
     "spell_seconds",

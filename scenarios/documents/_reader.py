@@ -12,16 +12,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any, Final
 
 import yaml
 from yaml.reader import ReaderError
 
 from scenarios.documents._spellings import whose_base
+from scenarios.documents._words import printable
 
 _MOST_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 100_000
 _MOST_LEVELS: Final = 100
+_MOST_SHOWN: Final = 20  # diagnostics
+_LONGEST_PATH: Final = 120  # characters of it that are shown
 
 YamlPath = tuple[str | int, ...]
 """Where something stands in a file: keys, and indices of lists."""
@@ -37,19 +41,26 @@ class Diagnostic:
     message: str
 
     def __str__(self) -> str:
-        place = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}: {place}{self.message}"
+        place = f"{_cut(self.path)}: " if self.path else ""
+        return printable(f"{self.file}:{self.line}: {place}{self.message}")
 
 
 class DocumentError(ValueError):
-    """A file cannot be used; ``diagnostics`` are all that were found, ``str()`` gives one per line."""
+    """A file cannot be used; ``diagnostics`` are all that were found, ``str()`` gives one per line.
+
+    ``str()`` shows the first twenty and counts the others: a file with more is not the file that was meant.
+    """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__(diagnostics)
         self.diagnostics = diagnostics
 
     def __str__(self) -> str:
-        return "\n".join(str(diagnostic) for diagnostic in self.diagnostics)
+        shown, others = self.diagnostics[:_MOST_SHOWN], self.diagnostics[_MOST_SHOWN:]
+        lines = [str(diagnostic) for diagnostic in shown]
+        if others:
+            lines.append(f"{printable(others[0].file)}: and {len(others):,} more")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,10 @@ def describe_path(path: YamlPath) -> str:
     return text.removeprefix(".")
 
 
+def _cut(path: str) -> str:
+    return path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH - 3]}..."
+
+
 def read_document(path: str | os.PathLike[str]) -> Document:
     """Read a YAML file whose top level is a mapping.
 
@@ -106,6 +121,8 @@ def parse_document(text: str, file: str) -> Document:
 
 def _read_text(file: str) -> str:
     try:
+        if not (S_ISREG(mode := Path(file).stat().st_mode) or S_ISDIR(mode)):  # opening a FIFO waits for ever
+            raise _unusable(file, 1, "this is a device or a pipe; name a regular file")
         with Path(file).open("rb") as stream:
             raw = stream.read(_MOST_BYTES + 1)
     except FileNotFoundError:
@@ -169,8 +186,12 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._level = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise _Abort(self.line + 1, f"more than {_MOST_NODES:,} values in one file; is it the right one?")
         self._level += 1
         if self._level > _MOST_LEVELS:
             raise _Abort(self.line + 1, f"nested more than {_MOST_LEVELS} levels deep")

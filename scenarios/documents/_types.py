@@ -27,6 +27,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from scenarios.documents._reader import YamlPath
 from scenarios.documents._spellings import RATE_PATTERN, SECONDS_PATTERN, parse_rate, parse_seconds
+from scenarios.documents._within import YEAR, Within
 from scenarios.documents._words import name_value
 
 LocalDiagnostic = tuple[YamlPath, str]
@@ -39,11 +40,13 @@ _POSITIVE_SECONDS_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": SECONDS_PATTERN}],
 }
 
-Seconds = Annotated[float, BeforeValidator(parse_seconds), WithJsonSchema(_SECONDS_SCHEMA)]
+_A_YEAR: Final = Within(YEAR, "nothing here lasts longer than a year", spelled="366d")
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), WithJsonSchema(_SECONDS_SCHEMA), _A_YEAR]
 """A duration in seconds, zero or more: 4, 0.25, ``250ms``, ``5s``, ``1h30m`` or ``PT15S``."""
 
 PositiveSeconds = Annotated[
-    float, BeforeValidator(parse_seconds), Field(gt=0), WithJsonSchema(_POSITIVE_SECONDS_SCHEMA)
+    float, BeforeValidator(parse_seconds), Field(gt=0), WithJsonSchema(_POSITIVE_SECONDS_SCHEMA), _A_YEAR
 ]
 """A duration in seconds, more than zero."""
 
@@ -73,19 +76,29 @@ Rate = Annotated[
     WithJsonSchema(
         {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": RATE_PATTERN}]}
     ),
+    Within(1e6, "rates here lie between one in eleven days and a million per second", low=1e-6),
 ]
 """A rate per second, more than zero: 5, ``5/s``, ``10/min`` or ``1000/h``."""
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_A_THOUSAND_MILLIONS: Final = Within(1e9, "nothing here goes beyond a thousand millions")
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False), _A_THOUSAND_MILLIONS]
 """A finite number; not text, not true or false."""
 
-Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+Positive = Annotated[
+    float,
+    Field(strict=True, allow_inf_nan=False, gt=0),
+    Within(1e9, "numbers here lie between a thousand-millionth and a thousand millions", low=1e-9),
+]
 """A finite number above zero."""
 
 Fraction = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
 """A share or a probability: a number from 0 to 1."""
 
-Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Field(strict=True, ge=0), _A_THOUSAND_MILLIONS]
+"""A whole number, zero or more."""
+
+Count = Annotated[int, Field(strict=True, ge=1), _A_THOUSAND_MILLIONS]
 """A whole number of at least one."""
 
 

@@ -42,6 +42,15 @@ def spell_seconds(seconds: float) -> str:
     return f"{seconds:.6g} s"
 
 
+def printable(text: str) -> str:
+    """Return the text with every character that a terminal would obey, or could not show, escaped."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
 def name_value(value: object) -> str:
     """Return how an error message should call a value that came out of a YAML file."""
     if value is None:
