@@ -42,7 +42,10 @@ class Outgoing(NamedTuple):
 
 
 class Driver:
-    """The part of a client that neither sends nor sleeps. See the drivers for the arguments."""
+    """The part of a client that neither sends nor sleeps. See the drivers for the arguments.
+
+    environment: what holds the secrets, the process's own environment unless given.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,9 @@ class Driver:
         clock: Callable[[], float] | None,
         headers: Mapping[str, str] | None,
         resend: bool,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._environment: Mapping[str, str] = os.environ if environment is None else environment
         address = checked_address(base_url)
         self.base_url = address.url
         self._authorization = address.authorization
@@ -72,7 +77,7 @@ class Driver:
             self._filled(
                 sent
             )  # a secret that is missing, or cannot be a header, is told before anything is sent
-        fill([f"${{{name}}}" for name in sorted(self._secrets)], os.environ)
+        fill([f"${{{name}}}" for name in sorted(self._secrets)], self._environment)
         self._submitted: dict[str, Submission] = {}
 
     def now(self) -> float:
@@ -87,8 +92,8 @@ class Driver:
         names = {name.lower() for name in own}
         headers = {k: v for k, v in request.headers.items() if k.lower() not in names} | own
         if home and request.query:
-            url = with_query(url, fill(request.query, os.environ))
-        return Outgoing(url, headers, fill(request.json, os.environ))
+            url = with_query(url, fill(request.query, self._environment))
+        return Outgoing(url, headers, fill(request.json, self._environment))
 
     def asked(self, key: int | None, json: Mapping[str, Any] | None) -> Request:
         """Return the request that submits a job; ``json``: members of the body besides the dialect's own."""
@@ -106,7 +111,7 @@ class Driver:
         """Return what may be shown or kept of a text: without the values of secrets that were sent."""
         if self._authorization:  # the user info of the base address
             text = text.replace(self._authorization.removeprefix("Basic "), "...")
-        return hidden(text, self._secrets, os.environ) if self._secrets else text
+        return hidden(text, self._secrets, self._environment) if self._secrets else text
 
     def reply(self, code: int, headers: Mapping[str, str], body: bytes, url: str, resent: int) -> Response:
         """Return a reply that has just come; services repeat what they were sent, so secrets are hidden."""
@@ -121,7 +126,7 @@ class Driver:
         return cause._replace(words=self.hidden(cause.words), resent=getattr(error, RESENT, 0))
 
     def _filled(self, headers: Mapping[str, str]) -> dict[str, str]:
-        return checked_headers(fill(headers, os.environ)) if self._secrets else dict(headers)
+        return checked_headers(fill(headers, self._environment)) if self._secrets else dict(headers)
 
     def submission(self, response: Response) -> Submission:
         """Return the job that this reply accepted, just now; raise SubmitFailed if it did not."""

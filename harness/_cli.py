@@ -377,21 +377,59 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
     _report(folder, as_json, original)
 
 
-@main.command(
-    epilog="Example: python -m harness new --from reports/staging-20260101T000000Z --out model.yaml"
+_NEW: Final = """
+Examples:
+
+\b
+  python -m harness new
+  python -m harness new --preset google-api-core-lro
+  python -m harness new --trace durations.csv --column seconds
+  python -m harness new --curl "curl -X POST http://127.0.0.1:5000/jobs"
+  python -m harness new --from reports/staging-20260101T000000Z --out model.yaml
+"""
+
+
+@main.command(epilog=_NEW)
+@click.option("--from", "run", metavar="RUN", help="Model the service that this run polled.")
+@click.option("--trace", metavar="FILE", help="Measured durations: CSV, TSV, JSON Lines or Parquet.")
+@click.option(
+    "--column", metavar="C", help="With --trace: the column of durations (default: found by its name)."
 )
-@click.option("--from", "run", required=True, metavar="RUN", help="Model the service that this run polled.")
+@click.option("--preset", metavar="NAME", help="What a well-known client ships, as the baseline.")
+@click.option(
+    "--curl", metavar="COMMAND", help="Poll your own API: the curl command that submits a job; - reads it."
+)
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="HOST", help="With --curl: a machine to send it to."
+)
+@click.option(
+    "--yes", is_flag=True, help="With --curl: do not ask, neither before sending nor about the guess."
+)
 @click.option("--out", metavar="FILE", help="The scenario to write (default: its name, in this folder).")
-def new(run: str, out: str | None) -> None:
-    """Make a simulator scenario from a run.
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def new(
+    run: str | None,
+    trace: str | None,
+    column: str | None,
+    preset: str | None,
+    curl: str | None,
+    hosts: tuple[str, ...],
+    yes: bool,
+    out: str | None,
+    force: bool,
+) -> None:
+    """Write a commented scenario.
 
-    Durations, status latency and failures as the run showed them; its own workload and settings. The twin and
-    the plan then answer for the service with as many jobs as you like.
+    From a run's records (durations, status latency and failures as seen), from measured durations, from a
+    preset, or from one submission to your own API, which is sent once: to this machine, or to a host that is
+    allowed. Without a source, a few questions are asked.
     """
-    from harness._new import from_run, write_draft
+    from harness._sources import Wanted, draft_of
+    from harness.new import write_draft
 
-    path = write_draft(from_run(run), out)
-    click.echo(f"{path}: check it with python -m harness check {path}")
+    wanted = Wanted(run=run, trace=trace, column=column, preset=preset, curl=curl, hosts=hosts, yes=yes)
+    path = write_draft(draft_of(wanted, out, force, say=_say), out, force=force)
+    click.echo(f"{path}: check it with {shlex.join(['python', '-m', 'harness', 'check', str(path)])}")
 
 
 @main.command(epilog="Example: python -m harness compare reports/before reports/after")

@@ -35,10 +35,12 @@ MAY_IMPORT = {
     },
     "harness.live": {"client", *GROUND, "server", "harness.measure", "harness.virtual"},
     "harness.export": {"client", *GROUND},
+    "harness.new": {"client", *GROUND, "harness.measure", "harness.live"},
     "harness": {
         "client",
         *GROUND,
         "harness.export",
+        "harness.new",
         "server",
         "harness.measure",
         "harness.virtual",

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from harness.live._consent import Ask, Consent, agree, asker, host_of, is_this_machine, not_allowed
+from harness.live._once import submit_once
 from harness.live._ramp import seconds_before_visit
 
-__all__ = ["seconds_before_visit"]
+__all__ = [
+    "Ask",
+    "Consent",
+    "agree",
+    "asker",
+    "host_of",
+    "is_this_machine",
+    "not_allowed",
+    "seconds_before_visit",
+    "submit_once",
+]

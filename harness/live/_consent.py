@@ -18,6 +18,7 @@ from harness.live._budget import too_many_processes
 from scenarios import Scenario, is_loopback, more_than_allowed, sending_lines, target_lines
 
 Ask = Callable[[str], str]
+"""Asks a person and returns the answer; raises EOFError where there will be none."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,23 @@ def announce(
     say(f"This run of {scenario.name} ({', '.join(settings)}) sends requests to a service of yours:")
     for line in (*target_lines(scenario), *sending_lines(scenario, only)):
         say(f"  {line}")
-    if _is_this_machine(target.host) or consent.yes:
+    if not is_this_machine(target.host):
+        agree(consent, ask, "Go ahead?", "nothing was sent")
+
+
+def agree(consent: Consent, ask: Ask | None, question: str, otherwise: str) -> None:
+    """Return once a person, or ``--yes``, has agreed; raise ``Refusal``, saying what is so otherwise."""
+    if consent.yes:
         return
     if ask is None:
         wanted = _with(consent, "--yes")
         raise Refusal(f"there is no terminal to ask on: if this is what you mean, {wanted}", UNUSABLE)
     try:
-        answer = ask("Go ahead? [y/N] ")
+        answer = ask(f"{question} [y/N] ")
     except (EOFError, KeyboardInterrupt):
-        raise Refusal("nothing was sent", INTERRUPTED) from None
+        raise Refusal(otherwise, INTERRUPTED) from None
     if answer.strip().lower() not in ("y", "yes"):
-        raise Refusal("nothing was sent", UNUSABLE)
+        raise Refusal(otherwise, UNUSABLE)
 
 
 def asker() -> Ask | None:
@@ -111,7 +118,7 @@ def asker() -> Ask | None:
     return ask
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
     """Return whether a host is this machine, also if its ``localhost`` is said to be elsewhere."""
     return is_loopback(host) and (host != "localhost" or all(map(is_loopback, _numbers(host))))
 
@@ -132,10 +139,12 @@ def _plain(host: str) -> str:
 
 
 def _not_allowed(scenario: Scenario, consent: Consent) -> str | None:
-    if scenario.target is None:
-        return None
-    host = scenario.target.host
-    if _is_this_machine(host) or _plain(host) in consent.hosts:
+    return None if scenario.target is None else not_allowed(scenario.target.host, consent)
+
+
+def not_allowed(host: str, consent: Consent) -> str | None:
+    """Return why this process may not send requests to this host; None if it may."""
+    if is_this_machine(host) or _plain(host) in consent.hosts:
         return None
     wanted = _with(consent, "--allow-host", host)
     return f"the target is another machine, {host!r}: if you may load it, {wanted}"

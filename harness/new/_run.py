@@ -1,60 +1,23 @@
-"""``new``: a scenario file made of something that the user has. Each source is a function to a ``Draft``."""
+"""``new --from RUN``: a model of the service that a run polled."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from harness._refusal import FAILED, UNUSABLE, Refusal
+from harness._refusal import UNUSABLE, Refusal
 from harness.measure import TRANSPORT_ERROR, Observed, RunUnusable, observe, percent
-from scenarios import load_scenario
-from scenarios.documents import DocumentError
+from harness.new._draft import Draft
+from harness.new._pieces import quoted
 
 _QUANTILES: Final = 2000
 _LONGEST_NAME: Final = 64
 _COPIED: Final = ("workload", "settings", "objectives", "baseline")
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A scenario to be written: its name, its text, and the texts of files that it needs, by name."""
-
-    name: str
-    text: str
-    files: Mapping[str, str]
-
-
-def write_draft(draft: Draft, out: str | None) -> Path:
-    """Write the scenario and its files beside it; return its path.
-
-    Raises ``Refusal`` when a file is there already or cannot be written, or the scenario is not valid.
-    """
-    path = Path(out or f"{draft.name}.yaml")
-    wanted = {path: draft.text} | {path.parent / name: text for name, text in draft.files.items()}
-    if there := [str(each) for each in wanted if each.exists()]:
-        raise Refusal(
-            f"{', '.join(there)}: is there already, and nothing is overwritten; name a new file with --out",
-            UNUSABLE,
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for each, text in wanted.items():
-            each.write_text(text, encoding="utf-8")
-    except OSError as error:
-        said = f"cannot write {path}: {error.strerror or error}; name another with --out"
-        raise Refusal(said, FAILED) from error
-    try:
-        load_scenario(path)
-    except DocumentError as error:
-        raise Refusal(f"the scenario was written, but needs your hand:\n{error}", UNUSABLE) from error
-    return path
 
 
 def from_run(folder: str) -> Draft:
@@ -75,14 +38,14 @@ def from_run(folder: str) -> Draft:
     faults, unsaid = _faults(seen.failures)
     parts = [
         f"name: {name}",
-        f"question: {_quoted(f'What does the service that {Path(folder).name} polled look like?')}",
+        f"question: {quoted(f'What does the service that {Path(folder).name} polled look like?')}",
         f"seed: {info.seed}",
         "",
         *_durations(seen, file),
         f"  error_rate: {seen.error_rate:.6g}   # share of the ended jobs that ended in error",
         "service:",
         "  # What its replies took, in the column delay_s; submissions are answered like status requests.",
-        f"  delay: {{type: trace, file: {_quoted(file)}, column: delay_s}}"
+        f"  delay: {{type: trace, file: {quoted(file)}, column: delay_s}}"
         if seen.latencies_s.size
         else "  delay: null",
         *faults,
@@ -105,7 +68,7 @@ def _durations(seen: Observed, file: str) -> list[str]:
     lines = [f"# {_QUANTILES} quantiles of the time from submission to finish; {how}."]
     if seen.longer > 0:
         lines.append(f"# {percent(seen.longer)} of the jobs took longer than they were watched; cut there.")
-    return [*lines, "job:", f"  duration: {{type: trace, file: {_quoted(file)}, column: duration_s}}"]
+    return [*lines, "job:", f"  duration: {{type: trace, file: {quoted(file)}, column: duration_s}}"]
 
 
 def _faults(failures: Mapping[str, float]) -> tuple[list[str], list[str]]:
@@ -144,7 +107,3 @@ def _commented(text: str, key: str) -> list[str]:
             said = "# What was polled; without these marks `run` polls it again, within its limits."
             return [said, *(f"# {each}" for each in lines)]
     return []
-
-
-def _quoted(text: str) -> str:
-    return yaml.safe_dump(text, default_style='"', width=math.inf).strip()
