@@ -25,7 +25,7 @@ from ._conversation import Conversation, SendRequest
 from ._curves import CURVES, EDGE_S, curve_parameters
 from ._dialect import NATIVE, Dialect
 from ._dialects import DIALECTS
-from ._driver import Driver
+from ._driver import Driver, Outgoing
 from ._errors import (
     ClientError,
     DeadlineExceeded,
@@ -81,6 +81,7 @@ __all__ = [
     "NATIVE",
     "ORIGINS",
     "Order",
+    "Outgoing",
     "PRESETS",
     "Parameter",
     "Poller",

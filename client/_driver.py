@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
 from ssl import SSLContext, create_default_context
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from ._address import checked_address, same_origin, with_query
 from ._backoff import Backoff
@@ -47,6 +47,9 @@ class Driver:
     environment: what holds the secrets, the process's own environment unless given.
     """
 
+    wrappings: ClassVar[tuple[type[BaseException], ...]] = ()
+    """Errors of a library under which the system's own are found."""
+
     def __init__(
         self,
         base_url: str,
@@ -61,6 +64,7 @@ class Driver:
         self._environment: Mapping[str, str] = os.environ if environment is None else environment
         address = checked_address(base_url)
         self.base_url = address.url
+        self._below = f"{address.url}/"
         self._authorization = address.authorization
         self._headers = checked_headers(headers)
         calls = (dialect.submit, dialect.status)
@@ -87,7 +91,9 @@ class Driver:
     def addressed(self, request: Request) -> Outgoing:
         """Return a request as it leaves: secrets filled in, and what is the service's own for it alone."""
         url = request.url(self.base_url)
-        home = same_origin(url, self.base_url)
+        home = url.startswith(self._below) or same_origin(url, self.base_url)
+        if home and not (request.private or request.query or self._headers or request.json):
+            return Outgoing(url, dict(request.headers), request.json)  # most polls
         own = self._filled({**request.private, **self._headers}) if home else {}
         names = {name.lower() for name in own}
         headers = {k: v for k, v in request.headers.items() if k.lower() not in names} | own
@@ -113,16 +119,17 @@ class Driver:
             text = text.replace(self._authorization.removeprefix("Basic "), "...")
         return hidden(text, self._secrets, self._environment) if self._secrets else text
 
-    def reply(self, code: int, headers: Mapping[str, str], body: bytes, url: str, resent: int) -> Response:
-        """Return a reply that has just come; services repeat what they were sent, so secrets are hidden."""
+    def reply(self, response: Response) -> Response:
+        """Take a reply that has just come; services repeat what they were sent, so secrets are hidden."""
         self._reached = True
         if self._secrets or self._authorization:
-            body = self.hidden(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        return Response(code, headers, body, url, time.time(), resent)
+            told = self.hidden(response.body.decode("utf-8", "surrogateescape"))
+            response = replace(response, body=told.encode("utf-8", "surrogateescape"))
+        return response
 
-    def cause(self, error: BaseException, wrappings: tuple[type[BaseException], ...]) -> Cause:
+    def cause(self, error: BaseException) -> Cause:
         """Return why an exchange broke, in the system's words."""
-        cause = cause_of(error, wrappings, reached=self._reached)
+        cause = cause_of(error, self.wrappings, reached=self._reached)
         return cause._replace(words=self.hidden(cause.words), resent=getattr(error, RESENT, 0))
 
     def _filled(self, headers: Mapping[str, str]) -> dict[str, str]:

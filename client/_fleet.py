@@ -186,21 +186,24 @@ class Fleet:
         share = self._spread * (self._added * _GOLDEN % 1.0)
         self._wait(talk, host, wanted, wanted + share * max(0.0, wanted - now))
 
-    def due(self, now: float) -> list[Order]:
-        """Return the requests to be sent now, in the order of their times."""
+    def due(self, now: float, most: float = math.inf) -> list[Order]:
+        """Return the requests to be sent now, in the order of their times.
+
+        most: how many at most; for a driver that takes them one by one, each when it can send it.
+        """
         orders: list[Order] = []
-        while self._waiting and self._waiting[0].at <= now:
+        while self._waiting and self._waiting[0].at <= now and len(orders) < most:
             due = heappop(self._waiting)
             host = self._host(due.host)
             host.queue.append(due)
             self._queued += 1
-            self._release(now, due.host, host, orders)
-        while self._opening and self._opening[0][0] <= now:
+            self._release(now, due.host, host, orders, most)
+        while self._opening and self._opening[0][0] <= now and len(orders) < most:
             at, _, name = heappop(self._opening)
             host = self._hosts[name]
             if at == host.noted_at:
                 host.noted_at = math.inf
-                self._release(now, name, host, orders)
+                self._release(now, name, host, orders, most)
         return orders
 
     def replied(self, order: Order, now: float, response: Response) -> None:
@@ -235,14 +238,13 @@ class Fleet:
     def _wait(self, talk: Talk, host: str, wanted: float, at: float) -> None:
         heappush(self._waiting, _Due(at, next(self._numbers), wanted, talk, host))
 
-    def _release(self, now: float, name: str, host: _Host, orders: list[Order]) -> None:
+    def _release(self, now: float, name: str, host: _Host, orders: list[Order], most: float) -> None:
         """Let go what the host's budget allows, and note when it will allow more."""
-        while host.queue and (opens_at := host.opens_at) <= now:
+        while host.queue and len(orders) < most and (opens_at := host.opens_at) <= now:
             due = host.queue.popleft()
             self._queued -= 1
-            if due.talk.due is None:  # its owner has cancelled it
-                continue
-            send = due.talk.next(now)
+            if due.talk.due is None or isinstance(send := due.talk.next(now), Result):
+                continue  # its owner has cancelled it, or it is over
             assert isinstance(send, SendRequest)  # noqa: S101 - it was due
             held = max(0.0, max(due.at, opens_at) - due.wanted)
             order = Order(next(self._numbers), due.talk, send, name, held)

@@ -6,6 +6,7 @@ Needs the extra ``async``. One client serves any number of tasks.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from os import PathLike
 from ssl import SSLContext
@@ -19,7 +20,6 @@ except ModuleNotFoundError as missing:
         "the asyncio client needs httpx: pip install 'backoff-harness[async]'", name=missing.name
     ) from None
 
-from ._causes import Cause
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
@@ -86,7 +86,7 @@ class AsyncVideoTranslationClient(Driver):
         try:
             response = await self._exchange(self.asked(key, json), self.policy.request_timeout)
         except _TRANSPORT as error:
-            raise self._cause(error).submit_failed() from error
+            raise self.cause(error).submit_failed() from error
         return self.submission(response)
 
     async def status(
@@ -105,7 +105,7 @@ class AsyncVideoTranslationClient(Driver):
         try:
             response = await self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
-            raise self._cause(error).read_failed() from error
+            raise self.cause(error).read_failed() from error
         return self.dialect.read(response)
 
     async def poll(
@@ -159,7 +159,7 @@ class AsyncVideoTranslationClient(Driver):
                 try:
                     response = await self._exchange(step.request, step.timeout)
                 except _TRANSPORT as error:
-                    words, passing, resent = self._cause(error)
+                    words, passing, resent = self.cause(error)
                     talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
                     talk.replied(self.now(), response)
@@ -211,10 +211,9 @@ class AsyncVideoTranslationClient(Driver):
         except _TRANSPORT as error:
             setattr(error, RESENT, resent)
             raise
-        return self.reply(reply.status_code, reply.headers, reply.content, str(reply.url), resent)
-
-    def _cause(self, error: BaseException) -> Cause:
-        return self.cause(error, ())
+        return self.reply(
+            Response(reply.status_code, reply.headers, reply.content, str(reply.url), time.time(), resent)
+        )
 
 
 class _KeptConnection:

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from ._causes import Cause, closed_before
+from ._causes import closed_before
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
@@ -62,6 +62,8 @@ class VideoTranslationClient(Driver):
     byte can exceed them, for requests bounds each read and not the whole.
     """
 
+    wrappings = (requests.RequestException,)
+
     def __init__(
         self,
         base_url: str = BASE_URL,
@@ -94,9 +96,9 @@ class VideoTranslationClient(Driver):
         Raises SubmitFailed when the service did not accept the job, or could not be reached.
         """
         try:
-            response = self._exchange(self.asked(key, json), self.policy.request_timeout)
+            response = self.exchange(self.asked(key, json), self.policy.request_timeout)
         except _TRANSPORT as error:
-            raise self._cause(error).submit_failed() from error
+            raise self.cause(error).submit_failed() from error
         return self.submission(response)
 
     def status(
@@ -113,9 +115,9 @@ class VideoTranslationClient(Driver):
         Raises StatusReadFailed when no known status came back.
         """
         try:
-            response = self._exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
+            response = self.exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
         except _TRANSPORT as error:
-            raise self._cause(error).read_failed() from error
+            raise self.cause(error).read_failed() from error
         return self.dialect.read(response)
 
     def poll(
@@ -155,9 +157,9 @@ class VideoTranslationClient(Driver):
                     (self._sleep or time.sleep)(min(step.until - now, LONGEST_SLEEP))
                     continue
                 try:
-                    response = self._exchange(step.request, step.timeout)
+                    response = self.exchange(step.request, step.timeout)
                 except _TRANSPORT as error:
-                    words, passing, resent = self._cause(error)
+                    words, passing, resent = self.cause(error)
                     talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
                     talk.replied(self.now(), response)
@@ -198,10 +200,11 @@ class VideoTranslationClient(Driver):
     ) -> None:
         self.close()
 
-    def _exchange(self, request: Request, timeout: float) -> Response:
-        """Send a request and return the whole reply.
+    def exchange(self, request: Request, timeout: float) -> Response:
+        """Send a request and return the whole reply: what a driver of your own needs, of a ``Fleet`` say.
 
         Nothing is sent twice, but for a safe request that met a kept connection which the server had closed.
+        Raises OSError, of which ``cause`` says why: what a broken or silent connection raises.
         """
         out, until, resent = self.addressed(request), time.monotonic() + timeout, 0
         while True:
@@ -223,10 +226,9 @@ class VideoTranslationClient(Driver):
                     continue
                 setattr(error, RESENT, resent)
                 raise
-            return self.reply(reply.status_code, reply.headers, reply.content, reply.url, resent)
-
-    def _cause(self, error: BaseException) -> Cause:
-        return self.cause(error, (requests.RequestException,))
+            return self.reply(
+                Response(reply.status_code, reply.headers, reply.content, reply.url, time.time(), resent)
+            )
 
 
 class _Http(KeptConnection, HTTPConnection):

@@ -48,7 +48,7 @@ from scenarios._scenario import (
     planned,
     think_time,
 )
-from scenarios._schema import Workload
+from scenarios._schema import Transport, Workload
 from scenarios._service import Capacity, Job, Outage, Service, Simulation
 from scenarios._setting_line import read_setting
 from scenarios._settings import original_yaml, setting_yaml
@@ -104,6 +104,7 @@ __all__ = [
     "SlowDribble",
     "Target",
     "TokenBucket",
+    "Transport",
     "Unanswered",
     "Visit",
     "VisitCost",

@@ -124,7 +124,10 @@ def _workload(scenario: Scenario, known: list[VisitCost]) -> str:
     count = (
         "" if most is None else f": {'' if most.all_jobs else 'more than '}{_many(most.jobs, 'job')} a visit"
     )
-    return f"{_many(workload.lanes, 'lane')}, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
+    over = "" if workload.transport == "lean" else f", over {workload.transport}"
+    return (
+        f"{_many(workload.lanes, 'lane')}{over}, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
+    )
 
 
 def _cost_of(scenario: Scenario, costs: Mapping[str, VisitCost | str], name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
@@ -55,6 +55,10 @@ Name = Annotated[
 """A name that folders, Python classes and command lines can bear."""
 
 
+Transport: TypeAlias = Literal["lean", "requests"]
+"""What carries the requests of a live run."""
+
+
 class Workload(Model):
     """Who submits jobs, when, and for how long."""
 
@@ -70,6 +74,8 @@ class Workload(Model):
         int, Field(strict=True, ge=1), Within(10_000, "more repeats make nothing surer than more jobs do")
     ] = 1
     """Times that every setting is visited, each time with other jobs."""
+    transport: Transport = "lean"
+    """What carries the requests of a live run: an HTTP client made for load, or the package requests."""
 
     @classmethod
     def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:

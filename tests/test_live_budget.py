@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.live._budget import Ledger, OverBudget, Pacer, Share, split, too_many_processes
+from client import Backoff, Conversation, Fleet, JobRef, PollingPolicy, Response
+from harness.live._allowance import Shared
+from harness.live._budget import Ledger, OverBudget, Share, split, too_many_processes
+from harness.measure import Held
 from scenarios import Limits
 
 LIMITS = Limits(jobs=100, rate=20.0, in_flight=10)
@@ -67,38 +70,59 @@ def test_jobs_that_are_planned_and_fit_all_find_a_share(
 @given(
     rate=st.floats(0.1, 50.0),
     senders=st.integers(1, 6),
-    steps=st.lists(st.tuples(st.integers(0, 5), st.floats(0.0, 0.5)), max_size=150),
+    late=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=150),
 )
 def test_no_window_of_a_second_holds_more_than_the_rate_rounded_up(
-    rate: float, senders: int, steps: list[tuple[int, float]]
+    rate: float, senders: int, late: list[float]
 ) -> None:
-    """However many ask however late: those who missed their place get no more than there is room for."""
-    pacer, now, sent = Pacer(rate), 0.0, []
-    turns = [pacer.queue() for _ in range(senders)]
-    for sender, later in steps:
-        now += later
-        if turns[sender % senders](now) <= now:
+    """However many ask, and however late they are let go: a late one puts off those behind it."""
+    fleet, now, sent = Fleet(Shared(Share(10, rate, 10), 100).budget), 0.0, []
+    policy = PollingPolicy(Backoff("constant", 0.001))
+    for number in range(senders):
+        fleet.add(now, Conversation(JobRef(str(number)), policy, lambda _n: 0.0, started_at=now))
+    for behind in late:
+        now = max(now, fleet.next_at) + behind
+        for order in fleet.due(now):
             sent.append(now)
+            fleet.replied(order, now, Response(200, body=b'{"status": "pending"}'))
     for start in sent:
         assert sum(start <= each < start + 1.0 for each in sent) <= math.ceil(rate)
 
 
-def test_who_waits_is_served_in_the_order_of_asking() -> None:
-    """Places are 1/rate apart, and a tenth more: 10 requests a second go 110 ms after one another."""
-    pacer = Pacer(10.0)
-    turns = [pacer.queue() for _ in range(4)]
-    assert [turn(100.0) for turn in turns] == pytest.approx([100.0, 100.11, 100.22, 100.33])
-    assert turns[3](100.2) == pytest.approx(100.33)  # asked too early, it keeps its place
-    assert turns[0](100.2) == pytest.approx(100.44)  # its second request is behind all of them
-    assert [turns[1](100.11), turns[2](100.22)] == pytest.approx([100.11, 100.22])
+def test_room_is_given_in_turn() -> None:
+    """Two jobs at once; those that wait begin as others end, as long as there are submissions left."""
+    share, begun = Shared(Share(jobs=4, rate=10.0, in_flight=2), 100), list[int]()
+    for number in range(5):
+        share.admit(lambda number=number: begun.append(number))  # type: ignore[misc]
+    assert begun == [0, 1]
+    share.release(ended=True)
+    assert (begun, share.is_spent) == ([0, 1, 2], False)
+    share.release(ended=False)  # it may be at work: nobody gets its room
+    assert (begun, share.left, share.is_choked) == ([0, 1, 2], 1, False)
+    share.release(ended=True)
+    share.release(ended=True)
+    assert (begun, share.is_spent) == ([0, 1, 2, 3], True)
 
 
-def test_a_request_after_a_quiet_time_goes_at_once() -> None:
-    """The pace is no timetable: nobody waits who has left enough time."""
-    turn = Pacer(2.0).queue()
-    assert turn(10.0) == 10.0
-    assert turn(10.6) == 10.6
-    assert turn(10.7) == pytest.approx(11.15)
+def test_a_closed_share_admits_nobody() -> None:
+    """Neither those that waited nor those that come."""
+    share, begun = Shared(Share(jobs=4, rate=10.0, in_flight=1), 100), list[int]()
+    share.admit(lambda: begun.append(0))
+    share.admit(lambda: begun.append(1))
+    share.close()
+    share.release(ended=True)
+    share.admit(lambda: begun.append(2))
+    assert begun == [0]
+
+
+def test_what_was_held_is_counted_from_a_millisecond_on() -> None:
+    """Submissions and polls apart."""
+    share = Shared(Share(jobs=4, rate=10.0, in_flight=1), 100)
+    share.sent(submission=True, held_s=0.25)
+    share.sent(submission=False, held_s=0.0005)
+    share.sent(submission=False, held_s=0.5)
+    assert share.held() == (Held(1, 0.25, 0.25), Held(1, 0.5, 0.5))
+    assert share.submissions == 1
 
 
 def test_a_ledger_lends_what_is_left_of_the_whole_run() -> None:

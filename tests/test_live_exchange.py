@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import pytest
-import requests
 import trustme
 
-from client.blocking import VideoTranslationClient
+from client import NATIVE, Backoff, JobRef, PollingPolicy
 from harness.live._exchange import BadReply, Exchange
+from harness.live._transport import CLIENTS
+from scenarios import Transport
+
+POLICY: Final = PollingPolicy(Backoff("constant", 1))
 
 OK: Final = b"HTTP/1.1 200 OK\r\n"
 DONE: Final = b'{"status": "completed"}'
@@ -171,33 +174,46 @@ def server() -> Iterator[Server]:
     server.close()
 
 
-def by_requests(server: Server) -> Told | None:
-    """What the blocking client's own exchange makes of the reply."""
-    with VideoTranslationClient(server.url) as client:
-        try:
-            response = client._exchange(client.dialect.poll(client.conversation("j").job, 1), 5.0)
-        except requests.RequestException:
-            return None
-        return Told(response.status_code, response.body)
-
-
-def lean(server: Server, timeout: float = 5.0) -> Told | None:
-    exchange = Exchange()
+def told_by(transport: Transport, server: Server, timeout: float = 5.0) -> Told | None:
+    """What the lanes' client makes of the reply to a poll, by the transport."""
+    client = CLIENTS[transport](server.url, POLICY, dialect=NATIVE, ca=None)
     try:
-        response = exchange("GET", f"{server.url}/jobs/j", {"Accept": "application/json"}, None, timeout)
+        response = client.exchange(NATIVE.poll(JobRef("j"), 1), timeout)
     except OSError:
         return None
     finally:
-        exchange.close()
+        client.close()
     return Told(response.status_code, response.body)
+
+
+def lean(server: Server, timeout: float = 5.0) -> Told | None:
+    return told_by("lean", server, timeout)
 
 
 @pytest.mark.parametrize("name", REPLIES)
 def test_the_same_reply_is_read_by_both(server: Server, name: str) -> None:
     """Status and body, or that no whole reply came."""
     server.reply, expected = REPLIES[name]
-    assert lean(server) == expected
-    assert by_requests(server) == expected
+    assert {transport: told_by(transport, server) for transport in CLIENTS} == dict.fromkeys(
+        CLIENTS, expected
+    )
+
+
+def test_both_ask_for_the_same(server: Server) -> None:
+    """Request line and every header of the dialect's; each has a few words of its own."""
+    asked: list[set[bytes]] = []
+    for transport in CLIENTS:
+        client = CLIENTS[transport](server.url, POLICY, dialect=NATIVE, ca=None)
+        for request in (client.asked(17, None), NATIVE.poll(JobRef("j"), 3)):
+            client.exchange(request, 5.0)
+        client.close()
+        (submission, poll), server.asked = server.asked, []
+        heads = [each.partition(b"\r\n\r\n")[0] for each in (submission, poll)]  # bodies may come later
+        asked.append({line for head in heads for line in head.split(b"\r\n")})
+    own = (b"User-Agent", b"Accept-Encoding", b"Connection: keep-alive")
+    alike = [{line for line in lines if not line.startswith(own)} for lines in asked]
+    assert alike[0] == alike[1]
+    assert {b"GET /jobs/j HTTP/1.1", b"Poll-Attempt: 3", b"Content-Length: 11"} <= alike[0]
 
 
 @pytest.mark.parametrize("name", OTHERWISE)
@@ -262,9 +278,12 @@ def test_a_request_is_written_as_it_should_be(server: Server) -> None:
     Exchange()("POST", server.url, {}, None, 5.0)
     assert server.asked[0] == (
         b"POST /a%20b/%C3%BC?q=1 HTTP/1.1\r\nHost: 127.0.0.1:" + str(server.port).encode() + b"\r\n"
-        b"Accept-Encoding: gzip, deflate\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+        b"User-Agent: backoff-harness\r\nAccept-Encoding: gzip, deflate\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 8\r\n\r\n"
         b'{"a": 1}'
     )
+    Exchange()("GET", server.url, {"user-agent": "mine"}, None, 5.0)
+    assert server.asked[2].count(b"ser-") == server.asked[2].count(b"ser-agent: mine") == 1
     assert server.asked[1].startswith(b"POST / HTTP/1.1\r\n")
     assert server.asked[1].endswith(b"Content-Length: 0\r\n\r\n")
 

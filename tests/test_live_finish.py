@@ -93,7 +93,7 @@ class Stage:
         self.environment = SimpleNamespace(
             parsed_options=SimpleNamespace(headless=headless, report_format="table"),
             process_exit_code=None,
-            runner=SimpleNamespace(stop=lambda: note("runner stopped")),
+            runner=SimpleNamespace(stop=lambda: note("runner stopped"), errors={}, exceptions={}),
         )
         options: Any = SimpleNamespace(scenario=two_settings(), config=SimpleNamespace(reports=reports))
         conductor: Any = SimpleNamespace(
@@ -141,6 +141,28 @@ def test_a_run_that_failed_keeps_its_own_status(tmp_path: Path, monkeypatch: pyt
     stage.finisher.stopped()
     stage.finisher.quitting()
     assert stage.environment.process_exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("errors", "exceptions", "status", "ends"),
+    [({}, {}, 0, None), ({"job": 1}, {}, 0, 0), ({"job": 1}, {}, 1, 1), ({"job": 1}, {"bug": 1}, 0, None)],
+)
+def test_lost_jobs_alone_are_no_failure_of_the_test(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: Any,
+    exceptions: Any,
+    status: int,
+    ends: int | None,
+) -> None:
+    """Locust would make its exit status 1 of them; the report's status, or a fault of ours, still counts."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.records.append(measured(two_settings()))
+    stage.environment.runner.errors, stage.environment.runner.exceptions = errors, exceptions
+    stage.status = status
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert stage.environment.process_exit_code == ends
 
 
 def test_each_run_of_the_web_page_is_reported_in_the_background(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
-import gevent
 import pytest
-import requests
 from gevent.event import Event
 from virtual_scenarios import every, scenario
 
-from client import PollingPolicy
-from client.blocking import VideoTranslationClient
-from harness.live import _cpu, _lanes
+from client import NATIVE, Backoff, PollingPolicy, Request, Response
+from harness.live import _cpu, _share
 from harness.live._cpu import CpuMeter
-from harness.live._lanes import LoadGenerator, VisitShare
+from harness.live._lanes import LoadGenerator
 from harness.live._messages import Message, Rows, ShareDone, StartVisit
+from harness.live._share import VisitShare
+from harness.live._transport import LeanClient
 from harness.measure import JobRow, PollRow
 from scenarios import Scenario
 
@@ -26,7 +26,7 @@ STARTS_IN = 0.5
 
 
 class Clock:
-    """Time that passes only when somebody sleeps; good for one job at a time."""
+    """Time that passes only when somebody waits."""
 
     def __init__(self) -> None:
         self.time = 100.0
@@ -38,64 +38,94 @@ class Clock:
         self.time += seconds
 
 
-class Session:
-    """A service whose replies take 0.25 s; ``replies`` are the status replies, in order of the polls."""
-
-    def __init__(self, clock: Clock, replies: Iterator[Any], accepts: Callable[[int], bool]) -> None:
-        self._clock = clock
-        self._replies = replies
-        self._accepts = accepts
-
-    def request(self, method: str, url: str, **how: Any) -> Any:
-        self._clock.sleep(0.25)
-        if method == "POST":
-            key = how["json"]["key"]
-            return self._reply(202 if self._accepts(key) else 503, f'{{"id": "job-{key}"}}', url)
-        reply = next(self._replies)
-        return reply() if callable(reply) else self._reply(*reply, url)
-
-    def close(self) -> None:
-        pass
-
-    @staticmethod
-    def _reply(code: int, body: str, url: str) -> Any:
-        return SimpleNamespace(status_code=code, headers={}, content=body.encode(), url=url)
-
-
+Reply = tuple[int, str] | Exception
 PENDING = (200, '{"status": "pending"}')
 COMPLETED = (200, '{"status": "completed", "finished_ago": 0.75}')
 BUSY = (503, "busy")
 
 
-def broken() -> Any:
-    raise requests.ConnectionError("reset")
+class Service(LeanClient):
+    """A service whose replies take 0.25 s; ``replies`` are those to polls, in the order of the polls."""
+
+    def __init__(self, clock: Clock, replies: Sequence[Reply], accepts: Callable[[int], bool]) -> None:
+        super().__init__("http://service", PollingPolicy(Backoff("constant", 1)), dialect=NATIVE, ca=None)
+        self._time = clock
+        self._replies = iter(replies)
+        self._accepts = accepts
+        self.lanes: list[str] = []
+
+    def exchange(self, request: Request, timeout: float) -> Response:  # noqa: ARG002 - it has time
+        self._time.sleep(0.25)
+        self.lanes.append(request.headers["Backoff-Client"])
+        if request.method == "POST":
+            assert isinstance(request.json, dict)
+            key = request.json["key"]
+            return Response(202 if self._accepts(key) else 503, body=f'{{"id": "job-{key}"}}'.encode())
+        reply = next(self._replies)
+        if isinstance(reply, Exception):
+            raise reply
+        return Response(reply[0], body=reply[1].encode())
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(_lanes, "time", SimpleNamespace(monotonic=clock.now))
-    monkeypatch.setattr(_lanes, "gevent", SimpleNamespace(sleep=clock.sleep, spawn=gevent.spawn))
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
-Serve = Callable[..., None]
+Play = Callable[..., "Played"]
+
+
+class Played(NamedTuple):
+    """A share that was carried to its end, and what Locust was told: (method, milliseconds, fault)."""
+
+    share: VisitShare
+    told: list[tuple[str, float, str | None]]
+    service: Service
 
 
 @pytest.fixture
-def serve(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """Have every client talk to a made-up service."""
+def play(clock: Clock) -> Play:
+    """Have one process's lanes carried to their ends, one request at a time, under the clock."""
 
-    def serve(*replies: Any, accepts: Callable[[int], bool] = lambda _key: True) -> None:
-        session = Session(clock, iter(replies), accepts)
+    def play(
+        experiment: Scenario,
+        *replies: Reply,
+        lanes: Sequence[int] = (0,),
+        accepts: Callable[[int], bool] = lambda _key: True,
+    ) -> Played:
+        told: list[tuple[str, float, str | None]] = []
 
-        def client(host: str, policy: PollingPolicy, **_: Any) -> VideoTranslationClient:
-            assert host == "http://service"
-            return VideoTranslationClient(host, policy, session=session, clock=clock.now, sleep=clock.sleep)  # type: ignore[arg-type] # as much of a session as is used
+        def on_request(**request: Any) -> None:
+            assert request["name"] == "quick"
+            fault = request["exception"] and str(request["exception"])
+            told.append((request["request_type"], request["response_time"], fault))
 
-        monkeypatch.setattr(_lanes, "VideoTranslationClient", client)
+        share = VisitShare(
+            experiment,
+            start(list(lanes)),
+            on_request,
+            origin=clock.now() + STARTS_IN,
+            clock=clock.now,
+            halt=pytest.fail,
+            connections=10,
+        )
+        service = share.client = Service(clock, replies, accepts)
+        coming = list(share.arrivals())
+        while coming or share.fleet:
+            clock.time = max(clock.time, min(share.fleet.next_at, coming[0].at if coming else math.inf))
+            while coming and coming[0].at <= clock.time:
+                coming.pop(0).join()
+            for order in share.fleet.due(clock.time, 1):
+                try:
+                    response = share.send(order)
+                except OSError as error:
+                    share.fleet.broke(order, clock.now(), str(error))
+                else:
+                    share.fleet.replied(order, clock.now(), response)
+        share.noted_end(clock.now())
+        return Played(share, told, service)
 
-    return serve
+    return play
 
 
 def closed(jobs: int = 2, lanes: int = 1) -> Scenario:
@@ -110,24 +140,9 @@ def start(lanes: list[int] | None = None) -> StartVisit:
     )
 
 
-def share_of(
-    experiment: Scenario, lanes: list[int] | None = None
-) -> tuple[VisitShare, list[tuple[str, float]]]:
-    """A share, and what Locust is told of it: (method, milliseconds)."""
-    told: list[tuple[str, float]] = []
-
-    def on_request(**request: Any) -> None:
-        assert (request["name"], request["exception"]) == ("quick", None)
-        told.append((request["request_type"], request["response_time"]))
-
-    return VisitShare(experiment, start(lanes), on_request), told
-
-
-def test_a_job_leaves_one_row_and_one_for_each_poll(serve: Serve) -> None:
+def test_a_job_leaves_one_row_and_one_for_each_poll(play: Play) -> None:
     """Times are seconds of the visit; the lag is the service's own, and fixes the finish."""
-    serve(PENDING, COMPLETED)
-    share, told = share_of(closed(jobs=1))
-    share.run()
+    share, told, service = play(closed(jobs=1), PENDING, COMPLETED)
     rows = share.take_rows()
     assert rows is not None
     assert rows.jobs == [
@@ -154,107 +169,93 @@ def test_a_job_leaves_one_row_and_one_for_each_poll(serve: Serve) -> None:
         PollRow("quick", 0, 0, 2, 2.5, 2.5, 0.25, "200", "completed"),
     ]
     assert (rows.visit, rows.submitted) == (7, 1)
-    assert told == [("POST", 250.0), ("GET", 250.0), ("GET", 250.0)]
+    assert told == [
+        ("POST", 250.0, None),
+        ("GET", 250.0, None),
+        ("GET", 250.0, None),
+        ("JOB", 2750.0, None),
+    ]
+    assert service.lanes == ["0"] * 3
 
 
-def test_beats_on_the_clock_are_the_visits(serve: Serve) -> None:
+def test_beats_on_the_clock_are_the_visits(play: Play) -> None:
     """Multiples count from the visit's beginning, whenever the job was submitted."""
-    serve(PENDING, PENDING, COMPLETED)
     experiment = replace(closed(jobs=1), settings={"quick": every(2, anchor="clock")})
-    share, _ = share_of(experiment)
-    share.run()
+    share = play(experiment, PENDING, PENDING, COMPLETED).share
     assert [poll.planned_at_s for poll in share.polls] == [2.0, 4.0, 6.0]
 
 
-def test_failed_reads_are_polls_but_not_wasted_ones(serve: Serve) -> None:
+def test_failed_reads_are_polls_but_not_wasted_ones(play: Play) -> None:
     """A broken connection and a 503 have their responses in the rows; the job goes on."""
-    serve(broken, BUSY, COMPLETED)
-    share, _ = share_of(closed(jobs=1))
-    share.run()
+    share = play(closed(jobs=1), ConnectionResetError("reset"), BUSY, COMPLETED).share
     (job,) = share.jobs
     assert (job.outcome, job.polls, job.wasted_polls) == ("completed", 3, 0)
     assert [poll.response for poll in share.polls] == ["transport_error", "503", "200"]
 
 
-def test_a_job_whose_end_was_not_seen_has_no_finish(serve: Serve) -> None:
-    """Its time is up: no finish, no lag, no latency."""
-    serve(PENDING, PENDING)
-    experiment = closed(jobs=1)
-    experiment = replace(experiment, settings={"quick": every(1, deadline=2.0)})
-    share, _ = share_of(experiment)
-    share.run()
+def test_a_job_whose_end_was_not_seen_has_no_finish(play: Play) -> None:
+    """Its time is up: no finish, no lag, no latency; Locust is told that the job is lost."""
+    experiment = replace(closed(jobs=1), settings={"quick": every(1, deadline=2.0)})
+    share, told, _ = play(experiment, PENDING, PENDING)
+    assert told[-1] == ("JOB", 2500.0, "timeout")
     (job,) = share.jobs
     assert (job.outcome, job.polls, job.wasted_polls) == ("timeout", 2, 2)
     assert (job.finished_at_s, job.detected_at_s) == (None, None)
     assert (job.detection_lag_s, job.completion_latency_s) == (None, None)
 
 
-def test_a_closed_lane_plans_its_next_job_for_when_it_is_free(serve: Serve) -> None:
+def test_a_closed_lane_plans_its_next_job_for_when_it_is_free(play: Play) -> None:
     """After the end of its job and the think time; then the workload is over."""
-    serve(COMPLETED, PENDING, COMPLETED)
-    share, _ = share_of(closed(jobs=2))
-    share.run()
+    share = play(closed(jobs=2), COMPLETED, PENDING, COMPLETED).share
     first, second = share.jobs
     assert (first.planned_at_s, first.detected_at_s) == (0.0, 1.5)
     assert (second.planned_at_s, second.sent_at_s, second.key) == (3.5, 3.5, 1)
     assert share.ended_at == second.detected_at_s
 
 
-def test_a_submission_that_is_not_taken_is_counted_and_leaves_no_row(serve: Serve) -> None:
+def test_a_submission_that_is_not_taken_is_counted_and_leaves_no_row(play: Play) -> None:
     """The lane pauses a second, for a service that takes nothing is not to be hammered."""
-    serve(COMPLETED, accepts=lambda key: key != 0)
-    share, told = share_of(closed(jobs=2))
-    share.run()
+    share, told, _ = play(closed(jobs=2), COMPLETED, accepts=lambda key: key != 0)
     assert share.failed_submissions == {"503": 1}
     assert [job.key for job in share.jobs] == [1]
     assert share.jobs[0].planned_at_s == 0.25 + 1.0 + 2.0
-    assert told[0] == ("POST", 250.0)
+    assert [method for method, *_ in told] == ["POST", "GET", "JOB"]
 
 
-def test_an_open_loop_submits_the_jobs_of_its_own_lanes(serve: Serve) -> None:
+def test_an_open_loop_submits_the_jobs_of_its_own_lanes(play: Play) -> None:
     """Lanes take turns; what another process's lanes submit is not ours."""
-    serve(*[COMPLETED] * 6)
     experiment = scenario({"quick": every(1)}, arrivals={"type": "burst", "size": 6}, lanes=3, jobs=6)
-    share, _ = share_of(experiment, lanes=[0, 2])
-    share.run()
+    share, _, service = play(experiment, *[COMPLETED] * 6, lanes=[0, 2])
+    assert set(service.lanes) == {"0", "2"}
     assert [(job.key, job.lane) for job in share.jobs] == [(0, 0), (2, 2), (3, 0), (5, 2)]
 
 
-def test_rows_are_taken_once(serve: Serve) -> None:
+def test_rows_are_taken_once(play: Play) -> None:
     """What was taken is gone; nothing new is no message."""
-    serve(COMPLETED)
-    share, _ = share_of(closed(jobs=1))
-    assert share.take_rows() is None
-    share.run()
+    share = play(closed(jobs=1), COMPLETED).share
     assert share.take_rows() is not None
     assert share.take_rows() is None
 
 
-class Blocking:
+class Blocking(LeanClient):
     """A service that accepts jobs and never answers a poll."""
 
     def __init__(self) -> None:
+        super().__init__("http://service", PollingPolicy(Backoff("constant", 1)), dialect=NATIVE, ca=None)
         self.polled = Event()
 
-    def request(self, method: str, url: str, **_: Any) -> Any:
-        if method == "POST":
-            return SimpleNamespace(status_code=202, headers={}, content=b'{"id": "x"}', url=url)
+    def exchange(self, request: Request, timeout: float) -> Response:  # noqa: ARG002 - it has time
+        if request.method == "POST":
+            return Response(202, body=b'{"id": "x"}')
         self.polled.set()
         Event().wait()
-        return None
-
-    def close(self) -> None:
-        pass
+        raise AssertionError("it is killed")
 
 
 def test_aborting_censors_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The job keeps its row, the poll in flight has none, and the last word is that the share is done."""
     service = Blocking()
-    monkeypatch.setattr(
-        _lanes,
-        "VideoTranslationClient",
-        lambda host, policy, **_: VideoTranslationClient(host, policy, session=service),
-    )
+    monkeypatch.setattr(_share, "CLIENTS", {"lean": lambda *_, **__: service})
     experiment = scenario({"quick": every(1, first_poll="immediately")}, lanes=1, jobs=1)
     sent: list[Message] = []
     generator = LoadGenerator(experiment, sent.append, lambda **_: None)

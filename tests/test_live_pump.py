@@ -17,9 +17,9 @@ from client import (
     Conversation,
     Fleet,
     JobRef,
+    Order,
     PollingPolicy,
     Response,
-    SendRequest,
 )
 from harness.live._pump import Arrival, Pump
 
@@ -39,7 +39,8 @@ class Service:
     at_once: int = 0
     most_at_once: int = 0
 
-    def send(self, request: SendRequest) -> Response:
+    def send(self, order: Order) -> Response:
+        request = order.send
         self.asked.append(request.request.path)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -88,9 +89,9 @@ def test_a_greenlet_is_needed_for_each_request_in_flight_and_no_more() -> None:
     carriers: set[gevent.Greenlet] = set()
     send = service.send
 
-    def counted(request: SendRequest) -> Response:
+    def counted(order: Order) -> Response:
         carriers.add(gevent.getcurrent())
-        return send(request)
+        return send(order)
 
     driver._send = counted
     driver.run()
@@ -114,20 +115,22 @@ def test_a_broken_request_is_told_to_its_job() -> None:
 def test_arrivals_are_made_when_their_time_has_come_near() -> None:
     """A plan of any length costs what is under way, and no job is late for being made late."""
     service, made, told = Service(takes=0.0), list[float](), list[Attempt]()
-    start = time.monotonic()
+    driver, start = pump(service), time.monotonic()
 
     def arrival(number: int) -> Arrival:
         at = start + 0.2 + 0.7 * number
 
-        def make() -> Conversation:
+        def join() -> None:
             made.append(time.monotonic() - at)
-            return Conversation(
-                JobRef(str(number)), POLICY, lambda _n: 0.0, started_at=at, on_attempt=(told.append,)
+            driver.add(
+                Conversation(
+                    JobRef(str(number)), POLICY, lambda _n: 0.0, started_at=at, on_attempt=(told.append,)
+                )
             )
 
-        return Arrival(at, make)
+        return Arrival(at, join)
 
-    pump(service).run(arrival(number) for number in range(4))
+    driver.run(arrival(number) for number in range(4))
     assert len(told) == 12
     assert all(-1.1 <= early < 0 for early in made)
     assert made[3] == pytest.approx(-1.0, abs=0.2)
@@ -176,7 +179,7 @@ def test_stopping_ends_every_job_and_every_request() -> None:
     talks = [talk(number) for number in range(3)]
     for each in talks:
         driver.add(each)
-    running = gevent.spawn(driver.run, (Arrival(time.monotonic() + 60.0, lambda: talk(9)),))
+    running = gevent.spawn(driver.run, (Arrival(time.monotonic() + 60.0, lambda: driver.add(talk(9))),))
     gevent.sleep(0.1)
     assert service.at_once == 3
     before = time.monotonic()

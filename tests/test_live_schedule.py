@@ -25,6 +25,7 @@ from harness.live._commands import (
     Wait,
 )
 from harness.live._messages import ScenarioChecked
+from harness.live._ramp import deal, users_for
 from harness.live._record import Record, Snapshot
 from harness.live._schedule import IllegalEvent, Schedule
 from harness.live._states import TRANSITIONS, Event, State
@@ -306,8 +307,8 @@ def test_too_few_users_end_the_run() -> None:
     run.tick(NOBODY)
     run.tick(NOBODY)
     assert run.tick({"local": 1}, after=30.0) == Wait()
-    assert run.tick({"local": 1}, after=0.1) == Failed("only 1 of 3 lanes of quick started")
-    assert run.tick(NOBODY) == Finished("only 1 of 3 lanes of quick started", had_users=True)
+    assert run.tick({"local": 1}, after=0.1) == Failed("only 1 of 3 users of quick started")
+    assert run.tick(NOBODY) == Finished("only 1 of 3 users of quick started", had_users=True)
 
 
 def test_users_that_will_not_go_hold_the_run_up_for_30_seconds() -> None:
@@ -478,13 +479,25 @@ def test_errors_between_runs_leave_the_next_run_alone() -> None:
     assert run.record.incomplete is None
 
 
-def test_the_spawn_rate_stays_where_locust_is_at_ease() -> None:
-    """All lanes within a second, but no more than 100 a second."""
+def test_users_stay_where_locust_is_at_ease() -> None:
+    """A hundred of them mark where any number of lanes live: they start within a second."""
     run = Run(two_settings(lanes=250))
     run.tick(NOBODY)
-    assert run.tick(NOBODY) == Users(250, 100.0, "quick")
-    assert run.tick({"local": 249}, after=32.4) == Wait()
-    assert run.tick({"local": 249}, after=0.2) == Failed("only 249 of 250 lanes of quick started")
+    assert run.tick(NOBODY) == Users(100, 100.0, "quick")
+    assert run.tick({"local": 99}, after=30.9) == Wait()
+    assert run.tick({"local": 99}, after=0.2) == Failed("only 99 of 100 users of quick started")
+
+
+def test_lanes_are_dealt_in_proportion_to_users() -> None:
+    """Every lane once, and a process whose users have not come gets none."""
+    run = Run(two_settings(lanes=5000), accepted=["a", "b", "c"], workers=3)
+    assert run.start({"c": 33, "a": 34, "b": 33}).lanes == {
+        "a": range(1700),
+        "b": range(1700, 3350),
+        "c": range(3350, 5000),
+    }
+    assert deal(3, {"a": 1, "b": 0, "c": 2}) == {"a": range(1), "c": range(1, 3)}
+    assert [users_for(lanes, 200) for lanes in (3, 150, 5000)] == [3, 150, 200]
 
 
 def test_a_snapshot_says_where_the_visit_under_way_is() -> None:

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-import gevent
-from gevent.lock import Semaphore
-
-from harness.live._budget import Pacer, Share
+from client import Budget
+from harness.live._budget import Share
 from harness.measure import Held
 
-Turn = Callable[[float], float]
-"""When a request that is due may be sent: see ``client.Conversation``."""
+# What the network squeezes together by a tenth of a second must still fit.
+_SLACK: Final = 1.1
 
 
 class Allowance(Protocol):
     """What lanes ask before they send anything."""
 
+    budget: Budget
+    """What the fleet of all jobs may send."""
     submissions: int
-    """Jobs that were admitted, whether their submissions were accepted or not."""
+    """Jobs that were submitted, whether their submissions were accepted or not."""
     left: int
     """Of these, jobs that may still be under way though nobody follows them any more."""
     is_spent: bool
     """Whether a job was not admitted, all submissions being used up."""
 
-    def admit(self) -> bool:
-        """Wait until one more job may be submitted; return False if none may any more."""
+    def admit(self, start: Callable[[], None]) -> None:
+        """Call ``start`` once one more job may be submitted: now, when one has ended, or never."""
 
-    def turn(self) -> Turn | None:
-        """Return the turns of one job's polls; None: they need none."""
+    def sent(self, *, submission: bool, held_s: float) -> None:
+        """Note a request, and how long it had to wait for its turn, or for room."""
 
     def release(self, *, ended: bool) -> None:
         """Make room where a job was, unless it may still be under way."""
@@ -43,25 +43,30 @@ class Allowance(Protocol):
 
 
 class Unlimited:
-    """The simulator is there to be loaded."""
+    """The simulator is there to be loaded: with as many requests at once as there are connections."""
 
     submissions = 0
     left = 0
     is_spent = False
 
-    def admit(self) -> bool:
-        """Admit any number."""
-        return True
+    def __init__(self, connections: int) -> None:
+        self.budget = Budget(in_flight=connections)
+        self._closed = False
 
-    def turn(self) -> Turn | None:
-        """Return None."""
-        return None
+    def admit(self, start: Callable[[], None]) -> None:
+        """Admit any number."""
+        if not self._closed:
+            start()
+
+    def sent(self, *, submission: bool, held_s: float) -> None:
+        """Do nothing."""
 
     def release(self, *, ended: bool) -> None:
         """Do nothing."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """Admit no more jobs."""
+        self._closed = True
 
     def held(self) -> tuple[Held, Held]:
         """Return that nothing was held."""
@@ -69,56 +74,52 @@ class Unlimited:
 
 
 class Shared:
-    """A process's share of the limits of the user's own API. Whoever waits is served in turn."""
+    """A process's share of the limits of the user's own API. Whoever waits is served in turn.
 
-    def __init__(self, share: Share) -> None:
+    Requests are let go no closer than their rate has it, however late they are: in no window of one second
+    are there more than the rate, rounded up.
+    """
+
+    def __init__(self, share: Share, connections: int) -> None:
+        self.budget = Budget(share.rate / _SLACK, in_flight=connections)
         self.submissions = 0
         self.left = 0
         self.is_spent = False
         self._share = share
-        self._pacer = Pacer(share.rate)
-        self._room = Semaphore(share.in_flight)
+        self._admitted = 0
+        self._room = share.in_flight
+        self._waiting: deque[Callable[[], None]] = deque()
         self._closed = False
         self._jobs, self._polls = Held(), Held()
 
-    def admit(self) -> bool:
-        """Wait until one more job may be submitted; return False if none may any more."""
-        asked_at = time.monotonic()
-        self._room.acquire()
-        if self._closed or self.submissions >= self._share.jobs:
-            self.is_spent = True
-            self._room.release()
-            return False
-        self.submissions += 1
-        self._jobs = self._jobs.and_of(self._wait() - asked_at)
-        return True
+    def admit(self, start: Callable[[], None]) -> None:
+        """Call ``start`` once one more job may be submitted: now, when one has ended, or never."""
+        self._waiting.append(start)
+        self._let_in()
 
-    def _wait(self) -> float:
-        """Wait for the turn of one request; return when it came."""
-        turn = self._pacer.queue()
-        while (at := turn(now := time.monotonic())) > now:
-            gevent.sleep(at - now)
-        return now
+    def _let_in(self) -> None:
+        while self._waiting and self._room:
+            if self._closed or self._admitted == self._share.jobs:
+                self.is_spent = True
+                self._waiting.clear()
+                return
+            self._admitted += 1
+            self._room -= 1
+            self._waiting.popleft()()
 
-    def turn(self) -> Turn:
-        """Return the turns of one job's polls."""
-        turn = self._pacer.queue()
-        asked_at: float | None = None
-
-        def ask(now: float) -> float:
-            nonlocal asked_at
-            asked_at = now if asked_at is None else asked_at
-            if (at := turn(now)) <= now:
-                self._polls = self._polls.and_of(now - asked_at)
-                asked_at = None
-            return at
-
-        return ask
+    def sent(self, *, submission: bool, held_s: float) -> None:
+        """Note a request, and how long it had to wait for its turn, or for room."""
+        if submission:
+            self.submissions += 1
+            self._jobs = self._jobs.and_of(held_s)
+        else:
+            self._polls = self._polls.and_of(held_s)
 
     def release(self, *, ended: bool) -> None:
         """Make room where a job was, unless it may still be under way."""
         if ended:
-            self._room.release()
+            self._room += 1
+            self._let_in()
         else:
             self.left += 1
 

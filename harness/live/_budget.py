@@ -1,8 +1,8 @@
 """What a run may send to the user's own API, dealt out to its processes: their sum never exceeds it.
 
 The run's ``Ledger`` lends each process of a visit a ``Share`` and takes back what was not used; a process
-that is lost gives nothing back. Within its share a process spaces its requests by a ``Pacer``. None of this
-reads a clock: times are seconds on the caller's.
+that is lost gives nothing back. Within its share a process keeps to the rate by its fleet's ``Budget``. None
+of this reads a clock.
 
 **Rates.** The whole requests per second are dealt out as whole numbers, so that the windows of one second of
 all processes together hold no more than the rate, rounded up, however they lie to each other. So a rate feeds
@@ -12,14 +12,10 @@ no more processes than it has whole requests per second.
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from scenarios import Limits
-
-# What the network squeezes together by a tenth of a second must still fit.
-_SLACK: Final = 1.1
 
 
 class OverBudget(ValueError):
@@ -115,40 +111,3 @@ def _apportioned(total: int, weights: Sequence[int]) -> list[int]:
     for i in by_remainder[: total - sum(parts)]:
         parts[i] += 1
     return parts
-
-
-class Pacer:
-    """Space requests evenly; in no window of one second are there more than the rate, rounded up.
-
-    That holds for the times at which requests are let go, however late those are that wait for it: whoever
-    missed its place gets no more than the window has room for.
-    """
-
-    def __init__(self, rate: float) -> None:
-        most = max(1, math.ceil(rate))
-        self._gap = _SLACK / rate
-        self._window = _SLACK * most / rate
-        self._next = -math.inf  # the next place that nobody has
-        self._sent: deque[float] = deque(maxlen=most)
-
-    def queue(self) -> Callable[[float], float]:
-        """Return ``turn(now)`` for one sender of requests: when its next one may go.
-
-        That is at once if the answer is not later than ``now``, and the request is then counted; otherwise
-        ask again at that time.
-        """
-        place: float | None = None
-
-        def turn(now: float) -> float:
-            nonlocal place
-            if place is None:
-                place = max(now, self._next)
-                self._next = place + self._gap
-            full = len(self._sent) == self._sent.maxlen
-            at = max(place, self._sent[0] + self._window) if full else place
-            if at <= now:
-                self._sent.append(now)
-                place = None
-            return at
-
-        return turn

@@ -11,6 +11,7 @@ import re
 import time
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from ssl import SSLContext, create_default_context
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -28,6 +29,11 @@ _RECEIVE: Final = 1 << 16
 _IN_URL: Final = "!#$%&'()*+,/:;=?@[]~"
 _PLAIN_TARGET: Final = re.compile(r"/[!-~]*")
 _PORTS: Final = {"http": 80, "https": 443}
+_ALWAYS: Final = {"User-Agent": "backoff-harness", "Accept-Encoding": "gzip, deflate"}
+
+
+UNSENT: Final = "unsent_by_the_exchange"
+"""The attribute of an exchange's error that is there if there was no connection to send anything over."""
 
 
 class BadReply(ConnectionError):
@@ -63,7 +69,7 @@ class Exchange:
         until = time.monotonic() + timeout
         origin, host, target = _taken_apart(url)
         idle = self._idle.setdefault(origin, [])
-        connection = _still_open(idle) or _Connection.open(origin, self._trusted(origin), until)
+        connection = _still_open(idle) or self._connected(origin, until)
         try:
             connection.send(_request(method, target, host, headers, body), until)
             reply = connection.receive(until)
@@ -82,6 +88,13 @@ class Exchange:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
+
+    def _connected(self, origin: _Origin, until: float) -> _Connection:
+        try:
+            return _Connection.open(origin, self._trusted(origin), until)
+        except OSError as error:
+            setattr(error, UNSENT, True)
+            raise
 
     def _trusted(self, origin: _Origin) -> SSLContext | None:
         if origin.scheme != "https":
@@ -116,13 +129,20 @@ def _taken_apart(url: str) -> tuple[_Origin, str, str]:
 
 
 def _request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: gzip, deflate"]
-    lines.extend(f"{name}: {value}" for name, value in headers.items())
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *_ours(tuple(headers))]
+    lines.extend([f"{name}: {value}" for name, value in headers.items()])
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     elif method not in ("GET", "HEAD"):
         lines.append("Content-Length: 0")
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+@lru_cache(maxsize=64)
+def _ours(names: tuple[str, ...]) -> list[str]:
+    """Return the headers that go with every request unless it has its own of that name."""
+    given = {name.lower() for name in names}
+    return [f"{name}: {value}" for name, value in _ALWAYS.items() if name.lower() not in given]
 
 
 class _Reply:

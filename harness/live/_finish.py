@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +67,18 @@ def report_command(folder: Path, scenario: Path, *, as_json: bool) -> list[str]:
     return [*command, "--json"] if as_json else command
 
 
+def leave_jobs_out_of_the_exit_status(environment: Environment) -> None:
+    """Have Locust end with status 0 where its only failures are jobs: that some are lost is a finding.
+
+    Locust has them as failures, in rows of their own, and would end with 1 because of them.
+    """
+    runner = environment.runner
+    of_jobs = runner is not None and runner.errors and not runner.exceptions
+    log = sys.modules.get("locust.log")  # importing it here would patch the process
+    if environment.process_exit_code is None and of_jobs and not (log and log.unhandled_greenlet_exception):
+        environment.process_exit_code = 0
+
+
 class Finisher:
     """Turn the conductor's record into a run folder and a report, once per run."""
 
@@ -101,6 +114,7 @@ class Finisher:
             self._report()
             if self._reporting is not None:
                 self._reporting.join()
+            leave_jobs_out_of_the_exit_status(self._environment)
         finally:
             if self._conductor.target is not None:
                 self._conductor.target.close()

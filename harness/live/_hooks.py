@@ -17,7 +17,7 @@ from harness._refusal import FAILED, INTERRUPTED, UNUSABLE, Refusal
 from harness.live._arguments import add_arguments, consent_given
 from harness.live._conductor import Conductor
 from harness.live._consent import announce, asker, check_host, check_target
-from harness.live._finish import Finisher, check_reports_folder
+from harness.live._finish import Finisher, check_reports_folder, leave_jobs_out_of_the_exit_status
 from harness.live._lanes import LoadGenerator
 from harness.live._messages import (
     AbortVisit,
@@ -56,6 +56,9 @@ def install(events: Events, options: Options) -> None:
         if isinstance(runner, WorkerRunner):
             _set_up_generator(environment, runner, options)
             _answer_checks(environment, runner, options)
+            environment.events.quitting.add_listener(
+                lambda **_: leave_jobs_out_of_the_exit_status(environment)
+            )
             _stop_on_signals(environment)
             return
         conductor = _set_up_conductor(environment, runner, options)

@@ -23,10 +23,11 @@ from client import (
     Undeclared,
     same_origin,
 )
-from client.blocking import VideoTranslationClient
 from harness.live._allowance import Shared
 from harness.live._budget import Share
-from scenarios import Target
+from harness.live._exchange import UNSENT
+from harness.live._transport import CLIENTS, Client
+from scenarios import Target, Transport
 
 _HOPELESS: Final = 5  # submissions that fail before one is accepted: then no more are tried
 _CREDENTIALS: Final = (401, 403)
@@ -55,7 +56,8 @@ class _Filled(Dialect):
 class OwnApi:
     """One process's dealings with the target in one visit; ``allowance`` is its share of the limits.
 
-    allowed_hosts: where jobs may be polled besides the target's own origin. setting, run: what a submission
+    allowed_hosts: where jobs may be polled besides the target's own origin. connections: how many requests
+    may be under way at once. setting, run: what a submission
     may be told apart by. stop: told, once it is of no use to go on, why; more than once, perhaps.
     """
 
@@ -65,11 +67,12 @@ class OwnApi:
         share: Share,
         allowed_hosts: frozenset[str],
         *,
+        connections: int,
         setting: str,
         run: str,
         stop: Callable[[str], None],
     ) -> None:
-        self.allowance = Shared(share)
+        self.allowance = Shared(share, connections)
         self._target = target
         self._allowed_hosts = allowed_hosts
         self._stop = stop
@@ -80,18 +83,13 @@ class OwnApi:
         self._failed = 0
         self._read = False  # whether any status could be read
 
-    def client(self, policy: PollingPolicy, connections: int) -> VideoTranslationClient:
-        """Return a client for one lane; its submissions have the target's time limit.
-
-        It sends nothing again by itself, for that request would have had no turn.
-        """
-        return VideoTranslationClient(
+    def client(self, transport: Transport, policy: PollingPolicy) -> Client:
+        """Return the client of all lanes; its submissions have the target's time limit."""
+        return CLIENTS[transport](
             self._target.base_url,
             replace(policy, request_timeout=self._target.submit_timeout or policy.request_timeout),
             dialect=self._dialect,
             ca=self._target.ca,
-            connections=connections,
-            resend=False,
         )
 
     def hidden(self, text: str) -> str:
@@ -169,7 +167,8 @@ def _may_be_at_work(failed: SubmitFailed) -> bool:
     if failed.status_code is not None:
         return failed.undeclared is not None or failed.status_code in _GATEWAYS
     return not any(
-        isinstance(each, NewConnectionError | ConnectTimeoutError | SSLError) for each in _chain(failed)
+        hasattr(each, UNSENT) or isinstance(each, NewConnectionError | ConnectTimeoutError | SSLError)
+        for each in _chain(failed)
     )
 
 

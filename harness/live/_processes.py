@@ -16,7 +16,7 @@ class Processes(Protocol):
     """How many a run needs to start."""
 
     def lanes(self) -> dict[str, int]:
-        """Return the lanes that each runs now: {node: count}."""
+        """Return the users, which mark where lanes live, that each runs now: {node: count}."""
 
     def forget(self, node: str) -> None:
         """Treat a process as if it had never come."""

@@ -2,6 +2,10 @@
 
 A greenlet for each request in flight, none for a job that waits: after a reply it looks whether something
 else is due and carries that itself, so that a busy generator switches greenlets as little as it can.
+
+Orders are taken from the fleet one by one, each when it can be sent at once: so the time that is on record is
+the time at which it was sent, however many are due together. What waits for the processor waits in the fleet,
+and is on record as late.
 """
 
 from __future__ import annotations
@@ -12,27 +16,28 @@ from typing import Any, Final, NamedTuple
 
 import gevent
 from gevent.hub import get_hub
+from greenlet import getcurrent, greenlet
 
-from client import Cause, Fleet, Order, Response, SendRequest, Talk
+from client import Cause, Fleet, Order, Response, Talk
 
 _LONGEST_SLEEP_S: Final = 3600.0
 _AHEAD_S: Final = 1.0  # jobs join the fleet this long before their submission: early enough to be on time
 
-Send = Callable[[SendRequest], Response]
-"""Carries one request to its reply, or raises OSError."""
+Send = Callable[[Order], Response]
+"""Carries one order to its reply, or raises OSError."""
 
 
 class Arrival(NamedTuple):
-    """A job that is to be carried from ``at`` on; made when its time has come near."""
+    """A job that is to be carried from ``at`` on; ``join`` is called when that is near, to ``add`` it."""
 
     at: float
-    make: Callable[[], Talk]
+    join: Callable[[], None]
 
 
 class Pump:
     """Carries a fleet's orders until no job is left.
 
-    send: how one request is carried. explain: why that broke, of its OSError. now: the clock of the fleet.
+    send: how one order is carried. explain: why that broke, of its OSError. now: the clock of the fleet.
     """
 
     def __init__(
@@ -62,13 +67,12 @@ class Pump:
         """
         self._arrivals = iter(arrivals)
         self._next = next(self._arrivals, None)
-        self._runner = gevent.getcurrent()
+        self._runner = getcurrent()
         try:
             while self._fault is None:
-                now = self._now()
-                self._admit(now)
-                for order in self._fleet.due(now):
-                    self._hand_over(order)
+                self._admit(self._now())
+                while self._fault is None and (due := self._fleet.due(self._now(), 1)):
+                    self._hand_over(due[0])
                 if self._is_done():
                     return
                 self._sleep()
@@ -79,10 +83,13 @@ class Pump:
     def stop(self) -> None:
         """End every job before its time, and every request; from another greenlet, ``run`` then returns."""
         self._arrivals, self._next = iter(()), None
-        greenlets = [each for each in (*self._idle, *self._busy) if each is not gevent.getcurrent()]
+        carriers = [each for each in (*self._idle, *self._busy) if each is not getcurrent()]
         self._idle.clear()
         self._busy.clear()
-        gevent.killall(greenlets)
+        for each in carriers:
+            get_hub().loop.run_callback(each.throw, gevent.GreenletExit)
+        while not all(each.dead for each in carriers):
+            gevent.sleep(0)
         self._fleet.cancelled(self._now())
         self._wake_for_what_is_sooner()
 
@@ -92,7 +99,7 @@ class Pump:
     def _admit(self, now: float) -> None:
         """Let those join the fleet whose time is near."""
         while self._next is not None and self._next.at <= now + _AHEAD_S:
-            self._fleet.add(now, self._next.make())
+            self._next.join()
             self._next = next(self._arrivals, None)
 
     def _next_at(self) -> float:
@@ -127,22 +134,23 @@ class Pump:
     # -- those who carry ------------------------------------------------------------------------------
 
     def _hand_over(self, order: Order) -> None:
-        if self._idle:
-            carrier = self._idle.pop()
-            get_hub().loop.run_callback(carrier.switch, order)
-        else:
-            carrier = gevent.spawn(self._carry_on, order)
+        """Have an order sent here and now: the runner goes on when that waits for its reply."""
+        hub = get_hub()
+        carrier = self._idle.pop() if self._idle else greenlet(self._carry_on, hub)
         self._busy.add(carrier)
+        on = hub.loop.run_callback(self._runner.switch)
+        try:
+            carrier.switch(order)
+        finally:
+            on.stop()  # the runner may have been killed meanwhile
 
     def _carry_on(self, order: Order) -> None:
-        me = gevent.getcurrent()
+        me = getcurrent()
         try:
             while True:
                 self._carry(order)
-                if due := self._fleet.due(self._now()):
+                if self._fault is None and (due := self._fleet.due(self._now(), 1)):
                     order = due[0]
-                    for other in due[1:]:
-                        self._hand_over(other)
                 else:
                     self._busy.discard(me)
                     self._idle.append(me)
@@ -154,7 +162,7 @@ class Pump:
 
     def _carry(self, order: Order) -> None:
         try:
-            response = self._send(order.send)
+            response = self._send(order)
         except OSError as error:
             cause = self._explain(error)
             self._fleet.broke(order, self._now(), cause.words, retryable=cause.passing)

@@ -22,7 +22,7 @@ from harness.live._commands import (
     Wait,
 )
 from harness.live._messages import Rows, ScenarioChecked, ShareDone
-from harness.live._ramp import SPAWN_RATE
+from harness.live._ramp import SPAWN_RATE, deal, users_for
 from harness.live._record import Record, Snapshot
 from harness.live._states import TRANSITIONS, Answer, Event, State
 from harness.live._visit import VisitUnderWay
@@ -66,6 +66,7 @@ class Schedule:
         self._record: Record | None = None
         self._pending: list[PlannedVisit] = []
         self._had_users = False
+        self._users_wanted = 0  # of the visit under way
         self._give_up = 0.0  # when the wait under way has lasted too long
         self._ask_at = 0.0  # when workers may be asked for their scenario (again)
         self._numbers = 0  # how many visits any run has started
@@ -122,12 +123,7 @@ class Schedule:
         if self._state is not State.RESETTING:
             return self._issue(Event.RESET, Wait(), self._state)
         plan = self._pending.pop(0)
-        shares: dict[str, range] = {}
-        first = 0
-        for node, count in sorted(lanes.items()):
-            if count:
-                shares[node] = range(first, first + count)
-                first += count
+        shares = deal(self._scenario.workload.lanes, lanes)
         self._numbers += 1
         self._current = VisitUnderWay(plan, self._numbers, shares, now + _LEAD_S, len(self._run.jobs))
         start = StartShares(self._numbers, plan.setting, plan.repeat, shares, _LEAD_S)
@@ -218,7 +214,7 @@ class Schedule:
         present, wanted = set(lanes), 1 if self._had_users else self._wanted
         if present <= self._accepted and len(present) >= wanted:
             plan, self._had_users = self._pending[0], True
-            count = self._scenario.workload.lanes
+            count = self._users_wanted = users_for(self._scenario.workload.lanes, len(present))
             self._give_up = now + _SPAWNING_TIMEOUT_S + count / SPAWN_RATE
             return self._issue(Event.TICK, self._users(count, plan.setting), State.SPAWNING)
         if now >= self._give_up:
@@ -231,12 +227,12 @@ class Schedule:
         return self._issue(Event.TICK, CheckWorkers(tuple(sorted(unknown))), State.CHECKING)
 
     def _look_spawned(self, now: float, lanes: Mapping[str, int]) -> Command:
-        spawned, wanted = sum(lanes.values()), self._scenario.workload.lanes
+        spawned, wanted = sum(lanes.values()), self._users_wanted
         if spawned == wanted:
             return self._issue(Event.TICK, ResetTarget(_LEAD_S), State.RESETTING)
         if now < self._give_up:
             return self._issue(Event.TICK, Wait(), State.SPAWNING)
-        reason = f"only {spawned} of {wanted} lanes of {self._pending[0].setting} started"
+        reason = f"only {spawned} of {wanted} users of {self._pending[0].setting} started"
         return self._fail(Event.TICK, reason, State.ENDED)
 
     def _look_done(self, now: float, lanes: Mapping[str, int]) -> Command:
@@ -284,7 +280,7 @@ class Schedule:
         return self._issue(event, command, State.CLEARING)
 
     def _users(self, count: int, setting: str) -> Users:
-        return Users(count, min(SPAWN_RATE, max(1.0, float(self._scenario.workload.lanes))), setting)
+        return Users(count, min(SPAWN_RATE, max(1.0, float(self._users_wanted))), setting)
 
     def _finish(self) -> Finished:
         return self._issue(Event.TICK, Finished(self._run.incomplete, self._had_users), State.ENDED)

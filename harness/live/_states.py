@@ -3,9 +3,9 @@
 Theory
 ------
 A run visits its settings one after another. One visit is: no users -> the workers run our scenario -> users
-of the setting, one a lane -> the target starts afresh -> every process works on its share -> every process
-is done -> the target's counts -> no users. Going through 0 users is not optional: Locust ignores a change
-of user classes at an equal user count. Each state is named for what it waits for:
+of the setting, who mark its lanes -> the target starts afresh -> every process works on its share -> every
+process is done -> the target's counts -> no users. Going through 0 users is not optional: Locust ignores a
+change of user classes at an equal user count. Each state is named for what it waits for:
 
 ==========  =======================================  ==========================================
 state       waits for                                leaves it
@@ -13,7 +13,7 @@ state       waits for                                leaves it
 IDLE        a run                                    begin
 CLEARING    the users of the visit before to be gone tick: gone, or 30 s; nothing left: ENDED
 CHECKING    every worker's word on its scenario      tick: all agree; or 30 s: ENDED
-SPAWNING    as many users as the workload has lanes  tick: all there; or too late: ENDED
+SPAWNING    as many users as mark its lanes          tick: all there; or too late: ENDED
 RESETTING   the target to start afresh               reset (it has)
 RUNNING     every process of the visit               tick: all done or lost
 CLOSING     the target's counts                      closed (they are here, or cannot be had)
