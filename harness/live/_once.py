@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from ssl import CERT_NONE, SSLContext, create_default_context
 from typing import Final
@@ -39,11 +40,11 @@ def submit_once(
     try:
         reply = exchange(request.method, out.url, headers, body, _TIMEOUT_S)
     except OSError as error:
-        said = driver.cause(error, ()).words
+        said = driver.cause(error).words
         raise Refusal(f"{base_url}: no reply: {said}; nothing is written", FAILED) from error
     finally:
         exchange.close()
-    return driver.reply(reply.status_code, reply.headers, reply.body, request.url(base_url), 0)
+    return driver.reply(replace(reply, url=request.url(base_url)))  # the whole address may hold secrets
 
 
 def _trust(ca: str | None, insecure: bool) -> SSLContext | None:
