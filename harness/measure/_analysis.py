@@ -28,11 +28,13 @@ class Limits:
     """What any schedule must spend, where the law of the durations is known.
 
     ``settings`` holds the limit at each setting's own mean lag. ``curve`` is the limit itself as (polls per
-    job, mean lag in seconds).
+    job, mean lag in seconds); of measured durations it is what held-out schedules achieve, and ``bound`` the
+    limit of the very sample.
     """
 
     settings: Mapping[str, Limit] = field(default_factory=dict)
     curve: Sequence[tuple[float, float]] = ()
+    bound: Sequence[tuple[float, float]] = ()
 
 
 def analyse(run: Run, limits: Limits | None = None) -> Results:
@@ -78,6 +80,7 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
         settings=settings,
         comparison=compare_with_baseline(jobs, baseline, lags),
         limit_curve=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.curve],
+        limit_bound=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.bound],
         trust=trust,
         recommendation=recommend(settings, jobs, info.objectives, trust),
     )

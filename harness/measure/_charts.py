@@ -57,7 +57,6 @@ def charts(results: Results, run: Run) -> dict[str, dict[str, Any]]:
 
 def _load_versus_lag(results: Results, styles: Mapping[str, Style]) -> dict[str, Any]:
     traces: list[dict[str, Any]] = []
-    curve = sorted((point.polls, point.lag_s) for point in results.limit_curve)
     points: list[tuple[float, float]] = []
     for name, figures in results.settings.items():
         polls, lag = figures.polls_per_job, figures.detection_lag_s
@@ -79,29 +78,37 @@ def _load_versus_lag(results: Results, styles: Mapping[str, Style]) -> dict[str,
                 "<br>mean lag %{y:.3g} s<extra></extra>",
             }
         )
-    if curve and points:
-        # The curve runs far beyond the settings at both ends; show the part that they can be held against.
+    if points:
+        # A curve runs far beyond the settings at both ends; show the part that they can be held against.
         most_polls, most_lag = max(x for x, _ in points) * 1.5, max(y for _, y in points) * 1.5
-        near = [(x, y) for x, y in curve if x <= most_polls and y <= most_lag] or curve
-        traces.insert(
-            0,
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "limit",
-                "x": [x for x, _ in near],
-                "y": [y for _, y in near],
-                "line": {"color": "#888888", "width": 2, "dash": "dot"},
-                "hovertemplate": "limit: %{x:.3g} polls per job<br>for mean lag %{y:.3g} s<extra></extra>",
-            },
-        )
-        points += near
+        bound, achieved = results.limit_bound, results.limit_curve
+        for name, dash, curve in (
+            ("limit", "dot", bound or achieved),
+            ("fitted, on other jobs", "dash", achieved if bound else []),
+        ):
+            every = sorted((point.polls, point.lag_s) for point in curve)
+            near = [(x, y) for x, y in every if x <= most_polls and y <= most_lag] or every
+            if near:
+                traces.insert(0, _limit_line(name, dash, near))
+                points += near
     return {
         "data": traces,
         "layout": {
             "xaxis": _axis("polls per job", [x for x, _ in points]),
             "yaxis": _axis("mean detection lag (s)", [y for _, y in points]),
         },
+    }
+
+
+def _limit_line(name: str, dash: str, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": [x for x, _ in points],
+        "y": [y for _, y in points],
+        "line": {"color": "#888888", "width": 2, "dash": dash},
+        "hovertemplate": f"{name}: %{{x:.3g}} polls per job<br>for mean lag %{{y:.3g}} s<extra></extra>",
     }
 
 

@@ -311,12 +311,35 @@ class ServerTime(Part):
 
 
 class Limit(Part):
-    """What any schedule must spend for the setting's own mean lag."""
+    """What any schedule must spend for the setting's own mean lag.
+
+    Of measured durations there are two answers, and the truth lies between them: ``polls_at_same_lag`` is
+    what schedules achieve that were fitted to one half of the sample and tried on the other, which others may
+    beat; the ``bound_`` figures are the limit of the very sample, which none beats.
+    """
 
     polls_at_same_lag: float | None
     """The fewest polls per job."""
     ratio: float | None
-    """How many times that the setting spends."""
+    """How many times that the setting spends, freed from the luck of the durations that the run drew."""
+    ratio_ci95: Interval | None = None
+    """Its 95 % interval; null where the jobs allow none (they wait for each other, in under four repeats)."""
+    bound_polls_at_same_lag: float | None = None
+    """Of measured durations: the fewest polls of any schedule for this very sample."""
+    bound_ratio: float | None = None
+    bound_ratio_ci95: Interval | None = None
+
+    def text(self) -> str:
+        """Return the ratio for people; of measured durations from held-out schedules to the bound."""
+        if self.bound_ratio is None or self.ratio is None:
+            return number(self.ratio)
+        low, high = sorted((self.ratio, self.bound_ratio))
+        return f"{number(low)}–{number(high)}"
+
+    def note(self) -> str:
+        """Return half its interval, or nothing."""
+        intervals = [each for each in (self.ratio_ci95, self.bound_ratio_ci95) if each is not None]
+        return f"± {number(max(high - low for low, high in intervals) / 2, 2)}" if intervals else ""
 
 
 class Judged(Part):

@@ -67,6 +67,9 @@ class Results(Part):
     comparison: list[ComparisonRow]
     """Every setting against the baseline."""
     limit_curve: list[LimitPoint]
+    """The limit; of measured durations what schedules fitted to one half achieve on the other."""
+    limit_bound: list[LimitPoint] = Field(default_factory=list)
+    """Of measured durations: the limit of the very sample, which no schedule beats."""
     trust: list[Check]
     recommendation: Recommendation
 

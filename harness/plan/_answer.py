@@ -23,7 +23,9 @@ class SettingPlan:
 
     Means per job, seconds, and their 95 % intervals over ``jobs`` simulated jobs; ``polls_at_same_lag`` is
     the least polls that any schedule needs for this mean lag and ``ratio`` how many times that the setting
-    spends. ``meets`` says whether every objective holds; None without objectives.
+    spends; both are None for the reason ``ratio_withheld``. ``meets`` says whether every objective holds;
+    None without objectives. ``dispersion`` is the variance of the polls in a second over their mean when
+    jobs come at random.
     """
 
     description: str
@@ -33,10 +35,13 @@ class SettingPlan:
     lag_ci95_s: _Interval | None
     lag_p95_s: float | None
     lost_share: float
-    polls_at_same_lag: float
-    ratio: float
+    polls_at_same_lag: float | None
+    ratio: float | None
     meets: bool | None
     jobs: int
+    ratio_ci95: _Interval | None = None
+    ratio_withheld: str | None = None
+    dispersion: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Variation:
     lag_s: float
     lag_p95_s: float | None
     lost_share: float
-    ratio: float
+    ratio: float | None
     missed: tuple[str, ...]
 
 

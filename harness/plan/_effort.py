@@ -24,8 +24,10 @@ class Effort:
     """At most so many where the scenario's own visits are simulated, which takes longer."""
     jobs_by_events: int = 1_500
     """At most so many where jobs touch each other, which takes longest."""
-    sharpened: int = 5
+    sharpened: int = 2
     """Times as many jobs for what is reported of the scenario's own settings."""
+    sized_jobs: int = 4_000
+    """Jobs that tell how polls cluster in a second."""
     pilot_jobs: int = 200
     """Jobs that tell how many polls a setting takes before more are simulated."""
     untested_jobs: int = 2_000
@@ -36,6 +38,11 @@ class Effort:
     """Visits that tell how many jobs and polls a visit has; a peak needs more than one anyway."""
     most_visits: int = 400
     """Visits of one prediction; more would sharpen peaks beyond what the bound on 95 % of them needs."""
+    reported_visits: int = 20
+    """Visits at least of what is reported or recommended where visits are simulated: near saturation each is
+    one stretch of a queue's life, and fewer tell neither the mean nor its error."""
+    most_polls_by_events: int = 300_000
+    """Polls of one prediction where jobs touch each other, a few seconds."""
     queueing_visits: int = 20
     """Visits in which the times from submission to finish are measured where jobs queue for slots."""
 
@@ -89,7 +96,14 @@ class Effort:
         if in_visits:
             wanted = min(wanted, self.jobs_by_events if by_events else self.jobs_in_visits)
         if by_events:
-            return replace(self, jobs=wanted, sharpened=1, refined_families=1, rescan=False)
+            return replace(
+                self,
+                jobs=wanted,
+                sharpened=1,
+                refined_families=1,
+                rescan=False,
+                most_polls=min(self.most_polls, self.most_polls_by_events),
+            )
         return replace(self, jobs=wanted)
 
 

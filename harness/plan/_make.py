@@ -16,11 +16,12 @@ from harness.plan._choose import Chosen, choose
 from harness.plan._contradictions import refuse_contradictions
 from harness.plan._effort import DEFAULT, Effort
 from harness.plan._predict import Prediction
-from harness.plan._robustness import BEST_EXPONENTIAL, robustness
+from harness.plan._ratio import Ratio
+from harness.plan._robustness import BEST_EXPONENTIAL, ratio_of, robustness
 from harness.plan._search import Criteria
 from harness.plan._sizing import size
 from harness.plan._task import Task, task_for
-from harness.plan.limit import DurationGrid, LimitCurve, frontier, optimum
+from harness.plan.limit import LimitCurve, frontier, optimum
 from harness.virtual import VisitTooLong, simulate
 from scenarios import Scenario
 from scenarios.documents import Diagnostic, DocumentError, describe_path, read_document
@@ -64,7 +65,7 @@ def make_plan(
     limit = LimitCurve(durations, task.effort.points)
     settings = _existing(task, limit)
     task.say("computing the limit")
-    cost, reason = _cost(task, cost_per_poll_s, limit.grid, settings[task.baseline].lag_s)
+    cost, reason = _cost(task, cost_per_poll_s, limit, settings[task.baseline].lag_s)
     best = optimum(limit.grid, cost)
 
     criteria = Criteria(scenario.objectives, cost)
@@ -96,7 +97,7 @@ def _durations(task: Task) -> Durations:
         return scenario.simulation.job.duration
     workload = scenario.workload.model_copy(update={"repeats": task.effort.queueing_visits})
     jobs = simulate(replace(scenario, workload=workload), only=[task.baseline]).run.jobs
-    spent = (jobs["finished_at_s"] - jobs["submitted_at_s"]).to_numpy()
+    spent = (jobs["finished_at_s"] - jobs["sent_at_s"]).to_numpy()
     spent = spent[np.isfinite(spent)]
     return sample_of(np.maximum(spent, 0.0)) if spent.size else scenario.simulation.job.duration
 
@@ -112,25 +113,21 @@ def _existing(task: Task, limit: LimitCurve) -> dict[str, SettingPlan]:
             document = read_document(task.scenario.path)
             diagnostic = Diagnostic(document.file, document.line_of(path), describe_path(path), str(error))
             raise DocumentError((diagnostic,)) from None
-        settings[name] = _setting_plan(task, limit, policy, seen)
+        settings[name] = _setting_plan(task, limit, policy, seen, dispersion=task.twin.dispersion(policy))
     return settings
 
 
-def _cost(task: Task, given: float | None, grid: DurationGrid, lag_s: float) -> tuple[float, str]:
+def _cost(task: Task, given: float | None, limit: LimitCurve, lag_s: float) -> tuple[float, str]:
     """Return a poll's price and why: as given, or that at which the limit has the wanted mean lag."""
     if given is not None:
         return given, "as given"
-    mean = grid.mean or 1.0
+    mean = limit.mean or 1.0
     wanted = task.scenario.objectives.get("lag_mean")
-    target = lag_s if wanted is None else wanted
-    low, high = 1e-4 * mean, 10.0 * mean
-    if not optimum(grid, low).lag_s < target < optimum(grid, high).lag_s:
+    price = limit.at_lag(lag_s if wanted is None else wanted).cost_per_poll_s if math.isfinite(lag_s) else 0.0
+    if not 1e-4 * mean < price < 10.0 * mean:
         return float(f"{0.1 * mean:.2g}"), "a tenth of the mean duration"
-    while high / low > 1.005:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if optimum(grid, middle).lag_s < target else (low, middle)
     whose = f"the mean lag of {task.baseline}" if wanted is None else "the objective lag_mean"
-    return float(f"{low:.2g}"), f"the price at which the best schedule has {whose}"
+    return float(f"{price:.2g}"), f"the price at which the best schedule has {whose}"
 
 
 def _alternatives(
@@ -150,7 +147,8 @@ def _new_setting(task: Task, limit: LimitCurve, named: Recommendation) -> dict[s
     """Return what is predicted for the recommended setting, if it is a new one."""
     if named.setting is None or named.policy is None or named.setting in task.scenario.settings:
         return {}
-    return {named.setting: _setting_plan(task, limit, named.policy, task.predict(named.policy))}
+    seen, dispersion = task.predict(named.policy), task.twin.dispersion(named.policy)
+    return {named.setting: _setting_plan(task, limit, named.policy, seen, dispersion=dispersion)}
 
 
 def _setting_plan(
@@ -160,14 +158,14 @@ def _setting_plan(
     seen: Prediction,
     *,
     meets: bool | None = None,
+    dispersion: float | None = None,
 ) -> SettingPlan:
     """Return a prediction beside the limit; by default it meets the objectives if it surely does."""
     objectives = task.scenario.objectives
     if meets is None:
         meets = seen.meets(objectives, surely=True)
     polls, lag = seen.mean_polls, seen.mean_lag
-    found = math.isfinite(lag.mean)
-    least = limit.polls_at(max(0.0, lag.mean), seen.lost, policy.deadline) if found else 1.0
+    held = ratio_of(limit, seen)
     return SettingPlan(
         description=policy.describe(),
         polls=polls.mean,
@@ -176,10 +174,13 @@ def _setting_plan(
         lag_ci95_s=lag.interval(),
         lag_p95_s=seen.p95_lag,
         lost_share=seen.lost,
-        polls_at_same_lag=least,
-        ratio=polls.mean / least,
+        polls_at_same_lag=held.least if isinstance(held, Ratio) else None,
+        ratio=held.value if isinstance(held, Ratio) else None,
         meets=meets if objectives else None,
         jobs=seen.jobs,
+        ratio_ci95=held.ci95 if isinstance(held, Ratio) else None,
+        ratio_withheld=None if isinstance(held, Ratio) else held,
+        dispersion=dispersion,
     )
 
 

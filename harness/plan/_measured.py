@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from harness.measure import DETECTED, LOST_SHARE_ALLOWED, Limit, Limits, Run
 from harness.plan._effort import DEFAULT, Effort
-from harness.plan.limit import LimitCurve, frontier, held_out_frontier
+from harness.plan._ratio import Spent, held_against
+from harness.plan.limit import HeldOutCurve, LimitCurve, Reference, frontier
+from harness.virtual import choose_engine, simulate_visit
 from scenarios import Scenario
-from scenarios.draws import Floats, Stream, Trace, uniforms
+from scenarios.draws import Durations, Floats, Stream, Trace, sample_of, uniforms
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FEWEST_ROWS: Final = 20
 """With fewer measured durations than this, no half of them says much about the other."""
+
+_Curve = list[tuple[float, float]]
 
 
 def knows_the_end(scenario: Scenario, setting: str) -> bool:
@@ -26,7 +31,7 @@ def knows_the_end(scenario: Scenario, setting: str) -> bool:
 
 
 def gives_up(given_up_share: float) -> bool:
-    """Return whether so many jobs are given up before any deadline that no bound binds the setting."""
+    """Return whether so many jobs are given up before any deadline that a ratio says nothing."""
     return given_up_share > LOST_SHARE_ALLOWED
 
 
@@ -34,76 +39,102 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
     """Return the limit at each setting's own mean lag, and the limit's curve, as ``write_report`` takes them.
 
     For a distribution that is known, no schedule has fewer polls. For measured durations (and under
-    ``job.slots``, where jobs take as long as the run says) that would flatter the limit, for the best
-    schedule of a sample fits its accidents; there it is what schedules fitted to one half of the sample need
-    on the other half. Settings that are told the time left (``retry_after: eta``), or that give up on jobs
-    for want of attempts, get no limit. Nothing at all is said where the durations have no finite mean, or
-    fewer than 20 are known.
+    ``job.slots``, where jobs take as long as the run says) there are two answers, and the truth lies between
+    them: the bound of the very sample, which no schedule beats and whose best schedule fits the sample's
+    accidents, and what schedules fitted to one half of the sample achieve on the other half. Settings that
+    are told the time left (``retry_after: eta``), or that give up on more than 1 % of the jobs for want of
+    attempts, get no limit. Nothing at all is said where the durations have no finite mean, or fewer than 20
+    are known.
     """
-    figures = {name: _figures(scenario, run, name) for name in scenario.settings}
-    known = {name: each for name, each in figures.items() if each is not None}
+    jobs = {name: _spent(scenario, run, name) for name in scenario.settings}
+    binding = {
+        name: each
+        for name, each in jobs.items()
+        if each is not None and not knows_the_end(scenario, name) and not gives_up(each.gave_up_share)
+    }
     durations = scenario.simulation.job.duration
-    bound: Callable[[_Figures], float]
-    if scenario.simulation.job.slots is not None or isinstance(durations, Trace):
-        values = (
-            durations.sample.scattered(_places(scenario.seed, durations))
-            if isinstance(durations, Trace) and scenario.simulation.job.slots is None
-            else np.concatenate([np.empty(0), *(each.sojourns for each in known.values())])
-        )
-        if values.size < FEWEST_ROWS:
-            return Limits()
-        curve = held_out_frontier(values, scenario.seed)
-        lags, polls = np.array([lag for _, lag in curve]), np.array([polls for polls, _ in curve])
-
-        def bound(each: _Figures) -> float:
-            return float(np.interp(each.lag_s, lags, polls))
-    else:
+    if scenario.simulation.job.slots is None and not isinstance(durations, Trace):
         if not math.isfinite(durations.mean()):
             return Limits()
-        limit = LimitCurve(durations, effort.points)
-        curve = [(best.polls, best.lag_s) for best in frontier(limit.grid)]
-
-        def bound(each: _Figures) -> float:
-            return limit.polls_at(each.lag_s, each.lost, each.deadline)
-
-    settings: dict[str, Limit] = {}
-    for name, each in known.items():
-        if not knows_the_end(scenario, name) and not gives_up(each.given_up):
-            least = bound(each)
-            settings[name] = Limit(polls_at_same_lag=least, ratio=each.polls / least)
-    return Limits(settings, curve)
-
-
-def _places(seed: int, durations: Trace) -> Floats:
-    """Return where each measured duration lies in the cell that its resolution leaves open."""
-    return uniforms(seed, Stream.CELL, np.arange(durations.seconds.size, dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class _Figures:
-    polls: float
-    lag_s: float
-    lost: float
-    given_up: float
-    deadline: float | None
-    sojourns: Floats
-
-
-def _figures(scenario: Scenario, run: Run, setting: str) -> _Figures | None:
-    """Return what a run says of a setting; None if it says nothing."""
-    jobs = run.jobs.select(
-        "setting", "outcome", "polls", "detection_lag_s", "submitted_at_s", "finished_at_s"
+        law = LimitCurve(durations, effort.points)
+        return Limits({name: _limit(law, each) for name, each in binding.items()}, _curve(law))
+    values = _measured(scenario, [each for each in jobs.values() if each is not None])
+    if values.size < FEWEST_ROWS:
+        return Limits()
+    sample: Durations = durations if scenario.simulation.job.slots is None else sample_of(values)
+    within, held_out = LimitCurve(sample, effort.points), HeldOutCurve(values, scenario.seed)
+    return Limits(
+        {name: _limit(held_out, each, within) for name, each in binding.items()},
+        held_out.points,
+        _curve(within),
     )
-    jobs = jobs.filter((jobs["setting"] == setting) & (jobs["outcome"] != "censored"))
-    found = jobs.filter(jobs["outcome"].is_in(DETECTED) & jobs["detection_lag_s"].is_not_null())
-    if found.is_empty():
+
+
+def _limit(reference: Reference, jobs: Spent, bound: Reference | None = None) -> Limit:
+    held = held_against(reference, jobs)
+    below = None if bound is None else held_against(bound, jobs)
+    return Limit(
+        polls_at_same_lag=held.least,
+        ratio=held.value,
+        ratio_ci95=held.ci95,
+        bound_polls_at_same_lag=None if below is None else below.least,
+        bound_ratio=None if below is None else below.value,
+        bound_ratio_ci95=None if below is None else below.ci95,
+    )
+
+
+def _curve(limit: LimitCurve) -> _Curve:
+    return [(best.polls, best.lag_s) for best in frontier(limit.grid)]
+
+
+def _measured(scenario: Scenario, jobs: list[Spent]) -> Floats:
+    """Return the measured durations: the trace's, each somewhere in its cell, or under slots the run's."""
+    durations = scenario.simulation.job.duration
+    if isinstance(durations, Trace) and scenario.simulation.job.slots is None:
+        rows = np.arange(durations.seconds.size, dtype=np.int64)
+        return durations.sample.scattered(uniforms(scenario.seed, Stream.CELL, rows))
+    return np.concatenate([np.empty(0), *(each.duration[np.isinf(each.left)] for each in jobs)])
+
+
+def _spent(scenario: Scenario, run: Run, setting: str) -> Spent | None:
+    """Return the jobs that a run followed under a setting; None if it says nothing of them.
+
+    Under slots a job takes as long as from its submission to its finish, which is unknown of a lost one; few
+    are lost where a limit is given, and they are left out.
+    """
+    jobs = run.jobs.filter((run.jobs["setting"] == setting) & (run.jobs["outcome"] != "censored"))
+    found = (jobs["outcome"].is_in(DETECTED) & jobs["detection_lag_s"].is_not_null()).to_numpy()
+    if not found.any():
         return None
-    spent = (found["finished_at_s"] - found["submitted_at_s"]).to_numpy()
-    return _Figures(
-        polls=float(jobs["polls"].to_numpy().mean()),
-        lag_s=max(0.0, float(found["detection_lag_s"].to_numpy().mean())),
-        lost=1.0 - len(found) / len(jobs),
-        given_up=float((jobs["outcome"] == "gave_up").to_numpy().mean()),
-        deadline=scenario.settings[setting].deadline,
-        sojourns=np.maximum(spent[np.isfinite(spent)], 0.0),
-    )
+    sent = _column(jobs, "sent_at_s")
+    duration = _column(jobs, "duration_s")
+    if scenario.simulation.job.slots is not None:
+        duration = np.maximum(_column(jobs, "finished_at_s") - sent, 0.0)
+    gave_up = (jobs["outcome"] == "gave_up").to_numpy()
+    left = _column(jobs, "submitted_at_s") - sent + (scenario.settings[setting].deadline or 0.0)
+    if gave_up.any() and not gives_up(float(np.mean(gave_up))):
+        left = np.where(gave_up, _left(scenario, setting, jobs) - sent, left)
+    alone = choose_engine(scenario).engine == "vector"
+    visit = None if alone else jobs["repeat"].to_numpy().astype(np.int64)
+    lag = np.where(found, _column(jobs, "detection_lag_s"), np.inf)
+    known = np.isfinite(duration) & (found | np.isfinite(left))
+    return Spent.of(_column(jobs, "polls"), lag, duration, left, gave_up, visit).only(known)
+
+
+def _column(jobs: pl.DataFrame, name: str) -> Floats:
+    return jobs[name].to_numpy().astype(np.float64)
+
+
+def _left(scenario: Scenario, setting: str, jobs: pl.DataFrame) -> Floats:
+    """Return when each job's client was done with it, which rows tell of found jobs only, as the twin has it.
+
+    A job's keyed draws decide, so the twin's visits of as many jobs tell it; not a number where they lack it.
+    """
+    key = jobs["key"].to_numpy()
+    ended = np.full(key.size, np.nan)
+    for repeat, rows in ((repeat, jobs["repeat"] == repeat) for repeat in jobs["repeat"].unique().sort()):
+        mine = np.flatnonzero(rows.to_numpy())
+        for part in simulate_visit(scenario, setting, repeat, jobs=int(mine.size)):
+            _, here, there = np.intersect1d(key[mine], part.jobs.key, return_indices=True)
+            ended[mine[here]] = part.jobs.ended_at[there]
+    return ended

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from client import PollingPolicy
+from harness.measure import percent
 from harness.plan._answer import Variation
+from harness.plan._measured import gives_up
 from harness.plan._predict import Prediction, Twin, with_durations
+from harness.plan._ratio import Ratio, held_against
 from harness.plan.limit import LimitCurve
 from scenarios.draws import Durations, Exponential, Lognormal, Scaled, quantiles
 
@@ -39,29 +42,35 @@ def robustness(twin: Twin, policies: Mapping[str, PollingPolicy]) -> Iterator[Va
         limit = LimitCurve(durations, twin.effort.coarse)
         for setting, policy in policies.items():
             if (seen := varied.attempt(policy)) is not None:
-                yield vary(setting, name, seen, limit, policy, twin.scenario.objectives)
+                yield vary(setting, name, seen, limit, twin.scenario.objectives)
 
 
 def vary(
-    setting: str,
-    name: str,
-    seen: Prediction,
-    limit: LimitCurve,
-    policy: PollingPolicy,
-    objectives: Mapping[str, float],
+    setting: str, name: str, seen: Prediction, limit: LimitCurve, objectives: Mapping[str, float]
 ) -> Variation:
     """Return a prediction as a row of the table."""
-    polls, lag = seen.mean_polls.mean, seen.mean_lag.mean
+    held = ratio_of(limit, seen)
     return Variation(
         setting=setting,
         durations=name,
-        polls=polls,
-        lag_s=lag,
+        polls=seen.mean_polls.mean,
+        lag_s=seen.mean_lag.mean,
         lag_p95_s=seen.p95_lag,
         lost_share=seen.lost,
-        ratio=polls / limit.polls_at(lag, seen.lost, policy.deadline),
+        ratio=held.value if isinstance(held, Ratio) else None,
         missed=tuple(each for each, bound in objectives.items() if seen.figure(each)[0] > bound),
     )
+
+
+def ratio_of(limit: LimitCurve, seen: Prediction) -> Ratio | str:
+    """Return the predicted polls held against the limit, or why that would say nothing."""
+    jobs = seen.followed
+    if jobs is None or not math.isfinite(seen.mean_lag.mean):
+        return "no job was found"
+    if gives_up(jobs.gave_up_share):
+        share = percent(jobs.gave_up_share)
+        return f"it gives up on {share} of the jobs (attempts or failed reads), which saves polls"
+    return held_against(limit, jobs)
 
 
 def other_distribution(durations: Durations) -> tuple[str, Durations] | None:

@@ -16,7 +16,7 @@ from typing import Final
 from client import ANCHORS, Backoff, PollingPolicy
 from harness.measure import LOST_SHARE_ALLOWED
 from harness.plan._candidates import KINDS, Family, Kind, families
-from harness.plan._predict import Prediction, Twin, with_durations
+from harness.plan._predict import Prediction, Twin, with_durations, without_queues
 from harness.plan.limit import DurationGrid
 from scenarios import EXACT_TIES, OBJECTIVES, Scenario
 from scenarios.draws import Capped, Durations, quantiles
@@ -133,7 +133,7 @@ class Search:
         """Return each family's best scale with its key."""
         twin = replace(self.twin, scenario=_without_the_longest(self.twin.scenario))
         if twin.sampling == "visits":  # whole arrays of jobs are simulated fast, queues are not
-            twin = replace(twin, scenario=_without_queues(twin.scenario), sampling="long")
+            twin = replace(twin, scenario=without_queues(twin.scenario), sampling="long")
         screen = partial(twin.attempt, jobs=min(twin.effort.screened_jobs, twin.effort.jobs))
         tasks = [(family, scale, self.policy(family.at(scale))) for family in pool for scale in family.scales]
         self.tried += len(tasks)
@@ -196,18 +196,11 @@ class Search:
             limit = self._key(ranked[0])[1] * (1.0 + NEAR)
             near = [each for each in ranked if self._key(each)[1] <= limit]
             best = min(near, key=lambda each: (each.name is None, each.parameters, self._key(each)))
-            fresh = self.twin.predict(best.policy, fresh=True)
+            fresh = self.twin.predict(best.policy, fresh=True, visits=self.twin.effort.reported_visits)
             if fresh.meets(self.criteria.objectives, surely=False):
                 return best
             ranked.remove(best)
         return None
-
-
-def _without_queues(scenario: Scenario) -> Scenario:
-    """Return the scenario with nothing in it that jobs share or that happens at a certain time."""
-    service = scenario.service.model_copy(update={"rate_limit": None, "capacity": None, "outages": ()})
-    job = scenario.simulation.job.model_copy(update={"slots": None})
-    return replace(scenario, service=service, job=job)
 
 
 def _without_the_longest(scenario: Scenario) -> Scenario:

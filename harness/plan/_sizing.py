@@ -26,12 +26,15 @@ def size(
     for name, each in settings.items():
         rate = jobs_per_day / _DAY_S * each.polls
         under_way = max(mean_duration_s + each.lag_s, 1e-9)
-        peak = busiest_second(rate, max(1.0, each.polls / under_way))
+        # A client has polled so often per second under way, on average: less than it does at its busiest.
+        batch = each.polls / under_way if each.dispersion is None else each.dispersion
+        peak = busiest_second(rate, max(1.0, batch))
         cores = None if cpu_per_poll_s is None else peak * cpu_per_poll_s / UTILISATION
         loads[name] = Load(each.polls, rate, peak, cores)
     how = (
         f"{jobs_per_day:,.0f} jobs a day, arriving evenly over the day and independently; the peak is the "
-        "second that is exceeded about once a day (Poisson). "
+        "second that is exceeded about once a day (Poisson; in batches where clients poll several times a "
+        "second). The busiest window of one second, wherever it begins, is up to a tenth above. "
     )
     if cpu_per_poll_s is None:
         how += "For cores give the processor seconds that one poll costs, as a live run measures them."
@@ -44,7 +47,8 @@ def busiest_second(rate: float, batch: float) -> float:
     """Return the number of requests that a second exceeds about once a day, at this mean rate.
 
     The requests of many independent clients are close to a Poisson process (Palm 1943, Khintchine 1955); the
-    level is its 1 - 1/86400 quantile. A client that polls ``batch`` > 1 times a second comes in batches.
+    level is its 1 - 1/86400 quantile. Where single clients poll several times a second, requests come in
+    batches: ``batch`` is the variance of their number in a second over its mean.
     """
     if rate <= 0.0:
         return 0.0

@@ -37,7 +37,8 @@ class Task:
 
     def predict(self, policy: PollingPolicy) -> Prediction:
         """Return what the twin says of a policy, sharp enough to be reported."""
-        return self.twin.predict(policy, self.effort.sharpened * self.effort.jobs)
+        jobs = self.effort.sharpened * self.effort.jobs
+        return self.twin.predict(policy, jobs, visits=self.effort.reported_visits)
 
 
 def task_for(

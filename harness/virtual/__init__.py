@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from harness.virtual._columns import JobColumns, Part
 from harness.virtual._costs import visit_costs
-from harness.virtual._counts import PollCounts, VisitTooLong
+from harness.virtual._counts import PollCounts, VisitCounter, VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
 from harness.virtual._run import (
@@ -37,6 +37,7 @@ __all__ = [
     "Progress",
     "Resized",
     "SimulatedRun",
+    "VisitCounter",
     "VisitTooLong",
     "choose_engine",
     "resized",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -44,6 +44,11 @@ class JobColumns:
     def size(self) -> int:
         """How many jobs there are."""
         return int(self.key.size)
+
+    @classmethod
+    def joined(cls, parts: Sequence[JobColumns]) -> JobColumns:
+        """Return the columns of all these jobs, one part after the other."""
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
     def only(self, which: NDArray[np.bool_]) -> JobColumns:
         """Return the columns of these jobs."""

@@ -11,15 +11,92 @@ cost * polls + lag >= J*(cost) for every cost, that is polls >= max over costs o
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from harness.plan.limit._grid import DurationGrid
 from harness.plan.limit._schedule import Bound, Optimum, bound, extremes, optimum
 
-_PRECISION: Final = 1e-9  # relative; where the search for the steepest bound stops
+_PRECISION: Final = 1e-5  # relative, far below the error of a grid; where the search for the best bound stops
+
+
+class Tangent(NamedTuple):
+    """The line that bounds the polls at a mean lag from below: ``polls`` there, and the price of its slope.
+
+    ``cost_per_poll_s`` is how many seconds of lag a poll is worth there: a little more lag saves polls at
+    one to so many seconds. It is infinite where more lag saves none.
+    """
+
+    polls: float
+    cost_per_poll_s: float
+
+
+class Frontier:
+    """The corners of one grid's limit that are known so far; every question adds those that it meets.
+
+    Many lags are asked for in one plan, and a corner costs a shortest path over the whole grid.
+    """
+
+    def __init__(self, grid: DurationGrid) -> None:
+        self.grid = grid
+        many, few = extremes(grid)
+        self._corners = [many, few] if many.polls > few.polls else [few]  # by rising lag
+
+    def at_lag(self, lag_s: float) -> Tangent:
+        """Return the least polls for a mean lag of ``lag_s`` seconds; ValueError if that is none."""
+        if not (math.isfinite(lag_s) and lag_s >= 0.0):
+            raise ValueError(f"lag_s: {lag_s} must be a finite number of seconds, at least 0")
+        many, few = self._corners[0], self._corners[-1]
+        if lag_s >= few.lag_s:
+            return Tangent(few.polls, math.inf)
+        if lag_s <= many.lag_s:
+            return Tangent(many.polls, math.inf)
+        return self._greatest(
+            lambda point, cost: (point.objective(cost) - lag_s) / cost,
+            bisect_right(self._corners, lag_s, key=lambda point: point.lag_s),
+            lambda point: point.lag_s <= lag_s,
+        )
+
+    def at_polls(self, polls: float) -> float:
+        """Return the least mean lag (seconds) for so many mean polls a job; ValueError below one."""
+        if not (math.isfinite(polls) and polls >= 1.0):
+            raise ValueError(f"polls: {polls} must be a finite number, at least 1")
+        many, few = self._corners[0], self._corners[-1]
+        if polls <= few.polls:
+            return max(0.0, few.lag_s)
+        if polls >= many.polls:
+            return max(0.0, many.lag_s)
+        most, _ = self._greatest(
+            lambda point, cost: point.objective(cost) - cost * polls,
+            bisect_right(self._corners, -polls, key=lambda point: -point.polls),
+            lambda point: point.polls >= polls,
+        )
+        return max(0.0, most)
+
+    def _greatest(
+        self, value: Callable[[Bound, float], float], after: int, below: Callable[[Bound], bool]
+    ) -> Tangent:
+        """Return the greatest ``value(bound(grid, cost), cost)`` over all costs, and the cost of it.
+
+        Each is a bound by itself. The corners before and at ``after`` lie on either side of the target. The
+        price that makes both equally good finds the corner of the frontier farthest below their chord, which
+        replaces one of them, until none is below it. On a smooth curve the distance to the chord falls
+        fourfold a step.
+        """
+        many, few = self._corners[after - 1], self._corners[after]
+        best = Tangent(-math.inf, math.inf)
+        while True:
+            cost = (few.lag_s - many.lag_s) / (many.polls - few.polls)
+            new = bound(self.grid, cost)
+            best = max(best, Tangent(value(new, cost), cost))
+            reached = value(few, cost) - best.polls <= _PRECISION * abs(best.polls)
+            if reached or not few.polls < new.polls < many.polls:  # the latter: all that is left is rounding
+                return best
+            insort(self._corners, new, key=lambda point: point.lag_s)
+            many, few = (new, few) if below(new) else (many, new)
 
 
 def frontier(grid: DurationGrid, costs: Iterable[float] | None = None) -> list[Optimum]:
@@ -44,20 +121,7 @@ def polls_at_lag(grid: DurationGrid, lag_s: float) -> float:
     A true lower bound, to rounding: it is the greatest of bounds that each hold. Raises ValueError for a
     negative or non-finite lag.
     """
-    if not (math.isfinite(lag_s) and lag_s >= 0.0):
-        raise ValueError(f"lag_s: {lag_s} must be a finite number of seconds, at least 0")
-    many, few = extremes(grid)
-    if lag_s >= few.lag_s:
-        return few.polls
-    if lag_s <= many.lag_s:
-        return many.polls
-    return _greatest(
-        grid,
-        many,
-        few,
-        value=lambda point, cost: (point.objective(cost) - lag_s) / cost,
-        below=lambda point: point.lag_s <= lag_s,
-    )
+    return Frontier(grid).at_lag(lag_s).polls
 
 
 def lag_at_polls(grid: DurationGrid, polls: float) -> float:
@@ -67,42 +131,4 @@ def lag_at_polls(grid: DurationGrid, polls: float) -> float:
     unbounded distribution is infinite there. Raises ValueError below one poll: a job is not found without
     any.
     """
-    if not (math.isfinite(polls) and polls >= 1.0):
-        raise ValueError(f"polls: {polls} must be a finite number, at least 1")
-    many, few = extremes(grid)
-    if polls <= few.polls:
-        return max(0.0, few.lag_s)
-    if polls >= many.polls:
-        return max(0.0, many.lag_s)
-    most = _greatest(
-        grid,
-        many,
-        few,
-        value=lambda point, cost: point.objective(cost) - cost * polls,
-        below=lambda point: point.polls >= polls,
-    )
-    return max(0.0, most)
-
-
-def _greatest(
-    grid: DurationGrid,
-    many: Bound,
-    few: Bound,
-    value: Callable[[Bound, float], float],
-    below: Callable[[Bound], bool],
-) -> float:
-    """Return the greatest ``value(bound(grid, cost), cost)`` over all costs; each is a bound by itself.
-
-    ``many`` and ``few`` lie on the convex frontier on either side of the target. The price that makes both
-    equally good finds the point of the frontier farthest below their chord, which replaces one of them,
-    until none is below it. On a smooth curve the distance to the chord falls fourfold a step.
-    """
-    most = -math.inf
-    while True:
-        cost = (few.lag_s - many.lag_s) / (many.polls - few.polls)
-        new = bound(grid, cost)
-        most = max(most, value(new, cost))
-        reached = value(few, cost) - most <= _PRECISION * abs(most)
-        if reached or not few.polls < new.polls < many.polls:  # the latter: all that is left is rounding
-            return most
-        many, few = (new, few) if below(new) else (many, new)
+    return Frontier(grid).at_polls(polls)

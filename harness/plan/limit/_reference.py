@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from harness.plan.limit._frontier import polls_at_lag
+from harness.plan.limit._frontier import Frontier, Tangent
 from harness.plan.limit._grid import POINTS, DurationGrid, grid_of, split
 from harness.plan.limit._schedule import evaluate, optimum
 from scenarios.draws import Capped, Durations, Floats, Stream, sample_of, uniforms
@@ -18,7 +18,21 @@ _REACHED_BY: Final = 5  # rows: polls that fewer reach follow accidents of the s
 _COSTS: Final = np.geomspace(1e-3, 10.0, 25)  # per second of mean duration
 
 
-@dataclass(frozen=True)
+class Reference(Protocol):
+    """What polls can be held against: a curve of fewest polls by mean lag, for one distribution."""
+
+    @property
+    def mean(self) -> float:
+        """The mean duration in seconds."""
+
+    def at_lag(self, lag_s: float) -> Tangent:
+        """Return the polls for this mean lag, and the price of a poll there."""
+
+    def cut(self, at_s: float) -> Reference:
+        """Return the same for durations that end after so many seconds at the latest."""
+
+
+@dataclass(frozen=True, eq=False)
 class LimitCurve:
     """The least polls for a mean lag, for one distribution of durations."""
 
@@ -30,17 +44,53 @@ class LimitCurve:
         """The durations as the limit takes them."""
         return grid_of(self.durations, points=self.points)
 
-    def polls_at(self, lag_s: float, lost: float = 0.0, deadline: float | None = None) -> float:
-        """Return the least polls for this mean lag of the jobs found, ``lost`` of all being given up.
+    @cached_property
+    def _frontier(self) -> Frontier:
+        return Frontier(self.grid)
 
-        A job abandoned at the deadline need not be found: the durations are then cut there, and the lag of
-        the jobs that are lost counts as 0, which keeps the bound a bound. Jobs given up for other reasons
-        (attempts, failed reads) are in no distribution.
-        """
-        if lost > 0.0 and deadline is not None and deadline > 0.0:
-            cut = grid_of(Capped(self.durations, deadline), points=self.points)
-            return polls_at_lag(cut, lag_s * (1.0 - lost))
-        return polls_at_lag(self.grid, lag_s)
+    @property
+    def mean(self) -> float:
+        """The mean duration in seconds."""
+        return self.grid.mean
+
+    def at_lag(self, lag_s: float) -> Tangent:
+        """Return the least polls for this mean lag, and the price of a poll there."""
+        return self._frontier.at_lag(lag_s)
+
+    def cut(self, at_s: float) -> LimitCurve:
+        """Return the limit of durations that end after so many seconds at the latest."""
+        return LimitCurve(Capped(self.durations, at_s), self.points)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutCurve:
+    """What schedules achieve that were fitted to one half of a sample and tried on the other."""
+
+    values: Floats
+    seed: int
+
+    @cached_property
+    def points(self) -> list[tuple[float, float]]:
+        """The curve as (polls, lag), by rising lag."""
+        return held_out_frontier(self.values, self.seed)
+
+    @property
+    def mean(self) -> float:
+        """The mean duration in seconds."""
+        return float(np.mean(self.values))
+
+    def at_lag(self, lag_s: float) -> Tangent:
+        """Return the polls for this mean lag, and the price of a poll there."""
+        lags, polls = np.array([lag for _, lag in self.points]), np.array([each for each, _ in self.points])
+        after = int(np.searchsorted(lags, lag_s))
+        if not 0 < after < lags.size:
+            return Tangent(float(polls[min(after, lags.size - 1)]), math.inf)
+        price = float((lags[after] - lags[after - 1]) / (polls[after - 1] - polls[after]))
+        return Tangent(float(polls[after]) + (float(lags[after]) - lag_s) / price, price)
+
+    def cut(self, at_s: float) -> HeldOutCurve:
+        """Return the same for a sample cut after so many seconds."""
+        return HeldOutCurve(np.minimum(self.values, at_s), self.seed)
 
 
 def held_out_frontier(values: Floats, seed: int) -> list[tuple[float, float]]:
