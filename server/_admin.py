@@ -14,7 +14,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, UnprocessableEntity
 
 from scenarios.documents import DocumentError
-from server._parsing import json_object, simulation
+from server._parsing import LARGEST_SCENARIO, json_object, simulation
 from server._problems import refusal
 from server._routes import follow_dialect
 from server._simulator import Simulator
@@ -22,7 +22,6 @@ from server._tickets import UnknownTicket
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 
-_LARGEST_SCENARIO: Final = 1 << 20
 _LONGEST_LEAD: Final = 3600
 
 
@@ -54,7 +53,7 @@ def reset() -> Response:
 @admin.put("/scenario")
 def swap_scenario() -> Response:
     """Serve another simulation from now on."""
-    request.max_content_length = _LARGEST_SCENARIO
+    request.max_content_length = LARGEST_SCENARIO
     try:
         _simulator().install(simulation(request))
         follow_dialect(current_app, _simulator())

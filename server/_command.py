@@ -68,8 +68,6 @@ def command(
 ) -> int:
     """Serve the simulated job service."""
     # Here, so that help and a mistake in the options are told at once.
-    import gevent
-
     from scenarios import deployment
     from scenarios.documents import DocumentError, read_document
     from server._options import overridden
@@ -89,7 +87,7 @@ def command(
     except CannotListenError as error:
         _say(f"simulator: {error}")
         return 1
-    app = create_app(simulation, sleep=gevent.sleep)
+    app = create_app(simulation)
     address, bound = listener.getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
     if not ip_address(address).is_loopback:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from flask import Request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
@@ -16,33 +16,44 @@ from server._speaking import KEY_HEADER, Dialect
 
 _BODY: Final = "request body"
 _LARGEST: Final = 2**63 - 1
-_LARGEST_UPLOAD: Final = 1 << 24
+LARGEST_BODY: Final = 1 << 16
+"""The bytes that a body may have, usually."""
+LARGEST_SCENARIO: Final = 1 << 20
+"""Those of a scenario to be served."""
+LARGEST_UPLOAD: Final = 1 << 24
+"""Those of a submission under a foreign dialect, which may carry anything."""
+
+_ATTEMPT: Final = re.compile("[0-9]{1,18}")
 _YAML_TYPES: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 
-def submitted_key(request: Request, dialect: Dialect) -> int | None:
-    """Return the key that a submission asks for; None where it names none."""
-    if not dialect.strict:
-        return _foreign_key(request, dialect)
-    body = json_object(request)
-    for name in body:
-        if name != dialect.key:
-            raise UnprocessableEntity(f"unknown member {name[:60]!r}; the only one is {dialect.key!r}")
-    return _key(body.get(dialect.key or ""), repr(dialect.key))
+class Texts(Protocol):
+    """Headers or parameters, by their names; those of headers are given in lower case."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the first value under this name."""
 
 
-def _foreign_key(request: Request, dialect: Dialect) -> int | None:
-    """Return the key of a submission whose body (a form, an upload) is the API's own, and of no interest."""
-    request.max_content_length = _LARGEST_UPLOAD
-    header, text = request.headers.get(KEY_HEADER), _body(request)
+def submitted_key(header: str | None, text: bytes, dialect: Dialect) -> int | None:
+    """Return the key that a submission asks for; None where it names none.
+
+    header: the value of ``KEY_HEADER``. text: the body. Under a foreign dialect that is the API's own (a
+    form, an upload), and what it says is of no interest.
+    """
+    if dialect.strict:
+        body = _json_object(text)
+        for name in body:
+            if name != dialect.key:
+                raise UnprocessableEntity(f"unknown member {name[:60]!r}; the only one is {dialect.key!r}")
+        return _key(body.get(dialect.key or ""), repr(dialect.key))
     if header is not None:
         number = int(header) if re.fullmatch("[0-9]{1,19}", header) else header
         return _key(number, KEY_HEADER)
     try:
-        body = json.loads(text) if dialect.key else None
+        foreign = json.loads(text) if dialect.key else None
     except (ValueError, RecursionError):
         return None
-    return _key(body.get(dialect.key or ""), repr(dialect.key)) if isinstance(body, dict) else None
+    return _key(foreign.get(dialect.key or ""), repr(dialect.key)) if isinstance(foreign, dict) else None
 
 
 def _key(value: object, name: str) -> int | None:
@@ -53,20 +64,18 @@ def _key(value: object, name: str) -> int | None:
     return value
 
 
-def poll_attempt(request: Request) -> int | None:
+def poll_attempt(text: str | None) -> int | None:
     """Return the client's number of this poll from the Poll-Attempt header; None where there is none."""
-    text = request.headers.get("Poll-Attempt")
     if text is None:
         return None
-    if not re.fullmatch("[0-9]{1,18}", text) or int(text) == 0:
+    if not _ATTEMPT.fullmatch(text) or int(text) == 0:
         raise BadRequest("Poll-Attempt must be the number of this poll of the job: 1, 2, 3...")
     return int(text)
 
 
-def client_name(request: Request) -> str:
+def client_name(headers: Texts, peer: str) -> str:
     """Return what tells this client from others: what it says it is, whom it acts for, or its address."""
-    said = request.headers.get("Backoff-Client") or request.headers.get("Authorization")
-    return said or request.remote_addr or ""
+    return headers.get("backoff-client") or headers.get("authorization") or peer
 
 
 def json_object(request: Request) -> dict[str, Any]:
@@ -74,13 +83,12 @@ def json_object(request: Request) -> dict[str, Any]:
 
     Whatever its Content-Type: nothing else is understood here, and ``curl -d`` declares every body a form.
     """
-    text = _body(request)
-    return _parse_object(text) if text.strip() else {}
+    return _json_object(whole_body(request))
 
 
 def simulation(request: Request) -> Simulation:
     """Return the simulation in the body: its JSON, or the YAML of a whole scenario."""
-    text = _body(request)
+    text = whole_body(request)
     if request.is_json:
         return validate(Document(_BODY, "", _parse_object(text)), Simulation)
     if request.mimetype not in _YAML_TYPES:
@@ -91,11 +99,16 @@ def simulation(request: Request) -> Simulation:
         raise BadRequest("the body is not UTF-8 text") from None
 
 
-def _body(request: Request) -> bytes:
+def whole_body(request: Request) -> bytes:
+    """Return the body; raises werkzeug's RequestEntityTooLarge for one that is larger than it may be."""
     text = request.get_data(cache=False)
     # Werkzeug cuts a chunked body off at the limit; only the next read says so, by a 413.
     request.stream.read(1)
     return text
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    return _parse_object(text) if text.strip() else {}
 
 
 def _parse_object(text: bytes) -> dict[str, Any]:

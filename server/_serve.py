@@ -1,90 +1,100 @@
-"""Serving the application by gevent: thousands of delayed replies at once, each in a greenlet.
+"""Serving the application on an event loop: thousands of delayed replies at once, each an alarm.
 
-Nothing is monkey-patched: the application waits in the ``sleep`` it was given.
+The loop is uvloop's where there is one, else asyncio's own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-import gevent
 from flask import Flask
-from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from server._no_reply import ABORT, SEND
+from server._host import Host
 
 _BACKLOG: Final = 4096
 _FILES_WANTED: Final = 65536
-_LINGER: Final = struct.Struct("hh" if sys.platform == "win32" else "ii")
+_FILES_SPARED: Final = 64  # for what is no connection
 
 
 class CannotListenError(Exception):
     """The address cannot be listened on; the message says what to do."""
 
 
-def open_listener(host: str, port: int) -> Any:
-    """Return gevent's socket listening on ``host`` (a name or an address) and ``port`` (0: any free one).
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a socket listening on ``host`` (a name or an address) and ``port`` (0: any free one).
 
     A name with addresses of both kinds is listened to on its IPv4 address, where clients look first.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return WSGIServer.get_listener(address, _BACKLOG, family)
+        return listening(family, address)
     except (OSError, UnicodeError) as error:
         raise CannotListenError(_explain(error, host, port)) from error
 
 
-def serve(app: Flask, listener: Any, *, ready: Callable[[], None], exit_with_parent: bool) -> None:
+def listening(family: int, address: tuple[object, ...]) -> socket.socket:
+    """Return a socket that listens here. Raises OSError."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":  # there it would share the port with whoever asks
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(app: Flask, listener: socket.socket, *, ready: Callable[[], None], exit_with_parent: bool) -> None:
     """Serve ``app`` until SIGINT or SIGTERM (or the end of stdin); replies still pending then are dropped."""
-    _raise_file_limit()
-    # Given a name, gevent does not ask the DNS for the one that belongs to the address.
-    environ = {"SERVER_NAME": listener.getsockname()[0]}
-    server = WSGIServer(listener, app, log=None, handler_class=_Handler, environ=environ)
+    most = _raise_file_limit() - _FILES_SPARED
+    loop = _new_loop()
+    stopping = threading.Event()
+
+    def stop() -> None:
+        stopping.set()
+        loop.call_soon_threadsafe(loop.stop)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, server.stop)
+        _on_signal(loop, number, stop)
     if exit_with_parent:
-        _when_stdin_ends(server.stop)
-    server.start()
-    ready()
-    server.serve_forever()
+        _when_stdin_ends(stop)
+    host = Host(app, loop, most)
+    try:
+        loop.run_until_complete(loop.create_server(host.protocol, sock=listener, backlog=_BACKLOG))
+        ready()
+        if not stopping.is_set():
+            loop.run_forever()
+    finally:
+        host.close()
+        listener.close()
 
 
-class _Handler(WSGIHandler):
-    """gevent's handler without Nagle's algorithm, and with a way to reset the connection.
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # Windows, PyPy: there is none
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
-    gevent sends headers and body separately. Nagle's algorithm would hold the body back until the client's
-    delayed acknowledgement of the headers: some 40 ms more in every reply but a connection's first.
-    """
 
-    def __init__(self, sock: Any, *rest: Any) -> None:
-        with suppress(OSError):  # the client may be gone already
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().__init__(sock, *rest)
-
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
-        environ[ABORT] = self._abort
-        environ[SEND] = self._send
-        return environ
-
-    def _send(self, data: bytes) -> None:
-        with suppress(OSError):
-            self.socket.sendall(data)
-
-    def _abort(self) -> None:
-        """Have the close that follows reset the connection: it lingers for no time at all."""
-        with suppress(OSError):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.pack(1, 0))
+def _on_signal(loop: asyncio.AbstractEventLoop, number: int, stop: Callable[[], None]) -> None:
+    try:
+        loop.add_signal_handler(number, stop)
+    except NotImplementedError:  # Windows
+        signal.signal(number, lambda *_: stop())
 
 
 def _explain(error: OSError | UnicodeError, host: str, port: int) -> str:
@@ -100,27 +110,24 @@ def _explain(error: OSError | UnicodeError, host: str, port: int) -> str:
 
 
 def _when_stdin_ends(stop: Callable[[], None]) -> None:
-    """Call ``stop`` in gevent's loop once standard input ends: whoever held its other end is gone.
+    """Call ``stop`` once standard input ends: whoever held its other end is gone.
 
-    A thread reads, since gevent can watch neither files nor Windows pipes; waking the loop is the one thing
-    that gevent allows from a thread.
+    A thread reads, since loops can watch neither files nor Windows pipes.
     """
-    wake = gevent.get_hub().loop.async_()
-    wake.start(stop)
 
     def watch() -> None:
         with suppress(OSError):  # a stdin that was never open has ended too
             while os.read(0, 4096):
                 pass
-        wake.send()
+        stop()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _raise_file_limit() -> None:
-    """Allow as many connections as the system lets us; the usual soft limit of 1024 is soon reached."""
+def _raise_file_limit() -> int:
+    """Allow as many connections as the system lets us, and return how many files that is."""
     if sys.platform == "win32":
-        return
+        return _FILES_WANTED
     import resource  # exists on Unix only
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -128,3 +135,5 @@ def _raise_file_limit() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):  # macOS has a lower limit of its own
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return _FILES_WANTED if soft == resource.RLIM_INFINITY else soft

@@ -109,25 +109,41 @@ class Simulator:
         return job_id or seal(ticket, self._secret), ticket, reply
 
     def wait(self, answer: Reply | NoReply | InService) -> Reply | NoReply:
-        """Sleep until the reply is due and return it, with ``finished_ago`` corrected for waking up late.
-
-        One that drips in is due when its first byte is.
-        """
-        with self._lock:
-            self._in_flight += 1
+        """Sleep until the reply is due and return it as it leaves."""
+        self.entered()
         try:
             reply = self._served(answer) if isinstance(answer, InService) else answer
-            begins = reply.at - dribble_s(reply)
-            early = begins - self._clock()
+            early = begins(reply) - self._clock()
             if early > 0:
                 self._sleep(early)
         finally:
-            with self._lock:
-                self._in_flight -= 1
-        late = self._clock() - begins
-        if isinstance(reply, NoReply) or (job := reply.job) is None or job.finished_ago is None or late <= 0:
+            self.left()
+        return self.as_sent(reply)
+
+    def entered(self) -> None:
+        """Note that a request waits for its reply, until it has ``left``."""
+        with self._lock:
+            self._in_flight += 1
+
+    def left(self) -> None:
+        """Note that a request waits no longer."""
+        with self._lock:
+            self._in_flight -= 1
+
+    def as_sent(self, reply: Reply | NoReply) -> Reply | NoReply:
+        """Return a reply that begins to leave now, with ``finished_ago`` corrected for being late."""
+        if isinstance(reply, NoReply) or (job := reply.job) is None or job.finished_ago is None:
+            return reply
+        late = self._clock() - begins(reply)
+        if late <= 0:
             return reply
         return reply._replace(at=reply.at + late, job=job._replace(finished_ago=job.finished_ago + late))
+
+    def depart(self) -> float:
+        """Let those go who have been served by now; return when the next will be (infinity: nobody)."""
+        with self._lock:
+            self._board.departures(self._clock())
+            return self._board.next_departure
 
     def _served(self, request: InService) -> Reply | NoReply:
         """Sleep until a request has been served; whoever comes meanwhile makes it later, so look again."""
@@ -175,3 +191,8 @@ class Simulator:
     def uptime(self) -> float:
         """Return the seconds since this simulator was made."""
         return self._clock() - self._started_at
+
+
+def begins(reply: Reply | NoReply) -> float:
+    """Return when the first byte of a reply is due; one that drips in has the time of its last."""
+    return reply.at - dribble_s(reply)

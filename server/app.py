@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -15,19 +15,18 @@ from flask.json.provider import DefaultJSONProvider
 from scenarios import Job, Simulation
 from server import _metrics, _problems
 from server._admin import admin
-from server._no_reply import NO_REPLIES
-from server._parsing import client_name, poll_attempt, submitted_key
-from server._replies import NoReply
+from server._answering import Asked, Pending, answer_status, answer_submission
+from server._no_reply import Dropped, Ending
+from server._parsing import LARGEST_BODY, LARGEST_UPLOAD, whole_body
 from server._routes import follow_dialect
 from server._simulator import Simulator
-from server._speaking import Answer, Place
+from server._speaking import Place
 from server._spoiling import dribble_s
 
 DEMO: Final = Simulation(job=Job.model_validate({"duration": "10s"}))
 """What is served when nothing else is asked for: jobs of ten seconds that always succeed."""
 
 _DISTRIBUTION: Final = "backoff-harness"
-_LARGEST_BODY: Final = 1 << 16
 
 views: Final = Blueprint("simulator", __name__)
 
@@ -57,7 +56,7 @@ def create_app(
     secret = secret or os.environ.get("BACKOFF_SECRET")
     app = Flask("server", static_folder=None)
     app.json = _CompactJson(app)
-    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.config["ADMIN_TOKEN"] = (
         admin_token or os.environ.get("BACKOFF_ADMIN_TOKEN") or secrets.token_urlsafe(24)
     )
@@ -94,26 +93,14 @@ def _as_simulation(given: Simulation | Mapping[str, Any] | None) -> Simulation:
 def submit(**_named: str) -> Response:
     """Accept a job."""
     simulator = _simulator()
-    dialect = simulator.dialect
-    job_id, ticket, reply = simulator.submit(submitted_key(request, dialect))
-    simulator.wait(reply)
-    return _sent(simulator.accept(job_id, ticket, reply, _place()))
+    if not simulator.dialect.strict:
+        request.max_content_length = LARGEST_UPLOAD
+    return _answered(answer_submission(simulator, _asked(whole_body(request))))
 
 
 def status(job_id: str | None = None) -> Response:
     """Answer the status of a job: of the implicit one that started with the server, if none is named."""
-    simulator = _simulator()
-    dialect = simulator.dialect
-    for route in dialect.status:
-        if job_id is None and route.query is not None:
-            job_id = request.args.get(route.query)
-    job_id, ticket, reply = simulator.poll(job_id, poll_attempt(request), client_name(request))
-    reply = simulator.wait(reply)
-    if isinstance(reply, NoReply):
-        return NO_REPLIES[type(reply.fault)]()
-    answer = simulator.tell(job_id, ticket, reply, _place())
-    seconds = dribble_s(reply)
-    return _sent(answer) if not seconds else _dripping(answer, simulator.drip(answer.body, seconds))
+    return _answered(answer_status(_simulator(), _asked(), job_id))
 
 
 @views.get("/healthz")
@@ -145,16 +132,26 @@ def _simulator() -> Simulator:
     return simulator
 
 
-def _place() -> Place:
-    return Place(request.host_url.rstrip("/"), request.root_path, request.path)
+def _asked(body: bytes = b"") -> Asked:
+    place = Place(request.host_url.rstrip("/"), request.root_path, request.path)
+    return Asked(place, request.headers, request.args, request.remote_addr or "", body)
 
 
-def _sent(answer: Answer) -> Response:
-    return Response(answer.body, answer.status_code, answer.headers)
-
-
-def _dripping(answer: Answer, body: Iterator[bytes]) -> Response:
-    return Response(body, answer.status_code, {**answer.headers, "Content-Length": str(len(answer.body))})
+def _answered(pending: Pending) -> Response:
+    """Wait until the reply is due, and return it."""
+    simulator = _simulator()
+    reply = simulator.wait(pending.reply)
+    told = pending.told(reply)
+    if isinstance(told, Ending):
+        return Dropped(told)
+    headers = {**told.headers, "Content-Length": str(len(told.body))}
+    seconds = dribble_s(reply)
+    response = Response(
+        simulator.drip(told.body, seconds) if seconds else told.body, told.status_code, headers
+    )
+    if "Content-Type" not in told.headers:  # Flask's own guess, at what has no body
+        del response.headers["Content-Type"]
+    return response
 
 
 def _forbid_caching(response: Response) -> Response:

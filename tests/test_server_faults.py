@@ -1,91 +1,37 @@
-"""Each fault on a real socket: what the bytes are, and what our client makes of them."""
+"""Each fault on a real socket, on both hosts: what the bytes are, and what our client makes of them."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
+from host_parts import COMMANDS, PATIENCE, Service, hosted
 
 from client import Attempt, Backoff, ErrorPolicy, PollingPolicy
 from client.blocking import VideoTranslationClient
 from scenarios import FAULTS
 
-TOKEN = "a-token-of-the-tests"
-PATIENCE = 20.0
 ONCE = PollingPolicy(Backoff("constant", 0.01), errors=ErrorPolicy(max_consecutive=0), max_attempts=1)
 
 
-class Service:
-    """A simulator whose scenario can be changed."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.port = int(url.rpartition(":")[2])
-
-    def serve(self, **service: Any) -> None:
-        """Serve jobs of an hour in this way from now on."""
-        body = json.dumps({"job": {"duration": "1h"}, "service": service})
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
-            connection.request("PUT", "/admin/scenario", body, headers)
-            reply = connection.getresponse()
-            assert reply.status in (200, 204), reply.read()
-
-    def read(self) -> bytes:
-        """Return every byte of the reply to a status request, until the connection ends."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as sock:
-            sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            data = b""
-            while piece := sock.recv(65536):
-                data += piece
-            return data
-
-    def counts(self) -> dict[str, int]:
-        """Return how the server counts its replies."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
-            connection.request("GET", "/admin/counters", headers=headers)
-            counts: dict[str, int] = json.loads(connection.getresponse().read())["replies"]
-            return counts
-
-    def poll(self) -> Attempt:
-        """Return how our client's only poll went."""
-        told: list[Attempt] = []
-        with VideoTranslationClient(self.url, ONCE) as client:
-            client.poll(None, on_attempt=told.append)
-        (attempt,) = told
-        return attempt
+@pytest.fixture(scope="module", params=COMMANDS)
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with hosted(request.param) as service:
+        yield service
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    reading, writing = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "server", "--port", "0", "--exit-with-parent", "--ready-fd", str(writing)],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=Path(__file__).parent,
-        env={**os.environ, "BACKOFF_ADMIN_TOKEN": TOKEN},
-        pass_fds=[writing],
-    )
-    os.close(writing)
-    with os.fdopen(reading) as ready:
-        url = json.loads(ready.readline())["url"]
-    yield Service(url)
-    process.terminate()
-    process.wait(PATIENCE)
-    assert process.stdin
-    process.stdin.close()
+def poll(service: Service) -> Attempt:
+    """Return how our client's only poll went."""
+    told: list[Attempt] = []
+    with VideoTranslationClient(service.url, ONCE) as client:
+        client.poll(None, on_attempt=told.append)
+    (attempt,) = told
+    return attempt
 
 
 OWN: dict[str, dict[str, Any]] = {"STALE_READ": {"age": "1s"}, "SLOW_DRIBBLE": {"duration": "300ms"}}
@@ -95,7 +41,7 @@ OWN: dict[str, dict[str, Any]] = {"STALE_READ": {"age": "1s"}, "SLOW_DRIBBLE": {
 def test_what_the_client_makes_of_each_fault(service: Service, name: str) -> None:
     """A transport error, a reply that cannot be understood, or a status like any other."""
     service.serve(faults=[{"fault": name, "rate": 1, **OWN.get(name, {})}])
-    attempt = service.poll()
+    attempt = poll(service)
     kind = FAULTS[name]
     assert attempt.status_code == kind.status_code
     assert (attempt.status == "pending") == kind.tells
@@ -142,7 +88,7 @@ def test_a_wrong_content_type_has_the_right_body(service: Service) -> None:
 def test_a_dripping_reply_comes_byte_by_byte(service: Service) -> None:
     """Its head at once, its end when the duration is over."""
     service.serve(faults=[{"fault": "SLOW_DRIBBLE", "rate": 1, "duration": "500ms"}])
-    with socket.create_connection(("127.0.0.1", service.port), timeout=PATIENCE) as sock:
+    with service.connect() as sock:
         begun = time.perf_counter()
         sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         pieces = []

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from gevent.pywsgi import WSGIServer
 
 from server import _command as command
 from server import _serve
@@ -454,7 +453,7 @@ def test_a_forbidden_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(WSGIServer, "get_listener", refuse)
+    monkeypatch.setattr(_serve, "listening", refuse)
     with pytest.raises(
         _serve.CannotListenError, match="not permitted to listen on port 80; choose one above"
     ):
