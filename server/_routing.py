@@ -20,7 +20,8 @@ from server._parsing import LARGEST_BODY, LARGEST_SCENARIO, LARGEST_UPLOAD
 from server._simulator import Simulator
 from server._speaking import Dialect, Place, Route
 
-_PLAIN: Final = re.compile(r"/[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
+_PART: Final = r"[A-Za-z0-9._~:@!$&'()*+,;=-]+"
+_PLAIN: Final = re.compile(f"/(?:{_PART}|/)*")
 _PAIR: Final = r"[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*"
 _QUERY: Final = re.compile(f"{_PAIR}(?:&{_PAIR})*")
 _NOT_OURS: Final = f"(?!(?:{'|'.join(map(re.escape, RESERVED_PATHS))})(?:/|$))"
@@ -69,8 +70,8 @@ class FastLane:
         if kind := self._paths.get((method, path)):
             return kind, None
         for rule, kind in self._rules.get(method, ()):
-            if (match := rule.fullmatch(path)) and _PLAIN.fullmatch(path):
-                return kind, match.groupdict().get("job_id")
+            if match := rule.fullmatch(path):
+                return kind, match["job_id"] if kind == "status" else None
         return None
 
     def _learn(self, dialect: Dialect) -> None:
@@ -87,7 +88,7 @@ class FastLane:
 def _pattern(route: Route) -> re.Pattern[str]:
     """Return the expression of a rule: a field is a part of the path, whole."""
     parts = _FIELD.split(route.rule)
-    texts = [f"(?P<{part}>[^/]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts)]
+    texts = [f"(?P<{part}>{_PART})" if index % 2 else re.escape(part) for index, part in enumerate(parts)]
     return re.compile(_NOT_OURS + "".join(texts))
 
 

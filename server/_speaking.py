@@ -128,7 +128,10 @@ def iso(epoch: float) -> str:
 
 def encoded(document: Any) -> bytes:
     """Return a JSON value as it is sent: compact, with a line's end for whoever reads it in a terminal."""
-    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    return _compact(document).encode() + b"\n"
+
+
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one each time
 
 
 def _nowhere(_job: Subject) -> Mapping[str, str]:

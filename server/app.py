@@ -45,7 +45,7 @@ def create_app(
     It may be given as a mapping: ``{"job": {"duration": "4s"}}``. Raises ``pydantic.ValidationError`` for one
     that is wrong, and TypeError for anything else.
 
-    A reply that is due later holds its worker in ``sleep``: give a host's own (``gevent.sleep``) to have
+    A reply that is due later holds its worker in ``sleep``: give a WSGI host's own (``gevent.sleep``) to have
     thousands at once. ``clock`` counts the same seconds, and must be the system's for job ids to survive a
     restart. ``wall_clock`` gives seconds since 1970, for the dialects that tell dates.
 
