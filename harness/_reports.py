@@ -16,17 +16,18 @@ from rich.live import Live
 
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import (
-    Limits,
     Results,
     Run,
     RunFolder,
     RunFolderError,
     RunUnusable,
+    Twin,
+    load_polls,
     load_run,
     write_report,
 )
 from harness.plan import limits
-from harness.virtual import MOST_ROWS, Progress, VisitTooLong, resized, simulate
+from harness.virtual import MOST_ROWS, Progress, VisitTooLong, resized, simulate, twin_of
 from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
 
@@ -38,13 +39,15 @@ def make_report(
 ) -> Results:
     """Make the report of a run's folder anew and return its results.
 
-    ``scenario`` is the one that was run, for the theoretical limit; without it the folder's own copy serves,
-    whose trace files may be out of reach: ``on_note`` is then told why there is no limit. Raises ``Refusal``
-    when the folder cannot be read or written.
+    ``scenario`` is the one that was run, for the theoretical limit and the twin; without it the folder's own
+    copy serves, whose trace files may be out of reach: ``on_note`` is then told why there is no limit. Raises
+    ``Refusal`` when the folder cannot be read or written.
     """
     try:
         run = load_run(folder)
-        return write_report(folder, _limits(folder, run, scenario, on_note), run)
+        scenario = _scenario_of(folder, run, scenario, on_note)
+        found = None if scenario is None else limits(scenario, run)
+        return write_report(folder, found, run, _twin(folder, run, scenario))
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
     except RunFolderError as error:
@@ -56,9 +59,10 @@ def is_trustworthy(results: Results) -> bool:
     return results.complete and results.worst_status != "invalid"
 
 
-def _limits(
+def _scenario_of(
     folder: Path, run: Run, scenario: Scenario | None, on_note: Callable[[str], object]
-) -> Limits | None:
+) -> Scenario | None:
+    """Return the scenario that was simulated; None where that cannot be read or nothing was."""
     if run.info.target == "own":  # whose jobs nobody knows the law of
         return None
     if scenario is None or scenario.sha256 != run.info.scenario.sha256:
@@ -68,7 +72,14 @@ def _limits(
             if not (folder / "limits.json").exists():
                 on_note(f"no theoretical limit in this report: {error}")
             return None
-    return limits(scenario, run)
+    return scenario
+
+
+def _twin(folder: Path, run: Run, scenario: Scenario | None) -> Twin | None:
+    """Return what a live run is held against; None where the folder's own record of it must do."""
+    if scenario is None or run.info.engine != "live":
+        return None
+    return twin_of(scenario, run, load_polls(folder))
 
 
 def simulate_to_folder(

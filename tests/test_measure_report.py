@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from measure_records import info_of, job, polls_of, results_of, run_of, visits_of
+from measure_records import info_of, job, polls_of, results_of, run_of, twin_of_rows, visits_of
 
 from harness.measure import (
     COMPARED,
@@ -162,7 +162,8 @@ def test_the_schema_requires_every_key_that_has_a_fixed_name() -> None:
 
 def test_every_figure_is_read_off_the_results() -> None:
     """Each row of the table of figures finds its number; what is compared is a mean over jobs."""
-    settings = analyse(run_of([job(key=key, outcome="completed") for key in range(400)])).settings
+    jobs = [job(key=key, outcome="completed") for key in range(400)]
+    settings = analyse(run_of(jobs), None, twin_of_rows(jobs)).settings
     for name, figure in FIGURES.items():
         assert figure.read(settings["a"]) is not None, name
     assert all(FIGURES[name].values is not None for name in COMPARED)

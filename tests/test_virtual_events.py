@@ -245,8 +245,8 @@ def test_overhead_is_added_on_the_way_there_on_the_way_back_and_before_sending()
     assert sent(polls) == [2.0]
     assert polls[0].latency_s == 0.75
     assert part.jobs.detected_at[0] == 2.75
-    # The job began at 0.375, when its submission arrived, and the status was read at 2.25.
-    assert part.jobs.lag[0] == 2.25 - 1.375
+    # The job began at 0.375, when its submission arrived; its status left at 2.25 and was read at 2.75.
+    assert part.jobs.lag[0] == 2.75 - 1.375
 
 
 @pytest.mark.parametrize("field", ["request_s", "reply_s", "wake_s"])

@@ -19,7 +19,8 @@ from harness._child import environment, python_module
 from harness._refusal import FAILED, Refusal
 from harness.live._progress import Progress
 from harness.live._record import Record
-from harness.measure import RunFolder, RunInfo, run_info
+from harness.measure import RunFolder, RunInfo, job_frame, poll_frame, run_info
+from harness.virtual import with_way_back
 from scenarios import Options, Scenario
 
 if TYPE_CHECKING:  # importing Locust patches the process
@@ -123,7 +124,10 @@ class Finisher:
         scenario = self._options.scenario
         try:
             folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
-            folder.write(info_of(scenario, record), record.visits, record.jobs, record.polls)
+            jobs, polls = job_frame(record.jobs), poll_frame(record.polls)
+            if scenario.target is None:
+                jobs = with_way_back(scenario, jobs, polls)
+            folder.write(info_of(scenario, record), record.visits, jobs, polls)
         except OSError as error:
             logger.error("the run could not be written: %s", error)
             self._environment.process_exit_code = FAILED

@@ -9,8 +9,8 @@ from __future__ import annotations
 from harness.measure._analysis import Limits, analyse, write_report
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
-from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_run
-from harness.measure._frames import job_frame, poll_aggregates
+from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_polls, load_run
+from harness.measure._frames import JOB_KEY, job_frame, poll_aggregates, poll_frame
 from harness.measure._info import run_info
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
@@ -40,6 +40,7 @@ from harness.measure._rows import (
 from harness.measure._table import render_comparison, render_table
 from harness.measure._text import Page, grid
 from harness.measure._trust import TRUST_CHECKS, TrustCheck
+from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin_rows
 
 __all__ = [
     "COMPARED",
@@ -49,6 +50,7 @@ __all__ = [
     "FIGURES",
     "Figure",
     "Held",
+    "JOB_KEY",
     "JobRow",
     "LOST_SHARE_ALLOWED",
     "Lateness",
@@ -71,10 +73,14 @@ __all__ = [
     "ScenarioInfo",
     "ServerCounts",
     "SettingFigures",
+    "Spread",
     "TRANSPORT_ERROR",
     "TRUST_CHECKS",
     "TrustCheck",
+    "Twin",
+    "TwinRow",
     "Visit",
+    "VisitResiduals",
     "aggregate_polls",
     "analyse",
     "compare_runs",
@@ -82,12 +88,15 @@ __all__ = [
     "grid",
     "in_seconds",
     "job_frame",
+    "load_polls",
     "load_run",
     "needed",
+    "no_twin_rows",
     "number",
     "observe",
     "percent",
     "poll_aggregates",
+    "poll_frame",
     "quantile",
     "quantity",
     "render_comparison",

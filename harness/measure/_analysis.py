@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from harness.measure._compare import compare_with_baseline
 from harness.measure._figures import Limit
-from harness.measure._folder import folder_of, load_run, read_json, write_text
+from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, read_json, write_text
 from harness.measure._frames import job_frame
 from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order, setting_figures
@@ -21,6 +21,7 @@ from harness.measure._report import render_report
 from harness.measure._results import LimitPoint, Results, ScenarioText
 from harness.measure._rows import Run
 from harness.measure._trust import trust_checks
+from harness.measure._twin import Twin
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,13 @@ class Limits:
     bound: Sequence[tuple[float, float]] = ()
 
 
-def analyse(run: Run, limits: Limits | None = None) -> Results:
-    """Return the results of a run; raises ValueError for an objective of an unknown name."""
+def analyse(run: Run, limits: Limits | None = None, twin: Twin | None = None) -> Results:
+    """Return the results of a run; raises ValueError for an objective of an unknown name.
+
+    ``twin`` is what a live run on the simulator is held against; without it, some checks cannot pass.
+    """
     info = run.info
+    twin = twin or Twin.missing("it was not asked for")
     limits = limits or Limits()
     found = job_order(run.jobs)
     jobs = {name: found.get(name, job_frame([])) for name in info.settings}
@@ -56,10 +61,11 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
             info.objectives,
             limits.settings.get(name),
             estimated.get(name),
+            twin.overhead.get(name),
         )
         for name, description in info.settings.items()
     }
-    trust = trust_checks(run, settings, jobs)
+    trust = trust_checks(run, settings, jobs, twin)
     return Results(
         schema_version=1,
         engine=info.engine,
@@ -86,10 +92,12 @@ def analyse(run: Run, limits: Limits | None = None) -> Results:
     )
 
 
-def write_report(folder: str | Path, limits: Limits | None = None, run: Run | None = None) -> Results:
+def write_report(
+    folder: str | Path, limits: Limits | None = None, run: Run | None = None, twin: Twin | None = None
+) -> Results:
     """Make ``results.json`` and ``report.html`` from the folder's raw records; return the results.
 
-    The limits are kept in the folder as ``limits.json``, so a later call without them gives the same files.
+    The limits and the twin are kept in the folder, so a later call without them gives the same files.
     ``run`` is what the folder holds, for a caller who has read it already.
     Raises RunUnusable when the records cannot be read, RunFolderError when the files cannot be written.
     """
@@ -99,8 +107,12 @@ def write_report(folder: str | Path, limits: Limits | None = None, run: Run | No
         write_text(kept, json.dumps(_limits_json().dump_python(limits, mode="json"), allow_nan=False))
     elif kept.exists():
         limits = read_json(kept, _limits_json(), "not a record of limits")
+    if twin is not None:
+        keep_twin(folder, twin)
+    else:
+        twin = load_twin(folder)
     run = run or load_run(folder)
-    results = analyse(run, limits)
+    results = analyse(run, limits, twin)
     write_text(folder / "results.json", json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
     write_text(folder / "report.html", render_report(results, run))
     return results

@@ -12,7 +12,7 @@ import numpy as np
 from harness.measure._analysis import analyse
 from harness.measure._compare import Difference, judge, paired, unpaired, worse_settings
 from harness.measure._figures import COMPARED, ComparisonRow, job_values
-from harness.measure._folder import RunUnusable, folder_of, load_run
+from harness.measure._folder import RunUnusable, folder_of, load_run, load_twin
 from harness.measure._intervals import Estimate, estimate_mean, independent_difference
 from harness.measure._lags import Lags, lags_of
 from harness.measure._metrics import job_order
@@ -67,7 +67,7 @@ def compare_runs(*paths: str | Path, allow_untrusted: bool = False) -> RunCompar
         raise RunUnusable("nothing to compare: give at least one run")
     folders = [folder_of(path) for path in paths]
     runs = [load_run(folder) for folder in folders]
-    results = [analyse(run) for run in runs]
+    results = [analyse(run, twin=load_twin(folder)) for folder, run in zip(folders, runs, strict=True)]
     if not allow_untrusted:
         for folder, result in zip(folders, results, strict=True):
             _must_be_trusted(folder, result)

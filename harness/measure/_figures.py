@@ -161,6 +161,12 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
             page="",
             verified=True,
         ),
+        "overhead_s.p99": Figure(
+            words="overhead of polls, p99, s",
+            read=lambda s: s.overhead_s.p99,
+            page="overhead\np99, s",
+            note=lambda s: "" if s.overhead_s.p50 is None else f"p50 {number(s.overhead_s.p50)}",
+        ),
         "lost_jobs": Figure(
             words="lost jobs",
             read=lambda s: s.lost_jobs.n,
@@ -303,6 +309,19 @@ class StatusLatency(Part):
     max: float | None
 
 
+class PollOverhead(Part):
+    """Seconds that replies took beyond the delay that the scenario drew for each: the instrument's own share.
+
+    Null where it cannot be told: in virtual time, on a service that is not ours, and where polls wait for the
+    service's workers.
+    """
+
+    n: NonNegativeInt
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
 class ServerTime(Part):
     """The simulator's processor time and its simulated service time; null where unknown."""
 
@@ -372,6 +391,7 @@ class SettingFigures(Part):
     """From a job's planned submission to its client's learning of the end."""
     status_requests: StatusRequests
     status_latency_s: StatusLatency
+    overhead_s: PollOverhead
     responses: Annotated[
         dict[str, NonNegativeInt], Field(json_schema_extra={"required": list(USUAL_RESPONSES)})
     ]

@@ -1,8 +1,9 @@
 """A run's folder on disk: raw records are written first, and everything else is made from them.
 
 Raw are ``scenario.yaml``, ``jobs.csv`` (and ``jobs.parquet`` of many jobs), ``arrivals.csv`` (when each
-submission was sent), ``polls.csv`` (or ``polls.json``, for reduced polls) and ``run.json``. ``results.json``
-and ``report.html`` can be made again at any time.
+submission was sent), ``polls.csv`` (or ``polls.json``, for reduced polls) and ``run.json``. ``limits.json``,
+``twin.json`` and ``twin.parquet`` are what the harness knows beside them; ``results.json`` and
+``report.html`` can be made again at any time.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from harness.measure._frames import (
     with_pending,
 )
 from harness.measure._rows import OUTCOMES, JobRow, Lateness, PollAggregate, PollRow, Run, RunInfo, Visit
+from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals
 
 if TYPE_CHECKING:
     import polars as pl
@@ -153,6 +155,34 @@ def load_run(folder: str | Path) -> Run:
         jobs = with_pending(jobs, rows) if own else jobs
         polls = aggregates_of_frame(rows)
     return Run(record.info, record.visits, jobs, polls)
+
+
+def load_polls(folder: str | Path) -> pl.DataFrame | None:
+    """Read a run's rows of polls back, with the columns of PollRow; None where only sums were kept.
+
+    Raises RunUnusable when they are missing or damaged.
+    """
+    folder = folder_of(folder)
+    if (folder / "polls.json").exists():
+        return None
+    return _read_table(folder / "polls.csv", schema_of(PollRow))
+
+
+def keep_twin(folder: Path, twin: Twin) -> None:
+    """Put what a run is held against into its folder; RunFolderError when that fails."""
+    record = _TwinRecord(twin.reason, dict(twin.overhead), twin.residuals)
+    write_text(folder / "twin.json", _twin_record().dump_json(record, indent=1).decode() + "\n")
+    with _whole(folder / "twin.parquet") as path:
+        twin.jobs.write_parquet(path)
+
+
+def load_twin(folder: Path) -> Twin | None:
+    """Read it back; None where there is none. Raises RunUnusable when it is damaged."""
+    if not (folder / "twin.json").exists():
+        return None
+    record = read_json(folder / "twin.json", _twin_record(), "not a record of a twin")
+    jobs = _read_table(folder / "twin.parquet", schema_of(TwinRow))
+    return Twin(jobs, record.residuals, record.overhead, record.reason)
 
 
 def folder_of(path: str | Path) -> Path:
@@ -271,6 +301,17 @@ class _RunRecord:
     visits: tuple[Visit, ...]
 
 
+@dataclass(frozen=True)
+class _TwinRecord:
+    """What ``twin.json`` holds; the twins' jobs are in ``twin.parquet``."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    reason: str
+    overhead: dict[str, Spread]
+    residuals: tuple[VisitResiduals, ...]
+
+
 class _PollsRecord(BaseModel):
     """The polls of one visit as ``polls.json`` holds them: a PollAggregate with lists for arrays."""
 
@@ -316,6 +357,11 @@ class _PollsRecord(BaseModel):
 @cache
 def _run_record() -> TypeAdapter[_RunRecord]:
     return TypeAdapter(_RunRecord)
+
+
+@cache
+def _twin_record() -> TypeAdapter[_TwinRecord]:
+    return TypeAdapter(_TwinRecord)
 
 
 @cache

@@ -16,6 +16,7 @@ from harness.measure._figures import (
     LagSummary,
     Limit,
     LostJobs,
+    PollOverhead,
     ServerTime,
     SettingFigures,
     StatusLatency,
@@ -25,10 +26,11 @@ from harness.measure._figures import (
     detected,
     job_values,
 )
-from harness.measure._intervals import Floats, estimate_mean, quantile, quantile_interval
+from harness.measure._intervals import Floats, estimate_mean, quantile, quantile_interval, supports
 from harness.measure._lags import SettingLags
 from harness.measure._objectives import judge_objectives
 from harness.measure._rows import OUTCOMES, PollAggregate, Visit
+from harness.measure._twin import Spread
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,10 +66,12 @@ def setting_figures(
     objectives: Mapping[str, float],
     limit: Limit | None = None,
     lags: SettingLags | None = None,
+    overhead: Spread | None = None,
 ) -> SettingFigures:
     """Return everything that is known about one setting; ``jobs`` are in (repeat, key) order.
 
-    ``lags`` is given where the service does not name the finishes of all these jobs.
+    ``lags`` is given where the service does not name the finishes of all these jobs, ``overhead`` where it is
+    known what replies took beyond the delays that were drawn for them.
     Raises ValueError for an unknown objective.
     """
     outcomes = Counter(dict(jobs["outcome"].value_counts().iter_rows()))
@@ -85,6 +89,7 @@ def setting_figures(
         completion_latency_s=summarise(job_values(jobs, "completion_latency_s"), TimeSummary),
         status_requests=_status_requests(visits, polls),
         status_latency_s=_status_latency(polls),
+        overhead_s=_overhead(overhead),
         responses=_responses(polls),
         server=_server(visits),
         limit=limit,
@@ -137,6 +142,18 @@ def _status_latency(polls: Sequence[PollAggregate]) -> StatusLatency:
     values, counts = values[order], counts[order]
     quantiles = {name: quantile(values, LEVELS[name], counts) for name in ("p50", "p95", "p99")}
     return StatusLatency(n=int(counts.sum()), **quantiles, max=float(values[-1]) if values.size else None)
+
+
+def _overhead(spread: Spread | None) -> PollOverhead:
+    if spread is None:
+        return PollOverhead(n=0, p50=None, p99=None, max=None)
+    known = {name: supports(LEVELS[name], spread.n) for name in ("p50", "p99")}
+    return PollOverhead(
+        n=spread.n,
+        p50=spread.p50_s if known["p50"] else None,
+        p99=spread.p99_s if known["p99"] else None,
+        max=spread.max_s,
+    )
 
 
 def _responses(polls: Sequence[PollAggregate]) -> dict[str, int]:

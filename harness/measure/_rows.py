@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -104,8 +104,9 @@ _NOT_HELD: Final = Held()
 class ServerCounts:
     """The simulator's own account of one visit, to be held against the clients' account.
 
-    ``cpu_seconds`` is processor time over all its ``processes`` (None under virtual time), ``busy_seconds``
-    the service time that its simulated capacity spent.
+    ``cpu_seconds`` is processor time over all its ``processes`` (None under virtual time), ``cpu_peak`` the
+    busiest process's share of a core in its busiest second (None where nobody looked), ``busy_seconds`` the
+    service time that its simulated capacity spent.
     """
 
     submissions: int
@@ -114,6 +115,7 @@ class ServerCounts:
     cpu_seconds: float | None = None
     busy_seconds: float | None = None
     processes: int = 1
+    cpu_peak: float | None = None
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,16 @@ class RunInfo:
 class Lateness(NamedTuple):
     """How late requests were sent, against when they were wanted (seconds)."""
 
+    mean_s: float
     p50_s: float
     p99_s: float
     max_s: float
+
+    @classmethod
+    def of(cls, late: NDArray[np.float64]) -> Self:
+        """Return how late these requests were, at least one."""
+        p50, p99 = np.quantile(late, [0.5, 0.99])
+        return cls(float(late.mean()), float(p50), float(p99), float(late.max()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,9 +282,7 @@ def aggregate_polls(
     values, counts = np.unique(latency[~np.isnan(latency)], return_counts=True)
     lateness = None
     if planned_at_s is not None and sent.size:
-        late = sent - np.asarray(planned_at_s, dtype=np.float64)
-        p50, p99 = np.quantile(late, [0.5, 0.99])
-        lateness = Lateness(float(p50), float(p99), float(late.max()))
+        lateness = Lateness.of(sent - np.asarray(planned_at_s, dtype=np.float64))
     seconds = np.floor(np.maximum(sent, 0.0)).astype(np.int64)
     return PollAggregate(
         setting=setting,

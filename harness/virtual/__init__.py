@@ -9,6 +9,7 @@ vector engine for scenarios whose jobs do not touch each other. See ``docs/the-t
 
 from __future__ import annotations
 
+from harness.virtual._against import twin_of, with_way_back
 from harness.virtual._columns import JobColumns, Part
 from harness.virtual._costs import visit_costs
 from harness.virtual._counts import PollCounts, VisitCounter, VisitTooLong
@@ -43,5 +44,7 @@ __all__ = [
     "resized",
     "simulate",
     "simulate_visit",
+    "twin_of",
     "visit_costs",
+    "with_way_back",
 ]

@@ -94,17 +94,17 @@ class FinishedJobs:
         sent_at: float,
         submitted_at: float,
         done: Done,
-        finished_ago: float | None,
+        lag: float | None,
     ) -> None:
-        """Add a job; ``finished_ago`` comes from the reply that told of its end, None without such a one."""
-        learnt = finished_ago is not None
+        """Add a job; ``lag`` is None where its client did not learn of its end."""
+        learnt = lag is not None
         whole = (key, lane, OUTCOME_CODES[done.outcome], done.attempts, done.wasted)
         real = (
             planned_at,
             sent_at,
             submitted_at,
             done.at if learnt else np.nan,
-            np.nan if finished_ago is None else finished_ago,
+            np.nan if lag is None else lag,
             done.at,
         )
         for column, number in zip(self._whole.values(), whole, strict=True):

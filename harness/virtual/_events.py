@@ -260,8 +260,9 @@ class EventVisit:
         if self._on_poll is not None:
             self._on_poll(self._row(job.key, attempt, sent_at, heard_at - sent_at, code, state))
         if isinstance(command, Done):
-            ago = None if view is None else view.finished_ago
-            self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, ago)
+            learnt = view is not None and view.finished_ago is not None
+            lag = command.at - job.ticket.finished_at if learnt else None
+            self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, lag)
         return command
 
     def _row(

@@ -187,7 +187,7 @@ class PollerArrays:
             jobs.cadence.restart(jobs.progress.changed(pending, as_of), jobs.now)
         gave_up = self._over_budget(jobs, codes, hints, pending, read)
         timed_out = at_edge & ~ended
-        self._learn(jobs, ended, leaves)
+        self._learn(jobs, ended)
         self._drop(jobs, timed_out, "timeout")
         self._drop(jobs, gave_up & ~timed_out, "gave_up")
         self._wait(jobs, ~(ended | timed_out | gave_up), read, hints)
@@ -204,12 +204,12 @@ class PollerArrays:
             over |= pending & (jobs.wasted == self._policy.max_attempts)
         return over
 
-    def _learn(self, jobs: Active, ended: Flags, leaves: Floats) -> None:
-        """Write down that these jobs' clients learnt of the end, by replies that left at these times."""
+    def _learn(self, jobs: Active, ended: Flags) -> None:
+        """Write down that these jobs' clients have learnt of the end, now that they have read the reply."""
         places = np.flatnonzero(ended)
         index = self._end(jobs, places)
         self._jobs.detected_at[index] = jobs.now[places]
-        self._jobs.lag[index] = leaves[places] - jobs.finish[places]
+        self._jobs.lag[index] = jobs.now[places] - jobs.finish[places]
         failing = self._failing[index]
         self._jobs.outcome[index] = np.where(failing, OUTCOME_CODES["error"], OUTCOME_CODES["completed"])
 
