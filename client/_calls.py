@@ -21,6 +21,8 @@ from ._sent import check_name, check_sent, check_token
 from ._wire import Response
 
 _T = TypeVar("_T")
+IMPLICIT: Final = "/status"
+"""Where the service's one implicit job is, unless a dialect says where."""
 _STATES: Final[tuple[JobState, ...]] = ("pending", "completed", "error")
 _IGNORED: Final = str.maketrans("", "", "_-")
 _ID: Final = re.compile(r"\{(\+?)id\}")
@@ -103,7 +105,8 @@ class StatusCall:
     """How a job's status is read. What a reply means comes from its code and its body together.
 
     path: with ``{id}`` for the job's id, or ``{+id}`` for one whose slashes are part of the path (RFC 6570).
-    implicit: the path of the service's one implicit job. headers, query: as in ``SubmitCall``.
+    implicit: the path of the service's one implicit job; None: it has none, as far as the command is
+    concerned, and a request without an id goes to ``/status``. headers, query: as in ``SubmitCall``.
     attempt: the header that carries the number of the request, None to send none.
     state: where the reply holds the job's state, one of the words in ``pending``, ``completed`` and
     ``error``; case, blanks, ``_`` and ``-`` do not count.
@@ -122,7 +125,7 @@ class StatusCall:
     path: str = "/jobs/{id}"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    implicit: str = "/status"
+    implicit: str | None = None
     attempt: str | None = None
     id: str = "id"
     state: str = "status"
@@ -141,7 +144,8 @@ class StatusCall:
     def __post_init__(self) -> None:
         _check_method(self.method)
         check_name("attempt", self.attempt)
-        _check_path("implicit", self.implicit)
+        if self.implicit is not None:
+            _check_path("implicit", self.implicit)
         _check_path("path", self.path)
         if not _ID.search(self.path):
             raise InvalidSetting("path", self.path, "put {id} where the job's id belongs")
@@ -168,7 +172,7 @@ class StatusCall:
     def place(self, job_id: str | None) -> str:
         """Return the path at which a job is read; None: the implicit one's."""
         if job_id is None:
-            return self.implicit
+            return self.implicit or IMPLICIT
         return _ID.sub(lambda found: quote(job_id, safe=_IN_PATHS if found[1] else ""), self.path)
 
     def state_of(self, word: object) -> JobState | None:

@@ -77,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, and no lines")
     job = parser.add_argument_group("job").add_mutually_exclusive_group()
-    job.add_argument("--job", metavar="ID", help="poll this job (default: the implicit job at /status)")
+    job.add_argument(
+        "--job", metavar="ID", help="poll this job (default: the implicit one, such as at /status)"
+    )
     job.add_argument("--submit", action="store_true", help="submit a job, then poll it")
     parser.add_argument("--key", type=int, metavar="N", help="with --submit: the job's key")
     parser.add_argument(
@@ -166,6 +168,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy
         parser.error("--key goes with --submit")
     if options.body is not None and not options.submit:
         parser.error("--body goes with --submit")
+    if options.job is None and not options.submit and options.dialect.status.implicit is None:
+        called = options.dialect.name
+        parser.error(f"say which job, --job ID or --submit: {called} has none of its own (status.implicit)")
     call = options.dialect.submit
     if options.key is not None and call.key is None and call.key_header is None:
         parser.error(f"--key: a submission in the dialect {options.dialect.name} carries none")

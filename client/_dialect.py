@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-from ._calls import Source, StatusCall, SubmitCall, made
+from ._calls import IMPLICIT, Source, StatusCall, SubmitCall, made
 from ._checks import InvalidSetting
 from ._errors import SubmitFailed
 from ._events import JobState
@@ -31,7 +31,7 @@ _FRESH: Final[Mapping[str, str]] = {"Cache-Control": "no-cache"}  # ask the serv
 
 _WHOLE: Final = 2.0**53  # JSON's whole numbers beyond are not exact in most languages
 _NATIVE_SUBMIT: Final = SubmitCall(accepted=(202,), location=None, key="key")
-_NATIVE_STATUS: Final = StatusCall(attempt="Poll-Attempt")
+_NATIVE_STATUS: Final = StatusCall(attempt="Poll-Attempt", implicit=IMPLICIT)
 # What our simulator understands under every dialect but its own, which has members for these.
 _KEY_HEADER: Final = "Backoff-Job-Key"
 _FINISHED_AGO: Final = Source(header="Backoff-Finished-Ago")

@@ -17,6 +17,7 @@ from ._wire import cut
 
 _CALLS: Final[Mapping[str, type[Any]]] = {"submit": SubmitCall, "status": StatusCall}
 _WORDS: Final = ("pending", "completed", "error")
+_OF_SCENARIOS: Final = {"target", "workload", "settings", "job", "service"}
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
@@ -34,6 +35,11 @@ def read_dialect(name: str, environment: Mapping[str, str]) -> Dialect:
         known = f"choose from {', '.join(DIALECTS)}, or a YAML file with submit and status"
         raise ValueError(f"invalid choice: {cut(name)!r} ({known}){guess}")
     data, lines = _read(name)
+    if _OF_SCENARIOS & {*data}:
+        raise ValueError(
+            f"{name}: this is a scenario; put what stands under its dialect into a file of its own, and give "
+            "the target's base_url as --url, its headers as --header"
+        )
     faults = [(lines.get(path, 1), path, said) for path, said in _faults(data, environment)]
     faults += [(line, path, "this key is here twice; keep one") for path, line in lines.items() if line < 0]
     if faults:

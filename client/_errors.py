@@ -26,7 +26,7 @@ class SubmitFailed(ClientError):
     """The job was not accepted.
 
     status_code: None when no reply came. detail: what the server or the transport said.
-    retryable: False when no other try can mend it, as for a certificate that is not trusted.
+    retryable: False when no other try can mend it, as for a certificate that is not trusted, or a 404.
     undeclared: the reply and the dialect's keys, if it is one that the dialect does not declare.
     retry_after, hint: as in ``StatusReadFailed``.
     """

@@ -36,7 +36,8 @@ def submit_failed(
         return None
     said = _said(response, document)
     if code >= 400:
-        return SubmitFailed(code, said, True, None, seconds, name)
+        again = is_retryable(code, hinted=hint is not None and hint.asked)
+        return SubmitFailed(code, said, again, None, seconds, name)
     said = f"the dialect's submit.accepted does not have this code: {said}"
     return SubmitFailed(code, said, False, undeclared(response, "submit.accepted"), seconds, name)
 

@@ -148,10 +148,6 @@ class _Call(_Given):
     query: Query = Field(default={})
     """Parameters added to the address, like the headers."""
 
-    @classmethod
-    def surroundings(cls, data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
-        return unset_secrets(data, ("headers", "query", "json"), context)
-
 
 class SubmitKeys(_Call):
     """How a job is submitted."""
@@ -195,8 +191,8 @@ class StatusKeys(_Call):
     """The request's method."""
     path: PathOfJob = _STATUS.path
     """The path of a job, with ``{id}``, or ``{+id}`` for an id whose slashes are part of the path."""
-    implicit: Path = _STATUS.implicit
-    """The path of the service's one implicit job."""
+    implicit: Path | None = _STATUS.implicit
+    """The path of the service's one implicit job; null: ``/status``, and it may have none."""
     attempt: HeaderName | None = _STATUS.attempt
     """The header that carries the number of the request; null: none."""
     id: Expression = _STATUS.id

@@ -188,7 +188,7 @@ def _codes_and_words(dialect: OwnDialect) -> Iterator[LocalDiagnostic]:
 def _paths(dialect: OwnDialect) -> Iterator[LocalDiagnostic]:
     submit, status = dialect.submit, dialect.status
     given = {("submit", "path"): submit.path, ("status", "path"): status.path}
-    if "implicit" in status.model_fields_set:
+    if status.implicit is not None:
         given["status", "implicit"] = status.implicit
     for path, written in given.items():
         where, query = address(written)

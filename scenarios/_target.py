@@ -80,7 +80,13 @@ class Target(Model):
 
     @classmethod
     def surroundings(cls, data: Mapping[str, Any], context: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
-        return unset_secrets(data, ("headers", "inputs"), context)
+        yield from unset_secrets(data, ("headers", "inputs"), context)
+        dialect = data.get("dialect")
+        for part in ("submit", "status"):
+            calls = dialect.get(part) if isinstance(dialect, Mapping) else None
+            if isinstance(calls, Mapping):
+                for path, said in unset_secrets(calls, ("headers", "query", "json"), context):
+                    yield ("dialect", part, *path), said
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         for name in self.headers:

@@ -9,6 +9,7 @@ from scenarios import OwnDialect, Place, address, has_body, status_places, submi
 from server._dialects import DIALECTS
 from server._speaking import FINISHED_AGO_HEADER, Dialect, HintHeader, Route, Says, Subject, iso
 
+_IMPLICIT: Final = "/status"  # where the implicit job is, unless a dialect says where
 _PER_SECOND: Final = {"ms": 1000, "s": 1, "m": 1 / 60, "h": 1 / 3600}
 
 
@@ -60,7 +61,7 @@ def _status_routes(given: OwnDialect) -> Iterator[Route]:
     where = address(given.status.path)
     first = Route(given.status.method, where.path.replace("{id}", "<job_id>"), where.query)
     yield first
-    implicit = Route(given.status.method, address(given.status.implicit).path, None)
+    implicit = Route(given.status.method, address(given.status.implicit or _IMPLICIT).path, None)
     if implicit.rule != first.rule and implicit != Route.of(
         f"{given.submit.method} {address(given.submit.path).path}"
     ):

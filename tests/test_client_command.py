@@ -262,6 +262,13 @@ def test_it_reads_the_dialect_that_is_named(run: Run, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines()[1].endswith(": completed")
 
 
+def test_a_dialect_may_name_an_implicit_job(run: Run, tmp_path: Path) -> None:
+    """Then a job need not be, even where the path is the usual one."""
+    file = tmp_path / "own.yaml"
+    file.write_text("status: {implicit: /status, state: result}\n")
+    assert run(*STEADY, "--dialect", str(file), script=[Reply(200, {"result": "completed"})]) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -270,12 +277,21 @@ def test_it_reads_the_dialect_that_is_named(run: Run, capsys: pytest.CaptureFixt
             ["--dialect", "azure", "--submit", "--key", "1"],
             "--key: a submission in the dialect azure",
         ),
+        (["--dialect", "azure"], "say which job, --job ID or --submit: azure has none of its own"),
+        (
+            ["--dialect", str(ROOT / "docs" / "flower" / "dialect.yaml")],
+            "dialect.yaml has none of its own (status.implicit)",
+        ),
+        (
+            ["--dialect", str(ROOT / "docs" / "flower" / "scenario.yaml")],
+            "scenario.yaml: this is a scenario; put what stands under its dialect into a file of its own",
+        ),
     ],
 )
 def test_a_dialect_that_cannot_be_meant_is_refused(
     options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unknown name, and a key that would not be sent, are bad usage."""
+    """An unknown name, a key that would not be sent, no job to poll, and a scenario are bad usage."""
     with pytest.raises(SystemExit) as stopped:
         parse(options)
     assert stopped.value.code == 2

@@ -111,6 +111,17 @@ def test_a_refused_submission_says_when_to_come_back() -> None:
     assert (failed.value.retry_after, failed.value.hint, failed.value.retryable) == (7, "Retry-After", True)
 
 
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [(400, False), (401, False), (404, False), (408, True), (429, True), (503, True)],
+)
+def test_a_refused_submission_says_whether_another_try_could_mend_it(code: int, again: bool) -> None:
+    """As for status reads: what is wrong with the request stays wrong."""
+    with pytest.raises(SubmitFailed) as failed:
+        OWN.accepted(page("no", code))
+    assert failed.value.retryable is again
+
+
 def test_attempts_and_the_result_carry_it_too() -> None:
     """An attempt its own, the result that of the last read; a good read ends it."""
     unknown, pending = reply(200, {"status": "odd"}), reply(200, {"status": "pending"})

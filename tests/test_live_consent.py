@@ -102,6 +102,15 @@ def test_localhost_that_leads_elsewhere_is_another_machine(
         check_target(make("http://localhost"), consent(), None, 1)
 
 
+def test_a_host_that_was_allowed_by_a_slip_is_named(make: Make) -> None:
+    """Beside the one that the target is on."""
+    allowed = consent("staging.exmaple.com", "b.example")
+    with pytest.raises(Refusal) as refused:
+        check_target(make("https://staging.example.com"), allowed, None, 1)
+    said = "'staging.example.com', and --allow-host names 'b.example' and 'staging.exmaple.com': if you may"
+    assert said in str(refused.value)
+
+
 @pytest.mark.parametrize("text", ["", "http://a.example", "a.example:80", "me@a.example", "a b", "a/b"])
 def test_what_is_no_host_alone_is_refused(text: str) -> None:
     """An address, a port or a user would never match, and look as if it did."""

@@ -341,6 +341,7 @@ def test_a_target_that_is_down_is_given_up(play: Play, transport: str) -> None:
     result = play(("size: 3}, jobs: 3", "size: 8}, jobs: 8"), carried, url="http://127.0.0.1:9")
     (reason,) = result.halts
     assert "ConnectionRefusedError" in reason
+    assert reason.endswith(" (base_url http://127.0.0.1:9)")
     assert result.done.left == 0
 
 

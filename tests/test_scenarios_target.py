@@ -146,6 +146,16 @@ FAULTS = [
         "7: target.headers.*: the environment has no NO_SUCH_KEY",
     ),
     (
+        "of {{n}}: {key}",
+        "${NO_KEY}",
+        "5: target.dialect.submit.json.is: the environment has no NO_KEY",
+    ),
+    (
+        'status: {path: "/jobs/{id}"}',
+        'status: {path: "/jobs/{id}", headers: {X-Key: "${NO_KEY}"}}',
+        "6: target.dialect.status.headers.X-Key: the environment has no NO_KEY",
+    ),
+    (
         '"{url}"',
         '"{urll}"',
         r"5: target.dialect.submit: \{urll\} is no input; the places are index",

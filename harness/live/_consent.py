@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -147,7 +147,12 @@ def not_allowed(host: str, consent: Consent) -> str | None:
     if is_this_machine(host) or _plain(host) in consent.hosts:
         return None
     wanted = _with(consent, "--allow-host", host)
-    return f"the target is another machine, {host!r}: if you may load it, {wanted}"
+    others = f", and --allow-host names {_listed(consent.hosts)}" if consent.hosts else ""
+    return f"the target is another machine, {host!r}{others}: if you may load it, {wanted}"
+
+
+def _listed(hosts: Iterable[str]) -> str:
+    return " and ".join(map(repr, sorted(hosts)))
 
 
 def _with(consent: Consent, *more: str) -> str:

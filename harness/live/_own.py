@@ -113,7 +113,8 @@ class OwnApi:
         """Note that a submission failed, and stop where the next ones would fail like it."""
         self.allowance.release(ended=not _may_be_at_work(failed))
         self._failed += failed.status_code not in _LOAD
-        said = self.hidden(str(failed))
+        at = f" (base_url {self._target.base_url})" if failed.status_code is None else ""
+        said = f"{self.hidden(str(failed))}{at}"
         if failed.status_code in _CREDENTIALS:
             self._stop(f"the target does not accept these credentials: {said}")
         elif failed.undeclared is not None:
