@@ -9,67 +9,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from client import DIALECTS, ClientError, Dialect, JobRef, Response, Source, StatusCall, SubmitCall
+from harness.new._telling import (
+    DONE,
+    ENDS,
+    IDS,
+    LOCATIONS,
+    OF_REQUESTS,
+    PLACES,
+    STATES,
+    WAITS,
+    WORDS,
+    Telling,
+    meaning,
+    plain,
+)
 
 _MOST_MEMBERS: Final = 400
 _DEEPEST: Final = 6
 _LONGEST_WORD: Final = 40
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-_SPACED: Final = re.compile(r"[\s_-]+")
-
-WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "pending": (
-        "pending", "queued", "in queue", "enqueued", "waiting", "submitted", "accepted", "received",
-        "created", "new", "scheduled", "not started", "starting", "started", "initializing", "preparing",
-        "provisioning", "running", "in progress", "processing", "working", "active", "executing", "rendering",
-        "generating", "retry", "retrying",
-    ),
-    "completed": (
-        "completed", "complete", "succeeded", "success", "successful", "done", "finished", "ready", "ok",
-    ),
-    "error": (
-        "error", "errored", "failed", "failure", "cancelled", "canceled", "aborted", "expired", "rejected",
-        "revoked", "timed out", "timeout", "terminated", "crashed", "broken", "invalid",
-    ),
-}  # fmt: skip
-"""What services call a job that is not finished, one that ended well, and one that ended badly."""
-
-# What members are called, and how much that says; names are compared in lower case without _ and -.
-_STATES: Final = ((r"state|status", 50), (r"\w*(?:status|state)", 45), (r"phase", 40), (r"stage|result", 20))
-_JOBS: Final = (
-    r"job|task|operation|execution|run|prediction|render|batch|process|workflow|video|generation|transcript"
-)
-_IDS: Final = (
-    (r"id|uuid|guid", 50),
-    (rf"(?:{_JOBS})(?:id|uuid|name|number)", 48),
-    (
-        r"(?!(?:trace|correlation|user|account|project|org|tenant|customer|session|parent|model|template|owner)id)\w+id",
-        30,
-    ),
-    (rf"{_JOBS}", 25),
-    (r"(?:trace|correlation)id|handle|number|reference|ref|key|name", 10),
-)
-_DONE: Final = ((r"(?:is)?(?:done|finished|completed?|ready)", 30),)
-_PLACES: Final = (
-    (r"(?:status|polling|poll|get|self|monitor|operation|tracking)(?:ur[il]|link|href|location)?", 40),
-    (r"(?:ur[il]|href|link|location)", 20),
-)
-_ENDS: Final = ((r"(?:completed|finished|ended|done|succeeded)(?:at|time|on|date)?|endtime|end", 10),)
-_WAITS: Final = (
-    (r"(?:retryafter|pollafter|poll(?:ing)?interval|nextpoll)(?:in)?(?:ms|millis|seconds|s|sec)?", 10),
-)
-_LOCATIONS: Final = ("Operation-Location", "Azure-AsyncOperation", "Location", "Content-Location")
-_OF_REQUESTS: Final = (
-    "ok",
-    "success",
-    "successful",
-)  # say that a submission went well, hardly that a job is done
 
 
 class _Member(NamedTuple):
@@ -113,16 +78,16 @@ class NoJob(ValueError):
     """The reply names no job; says what it has instead."""
 
 
-def guess(response: Response, method: str, path: str, *, plain: bool = True) -> Guess:
+def guess(response: Response, method: str, path: str, *, by_name: bool = True) -> Guess:
     """Return how the API speaks that has answered a submission so.
 
-    plain: whether the submission is like that of a known dialect but for its body, so that a name may do.
+    by_name: whether the submission is like that of a known dialect but for its body, so that a name may do.
     Raises NoJob when the reply names no job.
     """
     for name, dialect in DIALECTS.items():
         if dialect.submit.method == method and (job := _job_of(dialect, response)) is not None:
             own = dialect.submit.path
-            if plain and path.endswith(own):
+            if by_name and path.endswith(own):
                 return Guess(name, path.removesuffix(own), (f"the reply has the shape of {name}",), {}, job)
             if _is_telling(dialect):
                 return _like(name, dialect, response, method, path, job)
@@ -206,11 +171,11 @@ def _own(response: Response, method: str, path: str) -> Guess:
     status |= _state(members, identity, found, assumed)
     if identity is not None:
         status["id"] = submit["id"]
-    if ends := _best(members, _ENDS, _is_moment):
+    if ends := _best(members, ENDS, _is_moment):
         status["finished_at"] = _expression(ends.path)
         found.append(f"the moment of the end at {status['finished_at']}")
     if waits := _best(
-        members, _WAITS, lambda each: isinstance(each.value, int | float) and each.value is not True
+        members, WAITS, lambda each: isinstance(each.value, int | float) and each.value is not True
     ):
         unit = "ms" if re.search(r"ms$|millis$", waits.name) else "s"
         status["hints"] = [{"body": _expression(waits.path), "unit": unit}]
@@ -253,7 +218,12 @@ def _expression(path: tuple[str | int, ...]) -> str:
     return text
 
 
-def _best(members: list[_Member], names: Any, fits: Any, bonus: Any = lambda _member: 0) -> _Member | None:
+def _best(
+    members: list[_Member],
+    names: Telling,
+    fits: Callable[[_Member], bool],
+    bonus: Callable[[_Member], int] = lambda _member: 0,
+) -> _Member | None:
     """Return the member whose name says most of those that fit; None if there is none."""
     best, most = None, 0
     for member in filter(fits, members):
@@ -271,14 +241,14 @@ class _Where(NamedTuple):
 
 def _place(response: Response, members: list[_Member]) -> _Where | None:
     """Return where the reply says at which address to poll: in a header, else in a member."""
-    for name in _LOCATIONS:
+    for name in LOCATIONS:
         if value := response.header(name):
             return _Where(value, {"header": name}, f"the header {name}")
 
     def leads(member: _Member) -> bool:
         return isinstance(member.value, str) and re.match(r"https?://|/\w", member.value) is not None
 
-    found = _best(members, _PLACES, leads)
+    found = _best(members, PLACES, leads)
     if found is None:
         return None
     return _Where(found.value, {"body": _expression(found.path)}, _expression(found.path))
@@ -297,7 +267,7 @@ def _identity(members: list[_Member], url: str | None) -> _Member | None:
     def bonus(member: _Member) -> int:
         return 100 if str(member.value) in segments else 0
 
-    return _best(members, _IDS, fits, bonus)
+    return _best(members, IDS, fits, bonus)
 
 
 def _template(place: str, job_id: str | None, path: str) -> str:
@@ -311,44 +281,37 @@ def _template(place: str, job_id: str | None, path: str) -> str:
     return f"{path.rstrip('/')}/{{{'+' if job_id and '/' in job_id else ''}id}}"
 
 
-def _plain(word: str) -> str:
-    return _SPACED.sub("", word.lower())
-
-
-_KNOWN: Final[Mapping[str, str]] = {_plain(word): state for state, words in WORDS.items() for word in words}
-
-
 def _state(
     members: list[_Member], identity: _Member | None, found: list[str], assumed: dict[str, str]
 ) -> dict[str, Any]:
     """Return the state's keys, and note whether the reply shows them."""
     home = identity.above if identity else ()
-    lists = {state: list(words) for state, words in WORDS.items()}
+    lists: dict[str, list[str]] = {state: list(words) for state, words in WORDS.items()}
 
     def fits(member: _Member) -> bool:
         value = member.value
-        if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_WORD or not _plain(value):
+        if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_WORD or not plain(value):
             return False
         # What ended, and stands outside of the job, speaks of the request: {"status": "done", "data": ...}.
-        ended = _KNOWN.get(_plain(value), "pending") != "pending"
-        return not ended or (member.above == home and _plain(value) not in _OF_REQUESTS)
+        ended = (meaning(value) or "pending") != "pending"
+        return not ended or (member.above == home and plain(value) not in OF_REQUESTS)
 
     def bonus(member: _Member) -> int:
-        return 50 * (_plain(member.value) in _KNOWN) + 15 * (member.above == home)
+        return 50 * (meaning(member.value) is not None) + 15 * (member.above == home)
 
-    if member := _best(members, _STATES, fits, bonus):
+    if member := _best(members, STATES, fits, bonus):
         word = member.value
-        known = _KNOWN.get(_plain(word))
+        known = meaning(word)
         lists[known or "pending"] = [
             word,
-            *(each for each in lists[known or "pending"] if _plain(each) != _plain(word)),
+            *(each for each in lists[known or "pending"] if plain(each) != plain(word)),
         ]
         expression = _expression(member.path)
         found.append(f"the state at {expression}: {word!r}")
         if known is None:
             assumed["status.pending"] = f"{word!r} is taken for a job that is not finished"
         return {"state": expression, **lists}
-    if done := _best(members, _DONE, lambda each: each.value is False):
+    if done := _best(members, DONE, lambda each: each.value is False):
         name = _expression(done.path)
         error = _expression((*done.above, "error"))
         found.append(f"the state at {name}: false until the end")
@@ -357,7 +320,7 @@ def _state(
         return {"state": f"{ended} || {name} == `false` && 'pending' || `null`"}
     assumed["status.state"] = "the reply tells no state"
     taken = {member.path for member in members}
-    name = next(name for name in ("status", "state", "phase", "job_status") if (*home, name) not in taken)
+    name = next((name for name in ("status", "state", "phase") if (*home, name) not in taken), "job_status")
     return {"state": _expression((*home, name)), **lists}
 
 

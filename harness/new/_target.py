@@ -23,6 +23,7 @@ from harness.new._secrets import PLACE
 _TYPICAL_S: Final = 10.0  # what jobs are assumed to take until a run tells
 _DEADLINE_S: Final = 600.0
 _JOBS: Final = 20  # per setting
+_SETTINGS: Final = 3
 _RATE: Final = 1.0
 _WORDS: Final = ("pending", "completed", "error")
 
@@ -93,14 +94,16 @@ def _sent(call: Call) -> Response:
 def _guessed(call: Call, reply: Response) -> Guess:
     """Return the guess, or raise ``Refusal`` where there is nothing to guess from."""
     asked = f"{call.method} {call.path} got HTTP {reply.status_code}"
-    plain = not call.query and PLACE not in call.headers.values()
+    by_name = not call.query and PLACE not in call.headers.values()
     if not 200 <= reply.status_code < 300:
         place = reply.header("Location")
-        leads = f"; it leads to {place}, which is not followed" if place and reply.status_code < 400 else ""
+        leads = ""
+        if place and reply.status_code < 400:
+            leads = f"; it leads to {remark(_plain(call.secrets.hidden(place)))}, which is not followed"
         said = _excerpt(reply)
         raise Refusal(f"{asked}: {said}{leads}; no job was accepted, and nothing is written", FAILED)
     try:
-        return guess(reply, call.method, call.path, plain=plain)
+        return guess(reply, call.method, call.path, by_name=by_name)
     except NoJob as error:
         raise Refusal(
             f"{asked}, but names no job and no address to poll: {error}; declare the dialect by hand: "
@@ -135,14 +138,13 @@ def _target(call: Call, guessed: Guess) -> dict[str, Any]:
         dialect = {"submit": submit, "status": status}
     key = guessed.made.submit.key
     body = {name: value for name, value in (call.body or {}).items() if name != key}
-    settings = 3
     return {
         "base_url": call.base + guessed.prefix,
         "dialect": dialect,
         **({"headers": everywhere} if everywhere else {}),
         **({"inputs": [body]} if body else {}),
         **({"ca": str(Path(call.ca).absolute())} if call.ca else {}),
-        "limits": {"jobs": settings * _JOBS, "rate": 10, "in_flight": 20},
+        "limits": {"jobs": _SETTINGS * _JOBS, "rate": 10, "in_flight": 20},
     }
 
 
