@@ -28,7 +28,7 @@ from harness.measure import (
 )
 from harness.plan import limits
 from harness.virtual import MOST_ROWS, Progress, VisitTooLong, resized, simulate, twin_of
-from scenarios import Options, Scenario, load_scenario
+from scenarios import Options, Scenario, load_scenario, portable
 from scenarios.documents import DocumentError
 
 _WORTH_A_POOL: Final = 200_000  # jobs; below, starting processes costs more than it saves
@@ -40,7 +40,7 @@ def make_report(
     """Make the report of a run's folder anew and return its results.
 
     ``scenario`` is the one that was run, for the theoretical limit and the twin; without it the folder's own
-    copy serves, whose trace files may be out of reach: ``on_note`` is then told why there is no limit. Raises
+    copy serves. Where its trace files are not there, ``on_note`` is told why there is no limit. Raises
     ``Refusal`` when the folder cannot be read or written.
     """
     try:
@@ -65,7 +65,7 @@ def _scenario_of(
     """Return the scenario that was simulated; None where that cannot be read or nothing was."""
     if run.info.target == "own":  # whose jobs nobody knows the law of
         return None
-    if scenario is None or scenario.sha256 != run.info.scenario.sha256:
+    if scenario is None or portable(scenario).sha256 != run.info.scenario.sha256:
         try:
             scenario = load_scenario(folder / "scenario.yaml", secrets=False)
         except DocumentError as error:

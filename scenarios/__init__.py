@@ -39,6 +39,7 @@ from scenarios._json_schema import json_schema
 from scenarios._limits import RATE_LIMITS, FixedWindow, Limit, SlidingWindow, TokenBucket
 from scenarios._objective import OBJECTIVES, Objective
 from scenarios._outlook import more_than_allowed, sending_lines, target_lines
+from scenarios._portable import Portable, portable
 from scenarios._scenario import (
     NothingToSimulate,
     Scenario,
@@ -94,6 +95,7 @@ __all__ = [
     "Outage",
     "OwnDialect",
     "Place",
+    "Portable",
     "RATE_LIMITS",
     "RESERVED_PATHS",
     "RandomData",
@@ -124,6 +126,7 @@ __all__ = [
     "on_the_end",
     "original_yaml",
     "planned",
+    "portable",
     "read_setting",
     "resolve",
     "sending_lines",

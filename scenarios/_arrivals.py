@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count, islice, takewhile
-from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
-from pydantic import PrivateAttr
 
-from scenarios.documents import (
-    Count,
-    Model,
-    OneOf,
-    PositiveSeconds,
-    Rate,
-    name_value,
-    parse_number,
-    spell_seconds,
-)
-from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes, describe_steps
+from scenarios.documents import Count, Model, OneOf, PositiveSeconds, Rate, spell_seconds
+from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes, Wanted, describe_steps
 
 KEYS_PER_REPEAT: Final = 10**9
 """Each repeat has jobs of its own: its keys start at this many times its number.
@@ -192,11 +180,9 @@ class Burst(OpenArrivals):
 
 
 class Recorded(MeasuredTimes, OpenArrivals):
-    """Arrivals as they were measured: a ``column`` of times in a CSV ``file``, counted from the first."""
+    """Arrivals as they were measured: a ``column`` of moments in a ``file``, counted from the first."""
 
     type: Literal["trace"] = "trace"
-
-    _first: float = PrivateAttr(0.0)
 
     @property
     def most(self) -> int | None:
@@ -217,38 +203,14 @@ class Recorded(MeasuredTimes, OpenArrivals):
         rounded = "" if self.steps is None else f", rounded to {describe_steps(self.steps)}"
         return f"{len(self.seconds)} recorded arrivals{rounded}"
 
-    def found(self) -> Iterator[str]:
-        if self._first:
-            yield (
-                f"the first time in {Path(self.file).name} is {_spell_moment(self._first)}; arrivals are "
-                "counted from it"
-            )
-        yield from super().found()
+    def _wanted(self) -> Wanted:
+        return super()._wanted()._replace(kind="moments")
 
-    def _parse(self, text: str) -> float:
-        if re.match(r"\d{4}-\d\d-\d\d[T ]\d", text):
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError:
-                raise ValueError(
-                    f"{name_value(text)} is no moment; write it as 2023-11-16 18:17:03"
-                ) from None
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        try:
-            number = parse_number(text)
-        except ValueError:
-            return super()._parse(text)
-        if self.unit is None and number >= _EPOCH_FRACTIONS[0][0]:
-            return number * next(unit for least, unit in reversed(_EPOCH_FRACTIONS) if number >= least)
-        return super()._parse(text)
+    def _notes(self) -> Iterator[str]:
+        yield from super()._notes()
+        if self.origin:
+            yield f"the first time is {_spell_moment(self.origin)}; arrivals are counted from it"
 
-    def _counted(self, values: Floats) -> Floats:
-        self._first = float(values.min(initial=math.inf)) if values.size else 0.0
-        return values - self._first if values.size else values
-
-
-_EPOCH_FRACTIONS: Final = ((1e11, 1e-3), (1e14, 1e-6), (1e17, 1e-9))
-"""Numbers from which on a time can only be milliseconds, microseconds or nanoseconds since 1970."""
 
 _EPOCH: Final = 1e8  # seconds; no recording of times since its own start lasts three years
 
@@ -256,7 +218,7 @@ _EPOCH: Final = 1e8  # seconds; no recording of times since its own start lasts 
 def _spell_moment(seconds: float) -> str:
     """Return a time for people; a large one counts from 1970."""
     plain = f"{seconds:.15g} s"
-    if seconds < _EPOCH:
+    if abs(seconds) < _EPOCH:
         return plain
     return f"{plain} ({datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC)"
 

@@ -146,16 +146,18 @@ def resolve(
     reports: str | None = None,
     port: int | None = None,
     environ: Mapping[str, str] | None = None,
+    apart: bool = False,
 ) -> Options:
     """Load the experiment that is asked for; the project's own ``config.yaml`` stands in for a missing one.
 
+    apart: for a process that forks later, as for ``load_scenario``.
     Raises ``DocumentError`` with every fault of the file that is wrong.
     """
     config = deployment(scenario, port=port, reports=reports, environ=environ, behind=_PROJECTS_CONFIG)
     if config.scenario is None:
         message = f"no scenario is named; name a file, or one of {', '.join(_known(Path()))}"
         raise DocumentError((Diagnostic(_CONFIG, 1, "scenario", message),))
-    return Options(load_scenario(config.scenario), config)
+    return Options(load_scenario(config.scenario, apart=apart), config)
 
 
 def choose_scenario(command_line: str | None, environ: Mapping[str, str], config: Config) -> Path | None:

@@ -70,7 +70,7 @@ def describe(
             f"  setting {name}: {policy.describe()} ({_cost_of(scenario, costs, name)})"
             for name, policy in scenario.settings.items()
         ),
-        *(f"  data: {path}: {found}" for path, each in scenario.measured.items() for found in each.found()),
+        *(f"  data: {each.path}: {note}" for each in scenario.found for note in each.notes),
         f"  wanted: {_objectives(scenario)}",
         f"  cost: {_total(scenario, known, before_visit_s)}",
         *(f"  note: {note}" for note in _notes(scenario, costs)),

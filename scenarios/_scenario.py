@@ -20,8 +20,11 @@ from scenarios._dialect import client_dialect
 from scenarios._schema import ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios._target import Target
-from scenarios.documents import did_you_mean, read_document, validate
-from scenarios.draws import MeasuredTimes, Stream, measured, uniform, uniforms
+from scenarios.documents import YamlPath, describe_path, did_you_mean, read_document, validate
+from scenarios.draws import Found, MeasuredTimes, Stream, measured, uniform, uniforms
+
+_OF_A_RUN: Final = "run.json"
+"""What tells the folder of a run from others."""
 
 _BLOCK: Final = 1 << 16  # jobs counted at a time
 
@@ -91,11 +94,16 @@ class Scenario:
         return client_dialect(self.service.dialect).with_truth()
 
     @cached_property
-    def measured(self) -> Mapping[str, MeasuredTimes]:
+    def measured(self) -> Mapping[YamlPath, MeasuredTimes]:
         """All recorded times in the scenario, by the YAML path of each."""
         parts = {"job": self.job, "service": self.service, "workload": self.workload}
         found = (each for name, part in parts.items() if part for each in measured(part, (name,)))
         return MappingProxyType(dict(found))
+
+    @property
+    def found(self) -> tuple[Found, ...]:
+        """What was found in the files of recorded times."""
+        return tuple(each.found(describe_path(path)) for path, each in self.measured.items())
 
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
@@ -193,14 +201,22 @@ def think_time(scenario: Scenario, key: int) -> float:
     return scenario.think_time(key)
 
 
-def load_scenario(path: str | os.PathLike[str], *, secrets: bool = True) -> Scenario:
+def load_scenario(path: str | os.PathLike[str], *, secrets: bool = True, apart: bool = False) -> Scenario:
     """Read and check a scenario file.
 
     secrets: whether the environment must have the secrets that the file names; False to look at what was run.
-    Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
+    apart: whether recorded times are read by processes of their own, for what reads them starts threads: a
+    process that forks later must have none. The scenario in a run's folder names files of that folder alone:
+    it may come from anybody. Raises ``DocumentError`` with every fault: its file, line, YAML path and remedy.
     """
     document = read_document(path)
-    file = validate(document, ScenarioFile, {"environment": os.environ} if secrets else None)
+    folder = Path(path).parent
+    context = {
+        "environment": os.environ if secrets else None,
+        "apart": apart,
+        "within": folder if (folder / _OF_A_RUN).is_file() else None,
+    }
+    file = validate(document, ScenarioFile, {key: value for key, value in context.items() if value})
     return Scenario(
         name=file.name,
         question=file.question,

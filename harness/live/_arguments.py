@@ -30,7 +30,8 @@ def options_asked_for(argv: Sequence[str] | None = None) -> Options:
     """
     known = _known(argv)
     try:
-        return resolve(known.scenario, reports=known.reports, port=known.simulator_port)
+        # Apart, for Locust forks its workers from this process, which must have no threads by then.
+        return resolve(known.scenario, reports=known.reports, port=known.simulator_port, apart=True)
     except DocumentError as error:
         print(error, file=sys.stderr)
         sys.exit(UNUSABLE)

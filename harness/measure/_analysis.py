@@ -80,6 +80,7 @@ def analyse(run: Run, limits: Limits | None = None, twin: Twin | None = None) ->
             question=info.scenario.question,
             sha256=info.scenario.sha256,
             text=info.scenario.text,
+            traces=info.scenario.traces,
         ),
         baseline=baseline,
         objectives=dict(info.objectives),

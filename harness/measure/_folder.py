@@ -1,14 +1,15 @@
 """A run's folder on disk: raw records are written first, and everything else is made from them.
 
-Raw are ``scenario.yaml``, ``jobs.csv`` (and ``jobs.parquet`` of many jobs), ``arrivals.csv`` (when each
-submission was sent), ``polls.csv`` (or ``polls.json``, for reduced polls) and ``run.json``. ``limits.json``,
-``twin.json`` and ``twin.parquet`` are what the harness knows beside them; ``results.json`` and
-``report.html`` can be made again at any time.
+Raw are ``scenario.yaml`` with its trace files in ``traces``, ``jobs.csv`` (and ``jobs.parquet`` of many
+jobs), ``arrivals.csv`` (when each submission was sent), ``polls.csv`` (or ``polls.json``, for reduced polls)
+and ``run.json``. ``limits.json``, ``twin.json`` and ``twin.parquet`` are what the harness knows beside them;
+``results.json`` and ``report.html`` can be made again at any time.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import tempfile
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
@@ -38,11 +40,23 @@ from harness.measure._frames import (
     typed_frame,
     with_pending,
 )
-from harness.measure._rows import OUTCOMES, JobRow, Lateness, PollAggregate, PollRow, Run, RunInfo, Visit
+from harness.measure._rows import (
+    OUTCOMES,
+    JobRow,
+    Lateness,
+    PollAggregate,
+    PollRow,
+    Run,
+    RunInfo,
+    ScenarioInfo,
+    Visit,
+)
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals
 
 if TYPE_CHECKING:
     import polars as pl
+
+logger = logging.getLogger("backoff")
 
 _FORMAT: Final = 1
 _PARQUET_FROM: Final = 100_000
@@ -109,6 +123,7 @@ class RunFolder:
         """
         frame = job_frame(jobs) if isinstance(jobs, Sequence) else typed_frame(jobs, schema_of(JobRow))
         frame = rounded(frame)
+        self._copy_traces(info.scenario)
         write_text(self.path / "scenario.yaml", info.scenario.text)
         self._write_table("jobs.csv", frame.drop("sent_at_s"))
         if frame.height >= _PARQUET_FROM:
@@ -124,8 +139,23 @@ class RunFolder:
         # The fallback is for mappings of other kinds than dict.
         record = to_jsonable_python(_RunRecord(_FORMAT, info, tuple(visits)), fallback=dict)
         # The text itself is scenario.yaml; a copy here could come to differ from it.
-        del record["info"]["scenario"]["text"]
+        del record["info"]["scenario"]["text"], record["info"]["scenario"]["files"]
         write_text(self.path / "run.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+    def _copy_traces(self, scenario: ScenarioInfo) -> None:
+        """Keep the recorded data that was read; what has changed since then is not that, and is not kept."""
+        digests = {each.file: each.sha256 for each in scenario.traces}
+        for name, source in scenario.files.items():
+            with suppress(OSError):
+                data = source.read_bytes()
+                if sha256(data).hexdigest() == digests[name]:
+                    (self.path / name).parent.mkdir(exist_ok=True)
+                    with _whole(self.path / name) as path:
+                        path.write_bytes(data)
+                    continue
+            logger.warning(
+                "%s has changed since it was read, or is gone: the run has no copy of it", source.name
+            )
 
     def _write_table(self, name: str, frame: pl.DataFrame) -> None:
         with _whole(self.path / name) as path:

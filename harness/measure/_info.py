@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from harness.measure._rows import RunInfo, ScenarioInfo
-from scenarios import Scenario
+from scenarios import Scenario, portable
 
 
 def run_info(
@@ -31,6 +31,7 @@ def run_info(
     is what else is to be told of the environment, and ``incomplete`` the reason why the run ended early.
     ``target`` and ``finish_resolution_s`` are as in ``RunInfo``.
     """
+    kept = portable(scenario)
     return RunInfo(
         engine=engine,
         seed=scenario.seed,
@@ -42,7 +43,7 @@ def run_info(
             "platform": platform.platform(),
             **(more or {}),
         },
-        scenario=ScenarioInfo(scenario.name, scenario.text, scenario.question),
+        scenario=ScenarioInfo(scenario.name, kept.text, scenario.question, kept.found, kept.files),
         settings={name: policy.describe() for name, policy in scenario.settings.items() if name in settings},
         baseline=scenario.baseline,
         objectives=dict(scenario.objectives),

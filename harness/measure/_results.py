@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.measure._figures import ComparisonRow, Part, SettingFigures
+from scenarios.draws import Found
 
 Status = Literal["pass", "warn", "invalid"]
 
@@ -41,6 +42,8 @@ class ScenarioText(Part):
     question: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     text: str
+    traces: tuple[Found, ...] = ()
+    """What was found in its recorded data, and what was made of it."""
 
 
 class Results(Part):

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from scenarios.draws import Found
 
 if TYPE_CHECKING:
     import polars as pl
@@ -151,11 +154,17 @@ class Visit:
 
 @dataclass(frozen=True)
 class ScenarioInfo:
-    """The scenario as it was run: its name, its question and its text."""
+    """The scenario as it was run: its name, its question and its text.
+
+    ``traces`` is what was found in its recorded data. ``files`` are the copies of these that the text names,
+    each with the file that was read; only a run that is not yet written has them.
+    """
 
     name: str
     text: str
     question: str = ""
+    traces: tuple[Found, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:

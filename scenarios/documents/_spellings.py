@@ -88,10 +88,13 @@ def parse_seconds(value: object) -> float:
 
 
 def unit_named(name: str) -> str | None:
-    """Return the unit that a column's name ends in, such as ms of ``duration_ms`` or ``latency (ms)``."""
+    """Return the unit that a column's name ends in, such as ms of ``duration_ms`` or ``latency (ms)``.
+
+    The single letters d, h and m are more often short for something else.
+    """
     words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
     word = words[-1].lower() if words else ""
-    return None if word in ("d", "h", "m") and len(words) > 1 else _UNIT_OF.get(word)
+    return None if word in ("d", "h", "m") else _UNIT_OF.get(word)
 
 
 def unit_seconds(unit: str) -> float:

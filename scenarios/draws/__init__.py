@@ -17,7 +17,7 @@ from scenarios.draws._keyed import (
 )
 from scenarios.draws._resolution import describe_steps
 from scenarios.draws._sample import Sample, sample_of
-from scenarios.draws._traces import MeasuredTimes, measured
+from scenarios.draws._traces import Found, MeasuredTimes, Wanted, measured
 
 __all__ = [
     "Capped",
@@ -27,6 +27,7 @@ __all__ = [
     "Exponential",
     "Fixed",
     "Floats",
+    "Found",
     "Gamma",
     "Integers",
     "Lognormal",
@@ -38,6 +39,7 @@ __all__ = [
     "Stream",
     "Trace",
     "Uniform",
+    "Wanted",
     "Weibull",
     "Words",
     "describe_steps",

@@ -18,27 +18,25 @@ from scenarios.draws._distributions import BELOW_ONE, ELEMENTARY, Law
 from scenarios.draws._keyed import Floats
 from scenarios.draws._resolution import describe_steps
 from scenarios.draws._sample import Sample
-from scenarios.draws._traces import MeasuredTimes
+from scenarios.draws._traces import Spans
 
 
-class Trace(MeasuredTimes, Law):
-    """Durations drawn from measured ones: a ``column`` of a CSV ``file``, each row equally likely."""
+class Trace(Spans, Law):
+    """Durations drawn from measured ones: rows of a ``file``, each equally likely."""
 
     type: Literal["trace"] = "trace"
 
     @cached_property
     def sample(self) -> Sample:
         """The values as a distribution, each spread over the cell that its resolution leaves open."""
-        return Sample(self.seconds, self.steps, self.rounding)
+        return Sample(self.seconds, self.steps, self.spread)
 
     def mean(self) -> float:
         return self.sample.mean()
 
     def describe(self) -> str:
         rounded = "" if self.steps is None else f", rounded to {describe_steps(self.steps)}"
-        return (
-            f"{len(self.seconds)} measured values, column {self.column!r} of {Path(self.file).name}{rounded}"
-        )
+        return f"{len(self.seconds)} measured values, {self.source} of {Path(self.file).name}{rounded}"
 
     def _quantile(self, u: Any) -> Any:
         return self.sample.quantile(u)

@@ -10,7 +10,6 @@ out as what they are. Only distinct values are evidence: a time-out that ends a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -57,14 +56,18 @@ def steps_of(seconds: Floats) -> Floats | None:
     """
     if seconds.max(initial=0.0) > 2.0**62 / _NS:  # beyond 146 years no nanoseconds are left
         return None
-    values = np.rint(seconds * _NS).astype(np.int64)
+    return steps_of_ns(np.rint(seconds * _NS).astype(np.int64))
+
+
+def steps_of_ns(values: Integers) -> Floats | None:
+    """Return the same for whole nanoseconds."""
     distinct, rows = np.unique(values[values > 0], return_counts=True)
     some = slice(None, None, max(1, distinct.size // _LOOKED_AT))
     found = _grids(distinct[some], rows[some])
     if not found:
         return None
-    steps = np.zeros(seconds.size)
-    free = np.ones(seconds.size, dtype=bool)
+    steps = np.zeros(values.size)
+    free = np.ones(values.size, dtype=bool)
     for grid in found:
         mine = free & (values % grid == 0)
         steps[mine] = grid / _NS
@@ -74,15 +77,20 @@ def steps_of(seconds: Floats) -> Floats | None:
 
 def describe_steps(steps: Floats) -> str:
     """Return the steps in English: "1 s", or what share of the values has which."""
-    sizes, counts = np.unique(steps, return_counts=True)
-    shares: Mapping[float, float] = dict(zip(sizes.tolist(), (counts / steps.size).tolist(), strict=True))
+    shares = shares_of(steps)
     if len(shares) == 1:
-        return spell_seconds(next(iter(shares)))
+        return spell_seconds(shares[0][0])
     parts = [
         f"{'exact' if step == 0.0 else spell_seconds(step)} ({100 * share:.2g}% of them)"
-        for step, share in sorted(shares.items(), reverse=True)
+        for step, share in shares
     ]
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def shares_of(steps: Floats) -> list[tuple[float, float]]:
+    """Return each step in seconds with the share of the values that have it, from coarse to fine."""
+    sizes, counts = np.unique(steps, return_counts=True)
+    return [*zip(sizes.tolist(), (counts / steps.size).tolist(), strict=True)][::-1]
 
 
 def _grids(distinct: Integers, rows: Integers) -> list[int]:

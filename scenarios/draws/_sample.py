@@ -15,8 +15,14 @@ from scenarios.draws._keyed import Floats, Integers
 Rounding = Literal["nearest", "floor", "ceil"]
 """How a value came to lie on its grid: rounded to nearest, down or up."""
 
-_CELLS: Final = {"nearest": (-0.5, 0.5), "floor": (0.0, 1.0), "ceil": (-1.0, 0.0)}
+Spread = Literal["nearest", "floor", "ceil", "difference"]
+"""Where in its cell a value lies: by its rounding, or as the difference of two moments rounded alike."""
+
+_CELLS: Final = {"nearest": (-0.5, 0.5), "floor": (0.0, 1.0), "ceil": (-1.0, 0.0), "difference": (-1.0, 1.0)}
 """Where the cell of a value begins and ends, in steps from it."""
+
+_PARTS: Final = 8
+"""Even parts of the cell of a difference: its triangle as a histogram, whose shares are exact."""
 
 
 class _Pieces(NamedTuple):
@@ -33,14 +39,15 @@ class Sample:
     """Measured durations, in any order.
 
     ``steps`` has the step of the grid that each was rounded to, in seconds (0: it is exact; None: all are);
-    the true value may lie anywhere in its cell, ``rounding`` says on which side, and never below zero. One
-    draw gives both the row and the place in its cell: what is left of ``u * n`` behind the row's number is
-    uniform too. So ``ppf`` ascends, and strictly where nothing is exact.
+    the true value may lie anywhere in its cell, ``rounding`` says on which side, and never below zero. The
+    difference of two rounded moments has two such errors: their density is a triangle, a step to either side.
+    One draw gives both the row and the place in its cell: what is left of ``u * n`` behind the row's number
+    is uniform too. So ``ppf`` ascends, and strictly where nothing is exact.
     """
 
     values: Floats = field(repr=False)
     steps: Floats | None = field(default=None, repr=False)
-    rounding: Rounding = "nearest"
+    rounding: Spread = "nearest"
 
     @property
     def exact(self) -> bool:
@@ -54,6 +61,9 @@ class Sample:
     def scattered(self, u: Floats) -> Floats:
         """Return each value at the place in its cell that its draw in [0, 1) stands for."""
         low, high = self._cells
+        if self.rounding == "difference":
+            corner = np.where(u < 0.5, np.sqrt(u / 2.0), 1.0 - np.sqrt((1.0 - u) / 2.0))
+            return np.abs(low + (high - low) * corner)
         return low + (high - low) * u
 
     def ppf(self, u: Any) -> Any:
@@ -80,15 +90,15 @@ class Sample:
     def mean(self) -> float:
         if self.exact:
             return math.fsum(self.values.tolist()) / self.values.size
-        low, high = self._cells
-        return math.fsum((low + (high - low) / 2.0).tolist()) / self.values.size
+        pieces = self._pieces
+        return math.fsum((pieces.weight * (pieces.low + pieces.width / 2.0)).tolist()) / self.values.size
 
     def describe(self) -> str:
         return f"{self.values.size} measured values"
 
     @cached_property
     def _cells(self) -> tuple[Floats, Floats]:
-        """Where the cell of each value begins and ends."""
+        """Where the cell of each value begins and ends; that of a difference may begin below zero."""
         if self.steps is None:
             return self.values, self.values
         begin, end = _CELLS[self.rounding]
@@ -98,14 +108,18 @@ class Sample:
         # On the grid itself, so that the end of one cell and the beginning of the next are one number.
         on = np.rint(place)
         place = np.where(np.abs(place - on) < 1e-6, on, place)
-        low = np.where(exact, self.values, np.maximum((place + begin) * step, 0.0))
-        high = np.where(exact, self.values, np.maximum((place + end) * step, 0.0))
+        least = -np.inf if self.rounding == "difference" else 0.0
+        low = np.where(exact, self.values, np.maximum((place + begin) * step, least))
+        high = np.where(exact, self.values, np.maximum((place + end) * step, least))
         return low, high
 
     @cached_property
     def _pieces(self) -> _Pieces:
-        cells, inverse = np.unique(np.stack(self._cells), axis=1, return_inverse=True)
-        low, high, weight = cells[0], cells[1], np.bincount(inverse.ravel()).astype(np.float64)
+        begin, end = self._cells
+        cells, counts = np.unique(begin + 1j * end, return_counts=True)  # pairs, which sort fastest so
+        low, high, weight = cells.real, cells.imag, counts.astype(np.float64)
+        if self.rounding == "difference":
+            low, high, weight = _triangles(low, high, weight)
         if (low[1:] < high[:-1]).any():
             low, high, weight = _disjoint(low, high, weight)
         return _Pieces(low, high - low, weight, np.append(0.0, np.cumsum(weight)[:-1]))
@@ -114,6 +128,22 @@ class Sample:
 def sample_of(values: Sequence[float] | Floats) -> Sample:
     """Return the distribution of exact durations in any order."""
     return Sample(np.asarray(values, dtype=np.float64))
+
+
+def _triangles(low: Floats, high: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return triangles over these cells as histograms; what lies below zero counts as far above it."""
+    spread = high > low
+    part = np.arange(_PARTS)
+    share = (2.0 * np.minimum(part, _PARTS - 1 - part) + 1.0) / (_PARTS**2 / 2.0)
+    edges = low[spread, None] + (high - low)[spread, None] * np.arange(_PARTS + 1) / _PARTS
+    edges = edges.round(10)  # so that the parts of neighbouring values have the same edges
+    begin, end = edges[:, :-1].ravel(), edges[:, 1:].ravel()
+    folded = np.sort(np.abs([begin, end]), axis=0)
+    lows = np.concatenate([np.where(begin * end < 0.0, 0.0, folded[0]), low[~spread]])
+    highs = np.concatenate([folded[1], high[~spread]])
+    weights = np.concatenate([(weight[spread, None] * share).ravel(), weight[~spread]])
+    order = np.lexsort((highs, lows))
+    return lows[order], highs[order], weights[order]
 
 
 def _disjoint(low: Floats, high: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:

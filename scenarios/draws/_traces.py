@@ -1,53 +1,93 @@
-"""Measured times from a CSV file, for distributions and for arrivals."""
+"""Measured times from a file, for distributions and for arrivals: what is read, and what was found in it."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, PrivateAttr, ValidationInfo, field_validator
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, PrivateAttr, ValidationInfo, field_validator
 
-from scenarios.documents import (
-    LocalDiagnostic,
-    Model,
-    YamlPath,
-    describe_path,
-    parse_number,
-    parse_seconds,
-    seconds_or,
-    unit_named,
-    unit_seconds,
-)
+from scenarios.documents import LocalDiagnostic, Model, YamlPath, name_value, seconds_or, unit_named
+from scenarios.draws._cells import NS
+from scenarios.draws._files import is_parquet
 from scenarios.draws._keyed import Floats
-from scenarios.draws._resolution import describe_steps, steps_of
-from scenarios.draws._sample import Rounding
+from scenarios.draws._reading import Reading, Request, read, read_apart, spell_left_out
+from scenarios.draws._resolution import describe_steps, shares_of, steps_of, steps_of_ns
+from scenarios.draws._sample import Rounding, Spread
+from scenarios.draws._where import Where
 
-_FAULTS_SHOWN: Final = 5
-_NO_VALUE: Final = frozenset(("", "-", "--", "na", "n/a", "nan", "none", "null", "nil", "?"))
-_DELIMITERS: Final = (",", ";", "\t", "|")
-_LONGEST_LINE: Final = 1 << 20
+_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
+_TAIL: Final = 0.025  # of a two-sided interval of 95 %
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in one file, and what is made of it: a part of ``run.json`` and ``results.json``."""
+
+    path: str
+    """Where the scenario names it, such as ``job.duration``."""
+    file: str
+    """The file's name; in a run's folder that of the copy."""
+    sha256: str
+    form: str
+    """How it is written: the delimiter, JSON lines or Parquet."""
+    columns: tuple[str, ...]
+    """The column; or those of the start and of the end."""
+    rows: int
+    """Rows in the file."""
+    used: int
+    """Rows that count."""
+    left_out: Mapping[str, int]
+    """The others by reason: ``where``, ``missing``, ``below_zero``."""
+    unit: str
+    """The unit of plain numbers."""
+    steps: Mapping[str, float]
+    """The grid that values are rounded to, in seconds, and the share of the values on it; 0: exact."""
+    origin_s: float | None
+    """What arrivals are counted from, in seconds; null for durations."""
+    supports: tuple[float, ...]
+    """Quantiles that have an interval of 95 % at so many rows; of 0.5, 0.9, 0.95 and 0.99."""
+    notes: tuple[str, ...] = field(default=())
+    """The same in English, as far as it is worth a word."""
+
+
+class Wanted(NamedTuple):
+    """The columns that a model wants of its file, and what their cells are."""
+
+    columns: tuple[str, ...]
+    kind: Literal["durations", "moments"]
+
+
+def needed_rows(p: float) -> int:
+    """Return the fewest rows of which two bound the p-quantile at 95 %: p50 6, p90 36, p95 72, p99 368."""
+    return math.ceil(math.log(_TAIL) / math.log(max(p, 1.0 - p)))
+
+
+def _condition(text: str) -> str:
+    Where(text)
+    return text
 
 
 class MeasuredTimes(Model):
-    """One column of a CSV file: numbers of seconds, or text with a unit, below a line that names the columns.
+    """Times from a file: CSV (any usual delimiter), JSON lines or Parquet; text may be packed by gzip.
 
     A relative path starts at the folder of the YAML file. It is kept absolute, so that a copy of the model in
     another process finds the file too.
     """
 
     file: str
-    """The CSV file."""
-    column: str
-    """The name of the column, as in the file's first line."""
+    """The file: CSV, JSON lines or Parquet; text may be packed by gzip."""
+    column: str | None = None
+    """The name of the column; null: the file's only one."""
     unit: Literal["d", "h", "m", "s", "ms", "us", "ns"] | None = None
     """The unit of plain numbers; null: the one that the column's name ends in, else seconds."""
+    where: Annotated[str, AfterValidator(_condition)] | None = None
+    """The rows that count, such as ``status == "success" and attempt < 3``; null: all."""
     missing: Literal["error", "skip"] = "error"
     """Whether a row without a value, or with one below zero, is a fault or is left out."""
     resolution: seconds_or("auto", "exact") = "auto"  # type: ignore[valid-type] # made from the words
@@ -55,32 +95,56 @@ class MeasuredTimes(Model):
     rounding: Rounding = "nearest"
     """How they were rounded to it: to nearest, down or up."""
 
+    _reading: Reading = PrivateAttr(Reading())
     _seconds: bytes = PrivateAttr(b"")
     _steps: bytes | None = PrivateAttr(None)
-    _faults: tuple[str, ...] = PrivateAttr(())
-    _left_out: int = PrivateAttr(0)
+    _origin: float | None = PrivateAttr(None)
 
     @field_validator("file")
     @classmethod
     def _locate(cls, file: str, info: ValidationInfo) -> str:
-        return str(Path((info.context or {}).get("folder", ""), file).absolute())
+        context = info.context or {}
+        path = Path(context.get("folder", ""), file).absolute()
+        within = context.get("within")
+        if within is not None and not path.resolve().is_relative_to(Path(within).resolve()):
+            raise ValueError(f"{name_value(file)} is not in the folder of the run, and nothing else is read")
+        return str(path)
 
-    def model_post_init(self, _context: object, /) -> None:
-        read, self._faults, self._left_out = _read(
-            Path(self.file), self.column, self._parse, skip=self.missing == "skip"
-        )
-        values = self._counted(np.array(read, dtype=np.float64))
+    def model_post_init(self, context: Any, /) -> None:
+        wanted, skip = self._wanted(), self.missing == "skip"
+        request = Request(Path(self.file), wanted.columns, wanted.kind, self.unit, self.where, skip)
+        apart = bool((context or {}).get("apart")) or is_parquet(request.file)
+        reading = (read_apart if apart else read)(request)
         # Bytes rather than arrays: models are compared by value, which arrays refuse.
+        self._reading = replace(reading, values=())
+        if reading.faults:
+            return
+        values, steps = self._made_of(reading.values)
         self._seconds = values.tobytes()
-        steps = None
-        if self.resolution == "auto":
-            steps = steps_of(values)
-        elif self.resolution != "exact":
+        if self.resolution == "exact":
+            steps = None
+        elif self.resolution != "auto":
             steps = np.full(values.size, self.resolution)
+            self._told()
         self._steps = None if steps is None else steps.tobytes()
 
+    def _wanted(self) -> Wanted:
+        """Return which columns are to be read, and as what."""
+        return Wanted(() if self.column is None else (self.column,), "durations")
+
+    def _made_of(self, columns: Sequence[NDArray[Any]]) -> tuple[Floats, Floats | None]:
+        """Return the values in seconds that the columns tell, and the steps of the grid found in them."""
+        if columns[0].dtype.kind == "f":
+            return columns[0], steps_of(columns[0])
+        first = int(columns[0].min())
+        self._origin = first / NS
+        return (columns[0] - first) / NS, steps_of_ns(columns[0])
+
+    def _told(self) -> None:
+        """Take notice that the resolution is told, not found."""
+
     def contradictions(self) -> Iterable[LocalDiagnostic]:
-        for fault in self._faults:
+        for fault in self._reading.faults:
             yield ("file",), fault
 
     @property
@@ -93,36 +157,78 @@ class MeasuredTimes(Model):
         """The step of the grid of each value's grid, in seconds; 0, or None for all: it is exact."""
         return None if self._steps is None else np.frombuffer(self._steps)
 
-    def found(self) -> Iterator[str]:
+    @property
+    def source(self) -> str:
+        """The column or columns, in English."""
+        columns = self._reading.columns
+        return f"column {columns[0]!r}" if len(columns) == 1 else f"from {columns[0]!r} to {columns[1]!r}"
+
+    @property
+    def origin(self) -> float | None:
+        """The first of the moments that the values are counted from, in seconds; None: they are durations."""
+        return self._origin
+
+    def found(self, path: str = "") -> Found:
+        """Return what was found in the file; ``path`` is where the scenario names it."""
+        reading, values, steps = self._reading, self.seconds, self.steps
+        return Found(
+            path=path,
+            file=Path(self.file).name,
+            sha256=reading.digest,
+            form=reading.form,
+            columns=reading.columns,
+            rows=sum(reading.left_out.values()) + values.size,
+            used=values.size,
+            left_out=dict(reading.left_out),
+            unit=self.unit or unit_named(reading.columns[0]) or "s",
+            steps={} if steps is None else {f"{step:.9g}": share for step, share in shares_of(steps)},
+            origin_s=self.origin,
+            supports=tuple(p for p in _QUANTILES if values.size >= needed_rows(p)),
+            notes=tuple(self._notes()),
+        )
+
+    def _notes(self) -> Iterator[str]:
         """Yield in English what was found in the file, and what is made of it."""
-        steps, name = self.steps, Path(self.file).name
-        if self.unit is None and (unit := unit_named(self.column)) not in (None, "s"):
-            yield f"numbers of {name} are taken as {unit}, by the name of the column {self.column!r}"
-        if self._left_out:
-            yield f"{self._left_out} rows of {name} are left out, for they have no value or one below zero"
+        reading, steps, name = self._reading, self.steps, Path(self.file).name
+        yield f"{name} is {reading.form}; {self._used()}, {self.source}"
+        for column in reading.columns:
+            if self.unit is None and (unit := unit_named(column)) not in (None, "s"):
+                yield f"numbers are taken as {unit}, by the name of the column {column!r}"
         if steps is not None:
             yield (
-                f"the values of {name} are rounded to {describe_steps(steps)}; each is spread over the cell "
+                f"the values are rounded to {describe_steps(steps)}; each is spread over {self._cell()} "
                 "that this leaves open"
             )
 
-    def _parse(self, text: str) -> float:
-        """Return the seconds that a cell holds; raises ValueError, which says what would be right."""
-        try:
-            number = parse_number(text)
-        except ValueError:
-            return parse_seconds(text)
-        return parse_seconds(number * unit_seconds(self.unit or unit_named(self.column) or "s"))
+    def _used(self) -> str:
+        used, out = self.seconds.size, self._reading.left_out
+        if not out:
+            return f"{used:,} {'row' if used == 1 else 'rows'}"
+        rows = used + sum(out.values())
+        return f"{used:,} of {rows:,} rows (left out: {spell_left_out(out)})"
 
-    def _counted(self, values: Floats) -> Floats:
-        """Return the values as they count; a moment counts from the first."""
-        return values
+    def _cell(self) -> str:
+        return "the cell"
 
 
-def measured(model: BaseModel, path: YamlPath = ()) -> Iterator[tuple[str, MeasuredTimes]]:
+def _thin(rows: int) -> Iterator[str]:
+    """Yield what so few measured values tell and do not; nothing where they are enough."""
+    able = [f"p{100 * p:.0f}" for p in _QUANTILES if rows >= needed_rows(p)]
+    unable = [f"p{100 * p:.0f} (from {needed_rows(p)})" for p in _QUANTILES if rows < needed_rows(p)]
+    if unable:
+        few = "1 value is" if rows == 1 else f"{rows} values are"
+        enough = f"enough for {_and(able)}, not for" if able else "not enough for"
+        yield f"{few} few: {enough} {_and(unable, 'or')}"
+
+
+def _and(words: Sequence[str], last: str = "and") -> str:
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def measured(model: BaseModel, path: YamlPath = ()) -> Iterator[tuple[YamlPath, MeasuredTimes]]:
     """Yield all measured times in a model and the models inside of it, each with its YAML path."""
     if isinstance(model, MeasuredTimes):
-        yield describe_path(path), model
+        yield path, model
     for name in type(model).model_fields:
         value = getattr(model, name)
         several = isinstance(value, tuple)
@@ -131,74 +237,76 @@ def measured(model: BaseModel, path: YamlPath = ()) -> Iterator[tuple[str, Measu
                 yield from measured(each, (*path, name, index) if several else (*path, name))
 
 
-def _read(
-    file: Path, column: str, parse: Callable[[str], float], *, skip: bool
-) -> tuple[tuple[float, ...], tuple[str, ...], int]:
-    """Return the column's seconds, the file's faults by the CSV's own lines, and how many rows are left out.
+class Spans(MeasuredTimes):
+    """Measured durations: a column of them, or the moments of start and end."""
 
-    Blank lines are skipped; ``skip``: rows without a value, or with one below zero, are left out.
+    start: str | None = None
+    """The column of the moments in which each began, instead of ``column``."""
+    end: str | None = None
+    """The column of the moments in which each ended."""
+
+    _spread: Spread | None = PrivateAttr(None)
+
+    @classmethod
+    def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:
+        yield from super().choices(data)
+        given = {key for key in ("column", "start", "end") if data.get(key) is not None}
+        if given == {"start"} or given == {"end"}:
+            other = "end" if "start" in given else "start"
+            yield (*given,), f"start and end go together; give {other} too, or column alone"
+        elif "column" in given and len(given) > 1:
+            yield ("column",), "give either column, or start and end"
+
+    def _wanted(self) -> Wanted:
+        if self.start is None or self.end is None:
+            return super()._wanted()
+        return Wanted((self.start, self.end), "moments")
+
+    def _made_of(self, columns: Sequence[NDArray[Any]]) -> tuple[Floats, Floats | None]:
+        if len(columns) == 1:
+            return super()._made_of(columns)
+        began, ended = columns
+        spans = ended - began
+        of_span, of_start, of_end = (steps_of_ns(each) for each in (spans, began, ended))
+        steps, self._spread = _of_difference(of_span, of_start, of_end, self.rounding)
+        return spans / NS, steps
+
+    @property
+    def spread(self) -> Spread:
+        """Where in its cell a value lies."""
+        return self._spread or self.rounding
+
+    def _told(self) -> None:
+        if self.start is not None:
+            self._spread = "difference"
+
+    def _notes(self) -> Iterator[str]:
+        yield from super()._notes()
+        yield from _thin(self.seconds.size)
+
+    def _cell(self) -> str:
+        return "the two cells" if self.spread == "difference" else super()._cell()
+
+
+_OTHER_WAY: Final[Mapping[Rounding, Rounding]] = {"nearest": "nearest", "floor": "ceil", "ceil": "floor"}
+_COARSEST: Final = 1.0
+"""Seconds that one of two moments alone may be rounded to: coarser, it is a timetable, as of cron."""
+
+
+def _of_difference(
+    of_span: Floats | None, of_start: Floats | None, of_end: Floats | None, rounding: Rounding
+) -> tuple[Floats | None, Spread]:
+    """Return the steps of the differences of two rounded moments, and where in its cell each lies.
+
+    Where both are rounded to one grid, so is their difference. Where one of them is known much better, it is
+    as if that one were exact; a start that was rounded down makes its duration too long.
     """
-    if file.exists() and not file.is_file():
-        return (), (f"cannot read {file.name}: it is no regular file",), 0
-    try:
-        cells = _column(file, column)
-    except UnicodeDecodeError:
-        return (), (f"cannot read {file.name}: it is not UTF-8 text",), 0
-    except OSError as error:
-        return (), (f"cannot read {file.name}: {error.strerror or error}",), 0
-    except (EOFError, zlib.error):
-        return (), (f"cannot read {file.name}: what is packed in it is damaged or cut off",), 0
-    except csv.Error as error:
-        return (), (f"cannot read {file.name}: {error}",), 0
-    except LookupError as error:
-        return (), (f"{file.name} {error.args[0]}",), 0
-    values: list[float] = []
-    faults: list[str] = []
-    left_out = 0
-    for line, text in cells:
-        if skip and (text.lower() in _NO_VALUE or re.match(r"-\d", text)):
-            left_out += 1
-            continue
-        try:
-            values.append(parse(text))
-        except ValueError as error:
-            faults.append(f"{file.name} line {line}: {error}")
-    if len(faults) > _FAULTS_SHOWN:
-        faults[_FAULTS_SHOWN:] = [f"{file.name}: {len(faults) - _FAULTS_SHOWN} more lines are like these"]
-    if not cells:
-        faults.append(f"{file.name} has no rows below its header; give at least one value")
-    elif left_out == len(cells):
-        faults.append(f"{file.name} has no value in any of its {left_out} rows; give at least one")
-    return tuple(values), tuple(faults), left_out
-
-
-def _column(file: Path, column: str) -> list[tuple[int, str]]:
-    opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8-sig", newline="") as stream:
-        first = stream.readline(_LONGEST_LINE)
-        if (told := re.fullmatch(r'"?sep=(.)"?\s*', first)) is not None:  # what spreadsheets write
-            reader = csv.reader(stream, delimiter=told[1])
-        else:
-            reader = csv.reader(chain([first], stream), delimiter=_delimiter(first, column))
-        header = [cell.strip() for cell in next(reader, [])]
-        alike = [cell for cell in header if cell.lower() == column.lower()]
-        if len(alike) > 1:
-            names = ", ".join(repr(cell) for cell in alike)
-            raise LookupError(f"has {len(alike)} columns of that name: {names}; give each a name of its own")
-        if column not in header:
-            names = ", ".join(repr(cell) for cell in header) or "none"
-            guess = f"; did you mean {alike[0]!r}?" if alike else ""
-            raise LookupError(
-                f"has no column {column!r}; the columns named in its first line: {names}{guess}"
-            )
-        index = header.index(column)
-        return [(reader.line_num, row[index].strip() if index < len(row) else "") for row in reader if row]
-
-
-def _delimiter(header: str, column: str) -> str:
-    """Return the delimiter by which the header names the column; a comma where none does."""
-
-    def named(delimiter: str) -> bool:
-        return column in [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
-
-    return next(filter(named, _DELIMITERS), ",")
+    span, start, end = (
+        np.zeros(1) if each is None else np.minimum(each, most)
+        for each, most in ((of_span, np.inf), (of_start, _COARSEST), (of_end, _COARSEST))
+    )
+    if (np.maximum(start, end) <= span).all():
+        return of_span, "difference"
+    if start.mean() > end.mean():
+        return np.maximum(start, span), _OTHER_WAY[rounding]
+    return np.maximum(end, span), rounding
