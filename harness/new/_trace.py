@@ -152,7 +152,7 @@ def _said(error: ValidationError) -> str:
 def _seen(trace: Trace) -> Iterator[str]:
     """Yield what was found, as ``check`` says it."""
     yield trace.describe()
-    yield from trace.found()
+    yield from trace.found().notes
 
 
 def _rate(path: Path, began: str | None) -> tuple[float | None, str | None]:
