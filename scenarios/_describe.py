@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from scenarios._arrivals import Constant, Poisson
 from scenarios._objective import OBJECTIVES
 from scenarios._outlook import more_than_allowed, polls_by_length, sending_lines, target_lines
 from scenarios._scenario import Scenario
@@ -40,6 +41,8 @@ class VisitCost(NamedTuple):
     lost: Mapping[str, float]
     """Share of these jobs whose client left before their end, by what made it leave: a key of
     ``_LOSSES``."""
+    busy: float | None = None
+    """Share of the workers' time that requests take, and jobs where they share; None without a capacity."""
 
     @property
     def polls(self) -> float:
@@ -101,9 +104,11 @@ def _service(scenario: Scenario) -> Iterator[str]:
     if service.rate_limit is not None:
         yield service.rate_limit.describe()
     if service.capacity is not None:
-        workers, busy = service.capacity.workers, service.capacity.service_time.describe()
-        shared = " shared by all requests" if service.capacity.discipline == "ps" else ""
-        yield f"{_many(workers, 'worker')}{shared}, each request taking one for {busy}"
+        capacity = service.capacity
+        shared = " divided among all in service" if capacity.discipline == "ps" else ""
+        jobs = "; jobs are work for them too" if capacity.shared else ""
+        busy = capacity.service_time.describe()
+        yield f"{_many(capacity.workers, 'worker')}{shared}, each request taking one for {busy}{jobs}"
     for outage in service.outages:
         span = f"{spell_seconds(outage.length)} from {spell_seconds(outage.start)} on"
         yield f"outage with {outage.failure.describe()} for {span}"
@@ -140,7 +145,8 @@ def _cost(cost: VisitCost | str) -> str:
     some = "" if cost.all_jobs else f", by its first {_many(cost.jobs, 'job')}"
     rate = f"{cost.polls_per_second:.3g} polls/s over {cost.seconds:,.0f} s"
     polls = cost.polls_per_job
-    return f"about {polls:{'.3g' if polls < 1000 else ',.0f'}} polls per job, {rate}{some}"
+    busy = "" if cost.busy is None else f", workers {cost.busy:.0%} busy"
+    return f"about {polls:{'.3g' if polls < 1000 else ',.0f'}} polls per job, {rate}{busy}{some}"
 
 
 def _many(count: int, thing: str) -> str:
@@ -186,6 +192,7 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
         if limit is not None and isinstance(cost, VisitCost) and cost.refused >= 0.01:
             share = f"{cost.refused:.0%} of its polls are refused"
             yield f"{name} asks for more than the rate limit of {limit.per_second:g} polls/s: {share}"
+    yield from _too_much_work(scenario)
     longest = max(map(_seconds, costs.values()), default=math.inf)
     for outage in scenario.service.outages:
         if outage.start >= longest:
@@ -194,6 +201,19 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
         yield too_many
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"
+
+
+def _too_much_work(scenario: Scenario) -> Iterator[str]:
+    """Yield that jobs which share the workers are more work than these can do, whatever is polled."""
+    capacity, arrivals = scenario.service.capacity, scenario.workload.arrivals
+    if capacity is None or not capacity.shared or not isinstance(arrivals, Constant | Poisson):
+        return  # polls are no work for jobs, or nobody knows how many jobs come
+    load = arrivals.rate * scenario.simulation.job.duration.mean() / capacity.workers
+    if load >= 1.0:
+        yield (
+            f"the jobs alone are {load:.0%} of what the workers can do: as long as jobs are submitted, "
+            "ever more are under way; lower workload.arrivals.rate, or raise service.capacity.workers"
+        )
 
 
 def _ties(setting: str, cost: VisitCost | str) -> Iterator[str]:

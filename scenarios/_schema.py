@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from scenarios._arrivals import Arrivals, OpenArrivals
 from scenarios._effort import effort_of, expected_jobs
 from scenarios._objective import Objectives
-from scenarios._service import Job, Seed, Service, unspeakable_failures
+from scenarios._service import Job, Seed, Service, mismatches
 from scenarios._settings import Setting
 from scenarios._target import Target
 from scenarios.documents import (
@@ -157,7 +157,7 @@ class ScenarioFile(Model):
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         if self.job is not None:
-            yield from unspeakable_failures(self.job, self.service)
+            yield from mismatches(self.job, self.service)
             yield from self._excesses(self.job)
 
     def _excesses(self, job: Job) -> Iterable[LocalDiagnostic]:

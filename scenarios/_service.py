@@ -52,6 +52,8 @@ class Capacity(Model):
     """Seconds that one request occupies a worker."""
     discipline: Literal["fifo", "ps"] = "fifo"
     """``fifo``: first come, first served. ``ps``: processor sharing, n requests get workers/n each."""
+    shared: bool = False
+    """Whether the jobs are work for these workers too, so that polls and jobs slow each other."""
 
 
 class Outage(Model):
@@ -122,6 +124,11 @@ class Service(Model):
         """The whole seconds that every reply to a submission carries; None as for ``hint``."""
         return None if isinstance(self.retry_after_submit, str) else whole_seconds(self.retry_after_submit)
 
+    @property
+    def shares_workers(self) -> bool:
+        """Whether jobs are work for the workers that serve requests."""
+        return self.capacity is not None and self.capacity.shared
+
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         total = math.fsum(fault.rate for fault in self.faults)
         if total > 1:
@@ -153,7 +160,12 @@ class Simulation(Model):
     """What happens to requests."""
 
     def contradictions(self) -> Iterable[LocalDiagnostic]:
-        yield from unspeakable_failures(self.job, self.service)
+        yield from mismatches(self.job, self.service)
+
+    @property
+    def jobs_wait(self) -> bool:
+        """Whether jobs take longer than their durations say: for slots, or for shared workers."""
+        return self.job.slots is not None or self.service.shares_workers
 
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
@@ -170,8 +182,11 @@ class Simulation(Model):
         return sha256(data.encode()).hexdigest()
 
 
-def unspeakable_failures(job: Job, service: Service) -> Iterable[LocalDiagnostic]:
-    """Yield that jobs fail for which the service's dialect has no word."""
+def mismatches(job: Job, service: Service) -> Iterable[LocalDiagnostic]:
+    """Yield what the jobs and the service cannot do together."""
+    if job.slots is not None and service.shares_workers:
+        remedy = "leave job.slots out, or let service.capacity.shared be false"
+        yield ("job", "slots"), f"the workers that polls and jobs share are the limit; {remedy}"
     dialect = service.dialect
     if job.error_rate and isinstance(dialect, OwnDialect) and not dialect.status.error:
         remedy = "give one, or let job.error_rate be 0"

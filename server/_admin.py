@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from math import inf
 from typing import Final
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -77,7 +78,10 @@ def truth(job_id: str) -> Response:
         ticket, now = _simulator().truth(job_id)
     except UnknownTicket as error:
         raise NotFound(str(error)) from None
-    return jsonify(**ticket._asdict(), duration=ticket.finished_at - ticket.started_at, now=now)
+    told = {**ticket._asdict(), "duration": ticket.finished_at - ticket.started_at}
+    if ticket.finished_at == inf:  # polls and other jobs will decide when it ends
+        told |= {"finished_at": None, "duration": None}
+    return jsonify(**told, now=now)
 
 
 def _simulator() -> Simulator:

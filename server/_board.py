@@ -17,9 +17,14 @@ arrival; under ``ps`` later arrivals slow the service down, and the request is `
 Submissions meet none of this but the delay: they always succeed, so that every setting is measured on the
 same jobs.
 
-What happens to a job is settled when it is submitted, and kept by its ``Ticket``. The board keeps counters,
-the meters of the rate limit that are in use, the requests that share the workers, and the times at which busy
-slots and workers become free: its memory does not grow with the number of jobs.
+What happens to a job is settled when it is submitted, and kept by its ``Ticket``. With ``capacity.shared``
+the job is work for the same workers. In line that changes nothing: later arrivals wait behind it. Under
+``ps`` they slow it down, so its ticket has no end, the board keeps the job, and a status is read when its
+request has been served: what will be true when the reply leaves, nobody knows yet.
+
+The board keeps counters, the meters of the rate limit that are in use, the requests and the jobs that share
+the workers, a bounded number of such jobs that have ended, and the times at which busy slots and workers
+become free: its memory does not grow with the number of jobs.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ from scenarios import ErrorReply, Failure, NamedFault, Simulation
 from scenarios.draws import Distribution, Fixed, Stream, uniform
 from server._limiters import Allowance, Limiter
 from server._replies import InService, JobView, NoReply, Reply, Ticket
+from server._shared_jobs import SharedJob, SharedJobs
 from server._sharing import Sharing
 
 _AnyReply = TypeVar("_AnyReply", Reply, NoReply, Reply | NoReply)
@@ -46,8 +52,8 @@ class Counters(NamedTuple):
 
     ``replies`` counts the answers to status requests by status code, and those without one by what happened
     instead (``"reset"``: the connection was reset); they sum to ``polls``. Requests count when they arrive,
-    so ``busy_seconds``, the workers' time, includes that of requests still in the queue. It stays 0 without a
-    capacity.
+    so ``busy_seconds``, the workers' time, includes that of requests still in the queue, and of jobs where
+    they share the workers. It stays 0 without a capacity.
     """
 
     submissions: int
@@ -68,7 +74,6 @@ class Board:
         self._seed = seed
         self._duration = _draws(job.duration, seed, Stream.DURATION)
         self._error_rate = job.error_rate
-        self._slot_limit = job.slots
         self._steps = job.progress_steps
         self._delay = _draws(service.delay, seed, Stream.DELAY)
         limits = accumulate(fault.rate for fault in service.faults)
@@ -81,8 +86,10 @@ class Board:
         self._tells_limit = service.rate_limit is not None and service.rate_limit.headers
         capacity = service.capacity
         self._workers = capacity.workers if capacity else None
-        self._is_shared = capacity is not None and capacity.discipline == "ps"
-        self._sharing: Sharing[InService] | None = None
+        self._is_divided = capacity is not None and capacity.discipline == "ps"
+        self._has_jobs = capacity is not None and capacity.shared
+        self._job_limit = self._workers if self._has_jobs else job.slots
+        self._sharing: Sharing[InService | SharedJob] | None = None
         self._service_time = _draws(capacity.service_time if capacity else None, seed, Stream.SERVICE)
         self._visible_after = service.visible_after
         self._eta = service.retry_after == "eta"
@@ -94,18 +101,20 @@ class Board:
     def reset(self, now: float, epoch: float | None = None) -> None:
         """Make the board as new: counters at zero, queues empty, limits unused, epoch at ``now`` or later.
 
-        Tickets handed out before stay good, since they hold all that decides their jobs. Requests in service
-        are let go at once.
+        Tickets handed out before stay good, since they hold all that decides their jobs; jobs that share the
+        workers under ``ps`` are forgotten. Requests in service are let go at once.
         """
         if self._sharing is not None:
             for request in self._sharing.items():
-                request.leave(now)
-        self._sharing = Sharing(self._workers, now) if self._is_shared and self._workers else None
+                if isinstance(request, InService):
+                    request.leave(now)
+        self._sharing = Sharing(self._workers, now) if self._is_divided and self._workers else None
+        self._shared_jobs = SharedJobs()
         self._latest = now
         self._epoch = now if epoch is None else epoch
         self._limiter = None if self._rate_limit is None else Limiter(self._rate_limit)
-        self._slots: list[float] = []
         self._queue: list[float] = []
+        self._slots: list[float] = self._queue if self._has_jobs else []
         self._anonymous_jobs = self._anonymous_polls = 0
         self._submissions = self._polls = 0
         self._replies: defaultdict[int | str, int] = defaultdict(int)
@@ -121,13 +130,14 @@ class Board:
         if key is None:
             self._anonymous_jobs += 1
             key = self._anonymous_jobs
-        started = now if self._slot_limit is None else _earliest(self._slots, self._slot_limit, now)
-        ticket = self._ticket(now, started, key)
-        if self._slot_limit is not None:
-            heappush(self._slots, ticket.finished_at)
+        if self._sharing is not None and self._has_jobs:
+            ticket, presumed_end = self._share_job(self._sharing, now, key)
+        else:
+            ticket = self._queue_job(now, key)
+            presumed_end = ticket.finished_at
         self._submissions += 1
         at = now + self._delay(key, 0)
-        hint = max(0, ceil(ticket.finished_at - at)) if self._submit_eta else self._submit_hint
+        hint = max(0, ceil(presumed_end - at)) if self._submit_eta else self._submit_hint
         return ticket, Reply(at, 202, hint, JobView("pending", 0.0, None))
 
     def poll(
@@ -160,9 +170,13 @@ class Board:
             return self._counted(_refused(now + delay, 404, None, told))
         fault = self._struck(key, attempt) if self._faults else None
         if self._sharing is not None:
-            return self._share(
-                self._sharing, now, key, attempt, partial(self._answer, delay, ticket, fault, told)
-            )
+            answer = partial(self._answer, delay, ticket, fault, told)
+            if ticket.finished_at == inf:
+                job = self._shared_jobs.find(ticket)
+                if job is None:
+                    return self._counted(_refused(now + delay, 404, None, told))
+                answer = partial(self._answer_shared, job, delay, fault, told)
+            return self._share(self._sharing, now, key, attempt, answer)
         served_at = now if self._workers is None else self._serve(now, self._workers, key, attempt)
         return self._counted(self._answer(delay, ticket, fault, told, served_at))
 
@@ -174,10 +188,14 @@ class Board:
     def departures(self, now: float) -> list[InService]:
         """Return those ``InService`` that are served by now, in order, each with its reply."""
         self._advance(now)
-        left = [] if self._sharing is None else self._sharing.departures(now)
-        for served_at, request in left:
-            request.leave(served_at)
-        return [request for _, request in left]
+        served: list[InService] = []
+        for at, item in () if self._sharing is None else self._sharing.departures(now):
+            if isinstance(item, SharedJob):
+                self._shared_jobs.end(item, at)
+            else:
+                item.leave(at)
+                served.append(item)
+        return served
 
     def foreseen(self, request: InService) -> float:
         """Return when this request is served, if none arrives before. Raises KeyError where it is not."""
@@ -185,9 +203,36 @@ class Board:
             raise KeyError(request)
         return self._sharing.foreseen(request)
 
+    def settled(self, now: float, ticket: Ticket) -> Ticket:
+        """Return a ticket with the end of its job, infinity if that is not settled or was forgotten."""
+        self.departures(now)
+        job = self._shared_jobs.find(ticket)
+        return ticket if job is None else ticket._replace(finished_at=job.finished_at)
+
+    def _queue_job(self, now: float, key: int) -> Ticket:
+        """Start a job, or let it wait in line for a place."""
+        started = now if self._job_limit is None else _earliest(self._slots, self._job_limit, now)
+        ticket = self._ticket(now, started, key)
+        if self._job_limit is not None:
+            heappush(self._slots, ticket.finished_at)
+        if self._has_jobs:
+            self._busy_seconds += ticket.finished_at - started
+        return ticket
+
+    def _share_job(
+        self, sharing: Sharing[InService | SharedJob], now: float, key: int
+    ) -> tuple[Ticket, float]:
+        """Let a job in among those who share the workers; return when it ends by what is known now."""
+        self.departures(now)
+        job = SharedJob(self._ticket(now, now, key)._replace(finished_at=inf), self._duration(key, 0))
+        job.mark = sharing.arrive(now, job.work, job)
+        self._shared_jobs.add(job)
+        self._busy_seconds += job.work
+        return job.ticket, job.presumed(now, sharing).finished_at
+
     def _share(
         self,
-        sharing: Sharing[InService],
+        sharing: Sharing[InService | SharedJob],
         now: float,
         key: int,
         attempt: int,
@@ -205,12 +250,24 @@ class Board:
         self, delay: float, ticket: Ticket, fault: Failure | None, told: Allowance | None, served_at: float
     ) -> Reply | NoReply:
         at = served_at + delay
+        return self._reply(at, at, ticket, fault, told)
+
+    def _answer_shared(
+        self, job: SharedJob, delay: float, fault: Failure | None, told: Allowance | None, served_at: float
+    ) -> Reply | NoReply:
+        ticket = job.ticket if self._sharing is None else job.presumed(served_at, self._sharing)
+        return self._reply(served_at + delay, served_at, ticket, fault, told)
+
+    def _reply(
+        self, at: float, read_at: float, ticket: Ticket, fault: Failure | None, told: Allowance | None
+    ) -> Reply | NoReply:
+        """Return the reply that leaves at ``at`` with the status read at ``read_at``, if no fault strikes."""
         if fault is None:
-            return self._tell(at, at, ticket, None, told)
+            return self._tell(at, read_at, ticket, None, told)
         if isinstance(fault, ErrorReply) or not fault.tells:
             return _failed(at, fault, told)
-        at += fault.late_s
-        return self._tell(at, at - fault.age_s, ticket, fault, told)
+        late = fault.late_s
+        return self._tell(at + late, read_at + late - fault.age_s, ticket, fault, told)
 
     def _struck(self, key: int, attempt: int) -> Failure | None:
         """Return the fault that strikes this poll, if one does."""

@@ -41,7 +41,9 @@ class _Activity(Collector):
             replies.add_metric([code], count)
         yield replies
         yield CounterMetricFamily(
-            "simulator_busy_seconds", "Seconds that workers spent serving requests.", counted.busy_seconds
+            "simulator_busy_seconds",
+            "Seconds that workers spent on requests, and on jobs that share them.",
+            counted.busy_seconds,
         )
         yield GaugeMetricFamily(
             "simulator_requests_in_flight", "Requests waiting for their reply.", in_flight

@@ -40,10 +40,24 @@ class Sharing(Generic[T]):
         self._sequence = count()
         self._marks: list[tuple[float, int, T]] = []  # in the order of leaving
 
-    def arrive(self, now: float, work: float, item: T) -> None:
-        """Take in an item with so many seconds of work; departures by now have been taken out before."""
+    def arrive(self, now: float, work: float, item: T) -> float:
+        """Take in an item with so many seconds of work, and return the mark at which it leaves.
+
+        Departures by now have been taken out before.
+        """
         self._progress(now)
-        insort(self._marks, (self._received + work, next(self._sequence), item))
+        mark = self._received + work
+        insort(self._marks, (mark, next(self._sequence), item))
+        return mark
+
+    def left(self, mark: float) -> float:
+        """Return the seconds of work between now and this mark."""
+        return mark - self._received
+
+    @property
+    def rate(self) -> float:
+        """Return the speed at which all in service progress; 1 is full speed."""
+        return self._rate(max(1, len(self._marks)))
 
     @property
     def next_departure(self) -> float:
@@ -57,15 +71,16 @@ class Sharing(Generic[T]):
                 return at
         raise KeyError(item)
 
-    def departures(self, now: float) -> list[tuple[float, T]]:
-        """Take out the items that leave by now, and return them with the times of it, in order."""
-        left = []
+    def departures(self, now: float) -> Iterator[tuple[float, T]]:
+        """Take out the items that leave by now, and yield them with the times of it, in order.
+
+        While one is looked at, all is as it is at that time. Nothing else happens before the last one.
+        """
         while self._marks and (at := self.next_departure) <= now:
             mark, _, item = self._marks.pop(0)
             self._now, self._received = at, mark
-            left.append((at, item))
+            yield at, item
         self._progress(now)
-        return left
 
     def items(self) -> list[T]:
         """Return all in service, in the order of leaving."""

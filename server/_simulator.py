@@ -175,8 +175,11 @@ class Simulator:
         yield body[-1:]
 
     def truth(self, job_id: str) -> tuple[Ticket, float]:
-        """Return all there is to know of a job, and the time now; raise UnknownTicket for a foreign id."""
-        return unseal(job_id, self._secret), self._clock()
+        """Return all that is known of a job, and the time now; raise UnknownTicket for a foreign id."""
+        ticket = unseal(job_id, self._secret)
+        with self._lock:
+            now = self._clock()
+            return self._board.settled(now, ticket), now
 
     def activity(self) -> Activity:
         """Return what has been done since the last reset."""

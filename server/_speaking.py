@@ -214,7 +214,7 @@ class Dialect:
             state=pending if view.status == "pending" else view.status,
             progress=view.progress,
             created=epoch + ticket.submitted_at,
-            finished=None if view.finished_ago is None else epoch + ticket.finished_at,
+            finished=None if view.finished_ago is None else epoch + reply.at - view.finished_ago,
             finished_ago=view.finished_ago,
             hint=reply.retry_after,
             path=path,

@@ -107,7 +107,7 @@ def findings(
         yield TooThinToFit(thin.rows, thin.needed, thin.reason)
     if isinstance(scenario.simulation.job.duration, Trace) and thin is None:
         yield Circumstance.FITTED_TO_ONE_HALF
-    if scenario.simulation.job.slots is not None:
+    if scenario.simulation.jobs_wait:
         yield Circumstance.JOBS_QUEUE
     informed = tuple(name for name in scenario.settings if knows_the_end(scenario, name))
     if informed:

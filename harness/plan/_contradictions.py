@@ -48,7 +48,7 @@ def _objective_findings(scenario: Scenario, effort: Effort) -> Iterator[LocalDia
     yield from _disordered(wanted)
     if scenario.service.retry_after != "eta":
         yield from _below_the_limit(
-            wanted, scenario.simulation.job.duration, scenario.simulation.job.slots is None, effort
+            wanted, scenario.simulation.job.duration, not scenario.simulation.jobs_wait, effort
         )
     yield from _shorter_than_the_jobs(wanted, scenario, effort.nodes)
 
@@ -115,7 +115,7 @@ def _below_the_limit(
         )
         return
     if not free:
-        return  # jobs that queue for slots take longer than their durations say
+        return  # jobs that wait take longer than their durations say
     # Up to 1 % of the jobs may be lost. A client that gives up on the longest sees these durations:
     longest = _quantile(durations, 1.0 - LOST_SHARE_ALLOWED, effort.nodes)
     cut = Capped(durations, longest) if longest > 0.0 else durations

@@ -35,7 +35,8 @@ class Circumstance(Enum):
         "settings judged by the other, while limits and ratios are those of the trace as a whole."
     )
     JOBS_QUEUE = (
-        "Jobs queue for slots, so the limit is that of the times from submission to finish in the twin."
+        "Jobs wait for slots, or for workers that they share with polls, so the limit is that of the times "
+        "from submission to finish in the twin."
     )
     OUTAGE_AT_ONE_TIME = (
         "The outage comes at one certain time of the visit. A setting may fit that time by luck: look at "

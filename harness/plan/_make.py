@@ -91,9 +91,9 @@ def make_plan(
 
 
 def _durations(task: Task) -> Durations:
-    """Return the times from submission to finish; measured in the twin where jobs queue for slots."""
+    """Return the times from submission to finish; measured in the twin where jobs wait."""
     scenario = task.scenario
-    if scenario.simulation.job.slots is None:
+    if not scenario.simulation.jobs_wait:
         return scenario.simulation.job.duration
     workload = scenario.workload.model_copy(update={"repeats": task.effort.queueing_visits})
     jobs = simulate(replace(scenario, workload=workload), only=[task.baseline]).run.jobs

@@ -43,9 +43,11 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
     them: the bound of the very sample, which no schedule beats and whose best schedule fits the sample's
     accidents, and what schedules fitted to one half of the sample achieve on the other half. Settings that
     are told the time left (``retry_after: eta``), or that give up on more than 1 % of the jobs for want of
-    attempts, get no limit. Nothing at all is said where the durations have no finite mean, or fewer than 20
-    are known.
+    attempts, get no limit. Nothing at all is said where the durations have no finite mean, where fewer than
+    20 are known, or where polls slow the jobs, so that every schedule has durations of its own.
     """
+    if scenario.service.shares_workers:
+        return Limits()
     jobs = {name: _spent(scenario, run, name) for name in scenario.settings}
     binding = {
         name: each

@@ -51,10 +51,18 @@ def _cost(scenario: Scenario, setting: str, most: int) -> VisitCost | str:
             polls_per_job=polls / max(1, rows),
             seconds=part.ended_at,
             refused=part.replies.get("429", 0) / max(1, polls),
+            busy=_busy(scenario, part),
         )
         if everything or more is None or polls * more > most * jobs:
             return found
     return found
+
+
+def _busy(scenario: Scenario, part: Part) -> float | None:
+    capacity = scenario.service.capacity
+    if capacity is None or not part.ended_at:
+        return None
+    return min(1.0, part.busy_seconds / (capacity.workers * part.ended_at))
 
 
 def _lost(jobs: JobColumns, policy: PollingPolicy) -> dict[str, float]:
