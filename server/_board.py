@@ -170,6 +170,7 @@ class Board:
             return self._counted(_refused(now + delay, 404, None, told))
         fault = self._struck(key, attempt) if self._faults else None
         if self._sharing is not None:
+            self.departures(now)
             answer = partial(self._answer, delay, ticket, fault, told)
             if ticket.finished_at == inf:
                 job = self._shared_jobs.find(ticket)
@@ -224,10 +225,11 @@ class Board:
     ) -> tuple[Ticket, float]:
         """Let a job in among those who share the workers; return when it ends by what is known now."""
         self.departures(now)
-        job = SharedJob(self._ticket(now, now, key)._replace(finished_at=inf), self._duration(key, 0))
-        job.mark = sharing.arrive(now, job.work, job)
+        job, work = SharedJob(self._ticket(now, now, key)._replace(finished_at=inf)), self._duration(key, 0)
+        job.ends = sharing.arrive(now, work, job)
+        job.begins = sharing.received(now)
         self._shared_jobs.add(job)
-        self._busy_seconds += job.work
+        self._busy_seconds += work
         return job.ticket, job.presumed(now, sharing).finished_at
 
     def _share(
@@ -238,7 +240,6 @@ class Board:
         attempt: int,
         answer: Callable[[float], Reply | NoReply],
     ) -> InService:
-        self.departures(now)
         service_time = self._service_time(key, attempt)
         self._busy_seconds += service_time
         self._counted(answer(now))  # what it will be is known, but not when

@@ -20,17 +20,16 @@ REMEMBERED: Final = 2**17
 
 
 class SharedJob:
-    """One job with its ``work`` in seconds and the ``mark`` at which the sharing has done it.
+    """One job, and between which marks of the sharing's ``received`` it is done.
 
     ``finished_at`` is infinite until the job has ended.
     """
 
-    __slots__ = ("finished_at", "mark", "ticket", "work")
+    __slots__ = ("begins", "ends", "finished_at", "ticket")
 
-    def __init__(self, ticket: Ticket, work: float) -> None:
+    def __init__(self, ticket: Ticket) -> None:
         self.ticket = ticket
-        self.work = work
-        self.mark = inf
+        self.begins = self.ends = 0.0
         self.finished_at = inf
 
     def presumed(self, now: float, sharing: Sharing[Any]) -> Ticket:
@@ -40,8 +39,8 @@ class SharedJob:
         """
         if self.finished_at < inf:
             return self.ticket._replace(finished_at=self.finished_at)
-        left = sharing.left(self.mark)
-        done, elapsed = self.work - left, now - self.ticket.started_at
+        received, elapsed = sharing.received(now), now - self.ticket.started_at
+        done, left = received - self.begins, self.ends - received
         pace = elapsed / done if done > 0.0 else 1.0 / sharing.rate
         return self.ticket._replace(finished_at=max(now + left * pace, nextafter(now, inf)))
 

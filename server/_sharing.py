@@ -45,14 +45,22 @@ class Sharing(Generic[T]):
 
         Departures by now have been taken out before.
         """
-        self._progress(now)
+        self._received = self.received(now)
+        self._now = now
         mark = self._received + work
         insort(self._marks, (mark, next(self._sequence), item))
         return mark
 
-    def left(self, mark: float) -> float:
-        """Return the seconds of work between now and this mark."""
-        return mark - self._received
+    def received(self, now: float) -> float:
+        """Return the work that one present throughout has received, in seconds: the V of the theory.
+
+        It is counted from the last arrival or departure, however often somebody looks: sums of many small
+        steps would be lost to rounding. With nobody in service it is 0, for small numbers are exact.
+        """
+        if not self._marks:
+            return 0.0
+        received = self._received + (now - self._now) * self.rate
+        return min(received, self._marks[0][0])  # where the sum rounds
 
     @property
     def rate(self) -> float:
@@ -62,45 +70,34 @@ class Sharing(Generic[T]):
     @property
     def next_departure(self) -> float:
         """Return when the first item leaves, if none arrives before; infinity without any."""
-        return next((at for at, _ in self._foreseen()), inf)
+        if not self._marks:
+            return inf
+        return self._now + (self._marks[0][0] - self._received) / self.rate
 
     def foreseen(self, item: T) -> float:
         """Return when this item leaves, if none arrives before. Raises KeyError for one not in service."""
-        for at, each in self._foreseen():
+        at, received, present = self._now, self._received, len(self._marks)
+        for mark, _, each in self._marks:
+            at += (mark - received) / self._rate(present)
             if each is item:
                 return at
+            received = mark
+            present -= 1
         raise KeyError(item)
 
     def departures(self, now: float) -> Iterator[tuple[float, T]]:
         """Take out the items that leave by now, and yield them with the times of it, in order.
 
-        While one is looked at, all is as it is at that time. Nothing else happens before the last one.
+        While one is looked at, all is as it is at that time.
         """
         while self._marks and (at := self.next_departure) <= now:
             mark, _, item = self._marks.pop(0)
             self._now, self._received = at, mark
             yield at, item
-        self._progress(now)
 
     def items(self) -> list[T]:
         """Return all in service, in the order of leaving."""
         return [item for _, _, item in self._marks]
-
-    def _progress(self, now: float) -> None:
-        if self._marks:
-            received = self._received + (now - self._now) * self._rate(len(self._marks))
-            self._received = min(received, self._marks[0][0])  # where the sum rounds
-        else:
-            self._received = 0.0  # nobody is left to whom it matters: small numbers are exact
-        self._now = now
-
-    def _foreseen(self) -> Iterator[tuple[float, T]]:
-        at, received, present = self._now, self._received, len(self._marks)
-        for mark, _, item in self._marks:
-            at += (mark - received) / self._rate(present)
-            yield at, item
-            received = mark
-            present -= 1
 
     def _rate(self, present: int) -> float:
         return min(1.0, self._workers / present)

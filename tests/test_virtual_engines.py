@@ -14,8 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from virtual_scenarios import every, scenario
+from virtual_strategies import ARRIVALS, LAWS, OVERHEADS, PLAIN, SERVICES, STEPS, policies
 
-from client import ANCHORS, CURVES, JITTERS, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
+from client import ANCHORS, Backoff, ErrorPolicy, PollingPolicy
 from harness.measure import Run, aggregate_polls, job_frame, load_run
 from harness.measure import RunFolder as Folder
 from harness.virtual import (
@@ -29,117 +30,8 @@ from harness.virtual import (
     simulate_visit,
 )
 from harness.virtual._anchors import ARRAY_ANCHORS
-from scenarios import FAULTS as FAULTS_BY_NAME
 from scenarios import Scenario, load_scenario, planned
 from scenarios.draws import draws_of, subjects, uniforms
-
-SECONDS = st.sampled_from([0.125, 0.25, 0.5, 1.0, 1.5, 3.0]) | st.floats(0.05, 5.0)
-
-
-@st.composite
-def backoffs(draw: st.DrawFn, *, timed: bool = False, grown: bool = True) -> Backoff:
-    """Any law, decimal and binary fractions alike; ``timed`` ones too, and those that grow by themselves."""
-    curve: Any = draw(st.sampled_from(list(CURVES)))
-    kinds = [name for name, kind in JITTERS.items() if not kind.grows or (grown and curve == "exponential")]
-    jitter: Any = draw(st.sampled_from(kinds))
-    if curve == "schedule":
-        until = sorted(set(draw(st.lists(SECONDS, max_size=3)))) if timed else []
-        once = draw(st.lists(st.just(0.0) | SECONDS, max_size=3))
-        tiers = draw(st.lists(SECONDS, min_size=len(until) + 1, max_size=len(until) + 1))
-        maximum = draw(st.none() | st.floats(0.5, 3.0))
-        return Backoff("schedule", delays=[*once, *tiers], until=until, jitter=jitter, maximum=maximum)
-    initial = draw(SECONDS)
-    maximum = draw(st.none() | st.floats(initial, 10.0))
-    multiplier = draw(st.floats(1.0, 4.0)) if curve == "exponential" else 2.0
-    return Backoff(curve, initial, multiplier=multiplier, maximum=maximum, jitter=jitter)
-
-
-@st.composite
-def policies(draw: st.DrawFn) -> PollingPolicy:
-    """Any setting."""
-    anchor = draw(st.sampled_from(list(ANCHORS)))
-    beats = ANCHORS[anchor].beats
-    return PollingPolicy(
-        draw(backoffs(timed=True, grown=not beats)),
-        anchor=anchor,
-        missed=draw(st.sampled_from(["skip", "catch_up"])) if beats else "skip",
-        restart_on=draw(st.sampled_from([None, "progress"])),
-        first_poll=draw(st.sampled_from(["after_delay", "immediately"])),
-        deadline=draw(st.none() | st.floats(0.5, 30.0)),
-        max_attempts=draw(st.none() | st.integers(1, 12)),
-        request_timeout=draw(st.sampled_from([0.3, 1.0, 10.0])),
-        last_poll_timeout=draw(st.sampled_from([0.05, 1.0])),
-        errors=ErrorPolicy(
-            draw(backoffs()),
-            max_consecutive=draw(st.integers(0, 4)),
-            not_found_grace=draw(st.sampled_from([0.0, 2.0])),
-        ),
-        hints=HintPolicy(
-            honour=draw(st.booleans()), maximum=draw(st.floats(0.5, 9.0)), spread=draw(st.floats(0.0, 1.0))
-        ),
-    )
-
-
-LAWS = st.sampled_from(
-    [
-        {"type": "fixed", "value": "4s"},
-        {"type": "uniform", "lower": 0.5, "upper": 8.0},
-        {"type": "exponential", "mean": 3.0},
-        {"type": "lognormal", "median": 3.0, "sigma": 0.8},
-    ]
-)
-DELAYS = st.sampled_from(
-    [
-        None,
-        "0s",
-        "250ms",
-        "1s",
-        {"type": "exponential", "mean": 0.15},
-        {"type": "uniform", "lower": 0, "upper": 0.6},
-    ]
-)
-OWN_KEYS: dict[str, dict[str, Any]] = {"STALE_READ": {"age": "2s"}, "SLOW_DRIBBLE": {"duration": "700ms"}}
-FAULTS = st.lists(
-    st.sampled_from(
-        [
-            {"status": 503, "rate": 0.1, "retry_after": "1500ms"},
-            {"status": 404, "rate": 0.1},
-            {"status": 429, "rate": 0.05, "retry_after": "4s"},
-            {"status": 403, "rate": 0.02},
-            {"status": 409, "rate": 0.05, "retry_after": 0},
-            *({"fault": name, "rate": 0.1} | OWN_KEYS.get(name, {}) for name in FAULTS_BY_NAME),
-            {"fault": "STALE_READ", "rate": 0.1, "age": "300ms"},
-        ]
-    ),
-    max_size=3,
-)
-OUTAGES = st.lists(
-    st.builds(
-        lambda start, length, hint: {"start": start, "length": length, "status": 503, "retry_after": hint},
-        st.floats(0.0, 8.0),
-        st.floats(0.5, 4.0),
-        st.sampled_from([None, "2s"]),
-    ),
-    max_size=2,
-)
-ARRIVALS = st.sampled_from(
-    [{"type": "constant", "rate": 8.0}, {"type": "poisson", "rate": 20.0}, {"type": "burst", "size": 30}]
-)
-SERVICES = st.fixed_dictionaries(
-    {
-        "delay": DELAYS,
-        "faults": FAULTS,
-        "outages": OUTAGES,
-        "retry_after": st.sampled_from(["none", "eta", "2s"]),
-        "retry_after_submit": st.sampled_from(["none", "eta", "2s", 0]),
-        "visible_after": st.sampled_from([0, "700ms", "6s"]),
-    }
-)
-PLAIN = st.fixed_dictionaries({"delay": st.sampled_from([None, "250ms"])})
-STEPS = st.sampled_from([1, 2, 5, 1000])
-OVERHEADS = st.just(Overhead()) | st.builds(
-    Overhead, request_s=st.floats(0, 0.1), reply_s=st.floats(0, 0.1), wake_s=st.floats(0, 0.1)
-)
 
 
 def assert_equal(one: Run, other: Run) -> None:
