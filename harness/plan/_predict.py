@@ -304,13 +304,13 @@ class Twin:
         )
 
     def _followed(self, policy: PollingPolicy, jobs: JobColumns, visit: Integers | None) -> Spent:
-        """Return the jobs as the limit takes them; under slots without those whose finish is unknown."""
+        """Return the jobs as the limit takes them; where jobs wait, without those whose finish is unknown."""
         found = ~np.isnan(jobs.lag)
         lag = np.where(found, jobs.lag, np.inf)
         gave_up = jobs.outcome == _GAVE_UP
         # At the deadline a poll is sent; its reply comes later.
         left = np.where(gave_up, jobs.ended_at, jobs.submitted_at + (policy.deadline or 0.0)) - jobs.sent_at
-        if self.scenario.simulation.job.slots is None:
+        if not self.scenario.simulation.jobs_wait:
             duration, kept = jobs.duration, np.ones(jobs.size, dtype=np.bool_)
         else:
             duration, kept = np.maximum(jobs.detected_at - jobs.lag - jobs.sent_at, 0.0), found
