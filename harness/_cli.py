@@ -397,7 +397,9 @@ Examples:
 )
 @click.option("--preset", metavar="NAME", help="What a well-known client ships, as the baseline.")
 @click.option(
-    "--curl", metavar="COMMAND", help="Poll your own API: the curl command that submits a job; - reads it."
+    "--curl",
+    metavar="COMMAND",
+    help="Poll your own API: the curl command that submits a job; - is standard input.",
 )
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="HOST", help="With --curl: a machine to send it to."

@@ -126,6 +126,18 @@ def test_user_and_password_become_one_name() -> None:
         assert (call.base, call.path) == ("http://h", "/x")
 
 
+def test_a_command_may_come_by_standard_input_and_its_notes_stay_in_the_file(tmp_path: Path) -> None:
+    """Quotes within quotes are no matter there; what a run will not do as curl did is a comment."""
+    out = tmp_path / "own.yaml"
+    with foreign_service() as service:
+        command = f"curl '{service.url}/v2/tasks?a=1&a=2' -d '{{}}'\n"
+        arguments = ["new", "--curl", "-", "--yes", "--out", str(out)]
+        done = CliRunner().invoke(main, arguments, input=command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert target_of(out).dialect.submit.query == {"a": "2"}
+    assert "  # a parameter that is in the address more than once" in out.read_text()
+
+
 def test_each_submission_keeps_a_key_of_its_own(tmp_path: Path) -> None:
     """An Idempotency-Key that stays the same would make all jobs one: it becomes a place."""
     with foreign_service(duration_s=0.1) as service:

@@ -17,7 +17,7 @@ from harness.live import Ask, Consent, agree, is_this_machine, not_allowed, subm
 from harness.new._curl import Call, read_curl
 from harness.new._draft import Draft
 from harness.new._guess import Guess, NoJob, guess
-from harness.new._pieces import HEAD, Start, dumped, flow, law, named, objectives, quoted, remark
+from harness.new._pieces import HEAD, Start, comment, dumped, flow, law, named, objectives, quoted, remark
 from harness.new._secrets import PLACE
 
 _TYPICAL_S: Final = 10.0  # what jobs are assumed to take until a run tells
@@ -208,6 +208,7 @@ def _draft(call: Call, guessed: Guess, data: dict[str, Any]) -> Draft:
         "seed: 1",
         "target:",
         f"  base_url: {quoted(where)}",
+        *(line for note in call.notes for line in comment(note, 2)),
         *_dialect_lines(data["dialect"], guessed),
     ]
     if "headers" in data:
@@ -230,7 +231,7 @@ def _draft(call: Call, guessed: Guess, data: dict[str, Any]) -> Draft:
         f"  jobs: {_JOBS}   # per setting",
         "settings:",
         *start.settings(start.known),
-        *objectives(start.bound_s),
+        *objectives(start.bound_s / 2, "lag_mean"),
         f"baseline: {start.constant}   # the others are compared with it",
     ]
     told = [
