@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from harness._child import COMMAND_VARIABLE, environment, python_module
-from harness._refusal import DONE, FAILED, UNUSABLE, Refusal
+from harness._refusal import DONE, FAILED, MISSED, UNUSABLE, Refusal
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -26,7 +26,8 @@ _HARNESS_FOLDER: Final = Path(__file__).resolve().parent
 
 _EXIT_STATUS: Final = """
 Exit status: 0 done and trustworthy (compare: same or better); 1 the machine failed or the figures cannot be
-trusted (compare: worse); 2 unusable input, nothing was started; 130 interrupted.
+trusted (compare: worse); 2 unusable input, nothing was started; 3 objectives are required and no setting is
+known to meet them all; 130 interrupted.
 """
 
 
@@ -56,13 +57,15 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _options(scenario: str | None, reports: str | None = None, port: int | None = None) -> Options:
+def _options(
+    scenario: str | None, reports: str | None = None, port: int | None = None, margin: float | None = None
+) -> Options:
     """Return the resolved experiment; raises ``Refusal`` with one fault a line."""
     from scenarios import resolve
     from scenarios.documents import DocumentError
 
     try:
-        return resolve(scenario, reports=reports, port=port)
+        return resolve(scenario, reports=reports, port=port, margin=margin)
     except DocumentError as error:
         raise Refusal(str(error), UNUSABLE) from error
 
@@ -76,6 +79,30 @@ def _simulated(options: Options) -> Options:
     except NothingToSimulate as error:
         raise Refusal(str(error), UNUSABLE) from error
     return options
+
+
+_MARGIN: Final = click.option(
+    "--margin",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="The smallest difference that matters, as a share of the reference (default: the scenario's, 0.02).",
+)
+_REQUIRED: Final = click.option(
+    "--require-objectives",
+    "required",
+    is_flag=True,
+    help="End with status 3 where no setting is known to meet every objective.",
+)
+
+
+def _check_required(required: bool, scenario: Scenario) -> None:
+    """Raise ``Refusal`` where objectives are required of a scenario that has none."""
+    if required and not scenario.objectives:
+        raise Refusal(
+            f"--require-objectives: {scenario.name} has no objectives; add some, such as "
+            "objectives: {lag_p95: 2s}",
+            UNUSABLE,
+        )
 
 
 _LEAVE: Final = (
@@ -120,6 +147,8 @@ def _check_names(wanted: Sequence[str], scenario: Scenario) -> None:
 @click.option("--reports", metavar="DIR", help="Where the report folder goes (default: config.yaml).")
 @click.option("--port", type=click.IntRange(0, 65535), help="The simulator's port; 0 takes any free one.")
 @click.option("--processes", type=click.IntRange(1), help="Spread the lanes over this many processes.")
+@_MARGIN
+@_REQUIRED
 @_leave
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def run(
@@ -128,6 +157,8 @@ def run(
     reports: str | None,
     port: int | None,
     processes: int | None,
+    margin: float | None,
+    required: bool,
     hosts: tuple[str, ...],
     yes: bool,
     as_json: bool,
@@ -142,6 +173,7 @@ def run(
     """
     options = _options(scenario, reports, port)
     _check_names(settings, options.scenario)
+    _check_required(required, options.scenario)
     lanes, most = options.scenario.workload.lanes, _MOST_PROCESSES_PER_CORE * (os.cpu_count() or 1)
     if processes and processes > min(lanes, most):
         raise Refusal(
@@ -153,6 +185,8 @@ def run(
     command += ["--simulator-port", str(options.config.simulator.port)]
     command += ["--report-format", "json" if as_json else "table"]
     command += [*(f"--allow-host={host}" for host in hosts), *(["--yes"] if yes else [])]
+    command += [f"--margin={margin}"] if margin is not None else []
+    command += ["--require-objectives"] if required else []
     if processes and processes > 1:
         # Locust's fixed port would let two runs at once take each other's workers.
         master = str(_free_port())
@@ -173,9 +207,17 @@ def run(
 @click.option(
     "--out", metavar="DIR", help="The run's own folder (default: a new one in config.yaml's reports)."
 )
+@_MARGIN
+@_REQUIRED
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def simulate(
-    scenario: str | None, jobs: int | None, settings: tuple[str, ...], out: str | None, as_json: bool
+    scenario: str | None,
+    jobs: int | None,
+    settings: tuple[str, ...],
+    out: str | None,
+    margin: float | None,
+    required: bool,
+    as_json: bool,
 ) -> None:
     """Run SCENARIO in virtual time.
 
@@ -184,17 +226,18 @@ def simulate(
     from harness._reports import simulate_to_folder
     from harness.virtual import choose_engine
 
-    options = _simulated(_options(scenario))
+    options = _simulated(_options(scenario, margin=margin))
     _check_names(settings, options.scenario)
+    _check_required(required, options.scenario)
     if sys.stderr.isatty():
         _say(f"engine: {choose_engine(options.scenario).reason}")
     folder = simulate_to_folder(options, jobs, settings or None, out, on_note=_say)
-    _report(folder, as_json, options.scenario)
+    _report(folder, as_json, options.scenario, required)
 
 
-def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
+def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bool) -> None:
     """Make a run's report and print the comparison; end with status 1 when it cannot be trusted."""
-    from harness._reports import is_trustworthy, make_report
+    from harness._reports import is_trustworthy, make_report, meets_objectives
     from harness.measure import render_table
 
     results = make_report(folder, scenario, on_note=_say)
@@ -208,7 +251,13 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None) -> None:
             click.echo(
                 f"as code: {shlex.join(['python', '-m', 'harness', 'export', *words, '--to', 'python'])}"
             )
-    _end(DONE if is_trustworthy(results) else FAILED)
+        if results.target == "simulator":
+            planned = folder / "scenario.yaml" if scenario is None else scenario.path
+            words = ["python", "-m", "harness", "plan", str(planned)]
+            click.echo(f"a better schedule, if there is one: {shlex.join(words)}")
+    if not is_trustworthy(results):
+        _end(FAILED)
+    _end(MISSED if required and not meets_objectives(results) else DONE)
 
 
 _PLANNING: Final = [
@@ -359,8 +408,9 @@ def check(scenarios: tuple[str, ...], presets: bool) -> None:
 @main.command(epilog="Example: python -m harness report reports/outage-20260101T000000Z")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--scenario", metavar="FILE", help="The scenario that was run, where its trace files are.")
+@_REQUIRED
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
-def report(folder: Path, scenario: str | None, as_json: bool) -> None:
+def report(folder: Path, scenario: str | None, required: bool, as_json: bool) -> None:
     """Make the report of a run's FOLDER anew.
 
     results.json and report.html are functions of the raw rows in the folder.
@@ -374,7 +424,7 @@ def report(folder: Path, scenario: str | None, as_json: bool) -> None:
             original = resolve(scenario).scenario
         except DocumentError as error:  # edited since the run, perhaps; the rows must not wait for that
             _say(f"{error}\nthe run's own copy of its scenario is used instead")
-    _report(folder, as_json, original)
+    _report(folder, as_json, original, required)
 
 
 _NEW: Final = """
@@ -436,16 +486,20 @@ def new(
 
 @main.command(epilog="Example: python -m harness compare reports/before reports/after")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
+@_MARGIN
+@click.option("--force", is_flag=True, help="Compare runs of different experiments all the same.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def compare(runs: tuple[str, ...], as_json: bool) -> None:
+def compare(runs: tuple[str, ...], margin: float | None, force: bool, as_json: bool) -> None:
     """Tell whether RUNs differ.
 
     On paired jobs where they are the same, with intervals. Of one RUN, its settings against its baseline.
+    Exit status 0: the same or better; 1: something is worse, or an objective that was met is missed; 2: the
+    runs cannot be used, or are of different experiments.
     """
     from harness.measure import RunUnusable, compare_runs, render_comparison
 
     try:
-        comparison = compare_runs(*runs)
+        comparison = compare_runs(*runs, force=force, margin=margin)
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
     click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else render_comparison(comparison))

@@ -13,6 +13,8 @@ FAILED: Final = 1
 """The machine failed, or the figures cannot be trusted (``compare``: worse)."""
 UNUSABLE: Final = 2
 """The input cannot be used; nothing was started."""
+MISSED: Final = 3
+"""The figures can be trusted, and no setting is known to meet the objectives that were required."""
 INTERRUPTED: Final = 130
 """Interrupted by Ctrl-C or SIGTERM: 128 + SIGINT, as shells have it."""
 

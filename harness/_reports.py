@@ -16,6 +16,7 @@ from rich.live import Live
 
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import (
+    Calibration,
     Results,
     Run,
     RunFolder,
@@ -27,7 +28,16 @@ from harness.measure import (
     write_report,
 )
 from harness.plan import limits
-from harness.virtual import MOST_ROWS, Progress, VisitTooLong, resized, simulate, twin_of
+from harness.virtual import (
+    MOST_ROWS,
+    Progress,
+    VisitTooLong,
+    calibrate,
+    choose_engine,
+    resized,
+    simulate,
+    twin_of,
+)
 from scenarios import Options, Scenario, load_scenario, portable
 from scenarios.documents import DocumentError
 
@@ -47,7 +57,8 @@ def make_report(
         run = load_run(folder)
         scenario = _scenario_of(folder, run, scenario, on_note)
         found = None if scenario is None else limits(scenario, run)
-        return write_report(folder, found, run, _twin(folder, run, scenario))
+        twin, calibration = _twin(folder, run, scenario), _calibration(folder, run, scenario)
+        return write_report(folder, found, run, twin, calibration)
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
     except RunFolderError as error:
@@ -57,6 +68,13 @@ def make_report(
 def is_trustworthy(results: Results) -> bool:
     """Say whether a run is complete and no check of its figures found them invalid."""
     return results.complete and results.worst_status != "invalid"
+
+
+def meets_objectives(results: Results) -> bool:
+    """Say whether some setting is known to meet every objective."""
+    return any(
+        all(judged.met for judged in figures.objectives.values()) for figures in results.settings.values()
+    )
 
 
 def _scenario_of(
@@ -80,6 +98,21 @@ def _twin(folder: Path, run: Run, scenario: Scenario | None) -> Twin | None:
     if scenario is None or run.info.engine != "live":
         return None
     return twin_of(scenario, run, load_polls(folder))
+
+
+def _calibration(folder: Path, run: Run, scenario: Scenario | None) -> Calibration | None:
+    """Return how visits of a live run scatter, unless the folder keeps it; ``simulate`` has its own."""
+    live = run.info.engine == "live" and not run.info.incomplete
+    if scenario is None or not live or (folder / "calibration.json").exists():
+        return None
+    return _calibrated(scenario, run)
+
+
+def _calibrated(scenario: Scenario, run: Run) -> Calibration:
+    polls = int(run.jobs["polls"].sum()) // max(1, len({visit.repeat for visit in run.visits}))
+    # Starting processes takes as long as all of it where arrays do it.
+    with _pool(_WORTH_A_POOL if choose_engine(scenario).engine == "event" else 0) as executor:
+        return calibrate(scenario, polls, list(run.info.settings), executor=executor)
 
 
 def simulate_to_folder(
@@ -106,6 +139,7 @@ def simulate_to_folder(
         with _pool((jobs or 0) * len(settings or scenario.settings)) as executor, _progress() as tell:
             run = simulate(scenario, only=settings, executor=executor, on_progress=tell).run
         folder.write(run.info, run.visits, run.jobs, run.polls)
+        _calibrated(scenario, run).write(folder.path)
     except OSError as error:
         raise Refusal(str(error), FAILED) from error
     except (ValueError, VisitTooLong) as error:

@@ -49,7 +49,7 @@ from scenarios._scenario import (
     planned,
     think_time,
 )
-from scenarios._schema import Transport, Workload
+from scenarios._schema import MARGIN, Transport, Workload
 from scenarios._service import Capacity, Job, Outage, Service, Simulation
 from scenarios._setting_line import read_setting
 from scenarios._settings import original_yaml, setting_yaml
@@ -85,6 +85,7 @@ __all__ = [
     "Job",
     "Limit",
     "Limits",
+    "MARGIN",
     "MalformedChunk",
     "NamedFault",
     "NothingToSimulate",

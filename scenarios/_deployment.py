@@ -145,19 +145,22 @@ def resolve(
     *,
     reports: str | None = None,
     port: int | None = None,
+    margin: float | None = None,
     environ: Mapping[str, str] | None = None,
     apart: bool = False,
 ) -> Options:
     """Load the experiment that is asked for; the project's own ``config.yaml`` stands in for a missing one.
 
     apart: for a process that forks later, as for ``load_scenario``.
+    ``margin`` takes the place of the scenario's.
     Raises ``DocumentError`` with every fault of the file that is wrong.
     """
     config = deployment(scenario, port=port, reports=reports, environ=environ, behind=_PROJECTS_CONFIG)
     if config.scenario is None:
         message = f"no scenario is named; name a file, or one of {', '.join(_known(Path()))}"
         raise DocumentError((Diagnostic(_CONFIG, 1, "scenario", message),))
-    return Options(load_scenario(config.scenario, apart=apart), config)
+    loaded = load_scenario(config.scenario, apart=apart)
+    return Options(loaded if margin is None else replace(loaded, margin=margin), config)
 
 
 def choose_scenario(command_line: str | None, environ: Mapping[str, str], config: Config) -> Path | None:

@@ -10,6 +10,7 @@ from scenarios._arrivals import Constant, Poisson
 from scenarios._objective import OBJECTIVES
 from scenarios._outlook import more_than_allowed, polls_by_length, sending_lines, target_lines
 from scenarios._scenario import Scenario
+from scenarios._schema import MARGIN
 from scenarios._service import Job
 from scenarios._ties import EXACT_TIES
 from scenarios.documents import printable, spell_seconds
@@ -199,6 +200,8 @@ def _notes(scenario: Scenario, costs: Mapping[str, VisitCost | str]) -> Iterator
             yield f"the outage at {spell_seconds(outage.start)} begins when every visit is over"
     if too_many := more_than_allowed(scenario):
         yield too_many
+    if scenario.margin != MARGIN:
+        yield f"differences of less than {scenario.margin:.3g} of the reference count as none"
     if scenario.baseline is None and len(scenario.settings) > 1:
         yield "there is no baseline, so no setting is compared with another"
 

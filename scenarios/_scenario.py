@@ -17,7 +17,7 @@ import numpy as np
 from client import Dialect, PollingPolicy
 from scenarios._arrivals import KEYS_PER_REPEAT, Arrival, Block, Closed, OpenArrivals
 from scenarios._dialect import client_dialect
-from scenarios._schema import ScenarioFile, Workload
+from scenarios._schema import MARGIN, ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios._target import Target
 from scenarios.documents import YamlPath, describe_path, did_you_mean, read_document, validate
@@ -70,6 +70,8 @@ class Scenario:
     text: str
     target: Target | None = None
     """The user's own API; None: the simulator."""
+    margin: float = MARGIN
+    """The smallest difference that matters, as a share of the reference."""
 
     @property
     def sha256(self) -> str:
@@ -230,4 +232,5 @@ def load_scenario(path: str | os.PathLike[str], *, secrets: bool = True, apart: 
         path=Path(path),
         text=document.text,
         target=file.target,
+        margin=file.margin,
     )

@@ -19,6 +19,7 @@ from scenarios._target import Target
 from scenarios.documents import (
     YEAR,
     Count,
+    Fraction,
     LocalDiagnostic,
     Model,
     PositiveSeconds,
@@ -54,6 +55,9 @@ Name = Annotated[
 ]
 """A name that folders, Python classes and command lines can bear."""
 
+
+MARGIN: Final = 0.02
+"""The smallest difference that matters unless a scenario says otherwise: a share of the reference."""
 
 Transport: TypeAlias = Literal["lean", "requests"]
 """What carries the requests of a live run."""
@@ -124,6 +128,8 @@ class ScenarioFile(Model):
     """What is good enough; decides the recommendation."""
     baseline: str | None = None
     """The setting that the others are compared with; null: none."""
+    margin: Fraction = MARGIN
+    """The smallest difference that matters, as a share of the reference; less is called equivalent."""
     anchors: Any = None
     """A place for pieces that are used elsewhere by their anchors; read nowhere. So is any key in x-."""
 

@@ -1,4 +1,4 @@
-"""Means by batch means, quantiles by order statistics, and how often their intervals hold."""
+"""Means, quantiles and shares, and how often their intervals hold."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from harness.measure._intervals import (
     estimate_difference,
     estimate_mean,
     needed,
+    over_visits,
+    paired_share_interval,
     quantile,
     quantile_interval,
+    share_interval,
     supports,
 )
 
@@ -80,14 +83,41 @@ def test_batches_are_contiguous_even_and_at_most_twenty() -> None:
     assert batch_means(ones).tolist() == [1.0] * 20
 
 
-def test_the_interval_is_students_over_the_batches() -> None:
-    """Mean, standard error and degrees of freedom are those of the batch means."""
+def test_the_interval_is_students() -> None:
+    """Mean, standard error and degrees of freedom are the textbook's."""
     values = np.random.default_rng(1).exponential(size=400)
     estimate = estimate_mean(values)
-    means = values.reshape(20, 20).mean(axis=1)
     assert estimate is not None
-    expected = stats.t.interval(0.95, 19, values.mean(), stats.sem(means))
+    expected = stats.t.interval(0.95, 399, values.mean(), stats.sem(values))
     assert estimate.interval() == pytest.approx(expected)
+
+
+def test_the_visit_is_the_unit_where_jobs_wait_for_each_other() -> None:
+    """Student's interval over the means of four visits or more, in whatever order the jobs are."""
+    values = np.random.default_rng(2).exponential(size=80)
+    visits = np.tile(np.arange(4), 20)
+    means = [values[visits == number].mean() for number in range(4)]
+    estimate = over_visits(values, visits)
+    assert estimate is not None
+    assert estimate.interval() == pytest.approx(stats.t.interval(0.95, 3, np.mean(means), stats.sem(means)))
+    three = over_visits(values, np.minimum(visits, 2))
+    assert three is not None
+    assert three.interval() is None
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 120), (1, 50), (7, 200), (20, 20)])
+def test_the_interval_of_a_share_is_wilsons(k: int, n: int) -> None:
+    """It is that of SciPy, and has a width even where nothing was lost."""
+    expected = stats.binomtest(k, n).proportion_ci(0.95, "wilson")
+    assert share_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert share_interval(0, 0) is None
+
+
+def test_the_interval_of_a_paired_difference_of_shares_is_newcombes() -> None:
+    """The worked examples of the paper (method 10): 36/12/2/0 and 20/12/2/16."""
+    assert paired_share_interval(36, 12, 2, 0, 0.95) == pytest.approx((0.0569, 0.3404), abs=6e-4)
+    assert paired_share_interval(20, 12, 2, 16, 0.95) == pytest.approx((0.0562, 0.3290), abs=6e-4)
+    assert paired_share_interval(0, 0, 0, 0, 0.95) is None
 
 
 def test_too_few_values_have_no_interval() -> None:
@@ -99,32 +129,6 @@ def test_too_few_values_have_no_interval() -> None:
     same = estimate_mean(np.full(5, 2.0))
     assert same is not None
     assert same.interval() == (2.0, 2.0)
-
-
-def coverage(rho: float, n: int, runs: int) -> tuple[float, float]:
-    """How often the interval holds the true mean 0 of an AR(1) process: batch means, and naively."""
-    draws = np.random.default_rng(7)
-    batch, naive = 0, 0
-    for _ in range(runs):
-        noise = draws.normal(size=n)
-        values = np.empty(n)
-        values[0] = noise[0] / math.sqrt(1 - rho**2)
-        for i in range(1, n):
-            values[i] = rho * values[i - 1] + noise[i]
-        estimate = estimate_mean(values)
-        assert estimate is not None
-        span = estimate.interval()
-        assert span is not None
-        batch += span[0] <= 0 <= span[1]
-        naive += abs(values.mean()) <= 1.96 * values.std(ddof=1) / math.sqrt(n)
-    return batch / runs, naive / runs
-
-
-def test_intervals_hold_for_correlated_jobs() -> None:
-    """With neighbours that resemble each other (rho 0.8) the interval still holds about 95 % of the time."""
-    batch, naive = coverage(rho=0.8, n=2000, runs=400)
-    assert 0.92 <= batch <= 0.98
-    assert naive < 0.70, "the naive interval must fail here, or this test shows nothing"
 
 
 def test_intervals_hold_for_skewed_independent_jobs() -> None:
@@ -154,7 +158,7 @@ def test_quantile_intervals_hold(p: float) -> None:
 
 
 def test_unpaired_differences_are_welchs() -> None:
-    """Below fifty values a batch is a job, and the difference is the textbook's Welch test."""
+    """The difference of independent samples is the textbook's Welch test."""
     draws = np.random.default_rng(3)
     a, b = draws.normal(1, 1, 30), draws.normal(0, 3, 40)
     estimate = estimate_difference(a, b)

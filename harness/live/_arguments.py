@@ -31,7 +31,13 @@ def options_asked_for(argv: Sequence[str] | None = None) -> Options:
     known = _known(argv)
     try:
         # Apart, for Locust forks its workers from this process, which must have no threads by then.
-        return resolve(known.scenario, reports=known.reports, port=known.simulator_port, apart=True)
+        return resolve(
+            known.scenario,
+            reports=known.reports,
+            port=known.simulator_port,
+            margin=known.margin,
+            apart=True,
+        )
     except DocumentError as error:
         print(error, file=sys.stderr)
         sys.exit(UNUSABLE)
@@ -49,6 +55,7 @@ def _known(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario")
     parser.add_argument("--reports")
     parser.add_argument("--simulator-port", type=_port_number)
+    parser.add_argument("--margin", type=_share)
     parser.add_argument("--allow-host", action="append", default=[], type=_host)
     parser.add_argument("--yes", action="store_true")
     return parser.parse_known_args(sys.argv[1:] if argv is None else argv)[0]
@@ -70,6 +77,17 @@ def _port_number(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
     return port
+
+
+def _share(text: str) -> float:
+    """Return a share from the command line."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; give a number from 0 to 1, such as 0.02")
+    return share
 
 
 def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
@@ -97,6 +115,19 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         choices=["table", "json"],
         default="table",
         help="What to print when a headless run has ended: the comparison as a table, or results.json",
+        **hidden,
+    )
+    add(
+        "--margin",
+        type=_share,
+        metavar="<share>",
+        help="The smallest difference that matters, as a share of the reference, instead of the scenario's",
+        **hidden,
+    )
+    add(
+        "--require-objectives",
+        action="store_true",
+        help="End with status 3 where no setting is known to meet every objective",
         **hidden,
     )
     add(

@@ -62,9 +62,13 @@ def info_of(scenario: Scenario, record: Record) -> RunInfo:
     )
 
 
-def report_command(folder: Path, scenario: Path, *, as_json: bool) -> list[str]:
-    """Return the command that makes the report of a run folder and prints it."""
+def report_command(folder: Path, scenario: Path, *, as_json: bool, required: bool = False) -> list[str]:
+    """Return the command that makes the report of a run folder and prints it.
+
+    required: it shall fail where no setting meets the objectives.
+    """
     command = python_module("harness", "report", str(folder), "--scenario", str(scenario))
+    command += ["--require-objectives"] if required else []
     return [*command, "--json"] if as_json else command
 
 
@@ -138,8 +142,9 @@ class Finisher:
         folder, self._unreported = self._unreported, None
         if folder is None:
             return
-        as_json = self._environment.parsed_options.report_format == "json"
-        command = report_command(folder, self._options.scenario.path, as_json=as_json)
+        parsed = self._environment.parsed_options
+        as_json, required = parsed.report_format == "json", getattr(parsed, "require_objectives", False)
+        command = report_command(folder, self._options.scenario.path, as_json=as_json, required=required)
         with contextlib.suppress(KeyboardInterrupt):
             status = subprocess.run(command, check=False, env=environment()).returncode  # noqa: S603 - our own module, no shell
             if self._environment.process_exit_code is None and status:

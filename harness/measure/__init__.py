@@ -7,6 +7,7 @@ them. See ``docs/reading-the-report.md``. Importing this room loads neither pola
 from __future__ import annotations
 
 from harness.measure._analysis import Limits, analyse, write_report
+from harness.measure._calibration import Calibration, VisitJobs, read_calibration, table
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
 from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_polls, load_run
@@ -44,6 +45,7 @@ from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin
 
 __all__ = [
     "COMPARED",
+    "Calibration",
     "Check",
     "DETECTED",
     "Estimate",
@@ -80,6 +82,7 @@ __all__ = [
     "Twin",
     "TwinRow",
     "Visit",
+    "VisitJobs",
     "VisitResiduals",
     "aggregate_polls",
     "analyse",
@@ -99,6 +102,7 @@ __all__ = [
     "poll_frame",
     "quantile",
     "quantity",
+    "read_calibration",
     "render_comparison",
     "render_report",
     "render_table",
@@ -106,5 +110,6 @@ __all__ = [
     "results_schema",
     "run_info",
     "sliding_peak",
+    "table",
     "write_report",
 ]

@@ -7,21 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from pydantic import TypeAdapter
 
-from harness.measure._compare import compare_with_baseline
-from harness.measure._figures import Limit
+from harness.measure._basis import Basis, basis_of, residual_spread
+from harness.measure._calibration import Calibration, read_calibration
+from harness.measure._compare import Margins, compare_with_baseline
+from harness.measure._figures import Limit, SettingFigures
 from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, read_json, write_text
 from harness.measure._frames import job_frame
 from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order, setting_figures
 from harness.measure._recommend import recommend
 from harness.measure._report import render_report
-from harness.measure._results import LimitPoint, Results, ScenarioText
+from harness.measure._results import Check, LimitPoint, Results, ScenarioText
 from harness.measure._rows import Run
 from harness.measure._trust import trust_checks
 from harness.measure._twin import Twin
+
+# The trust check that holds a run against the twin, job by job.
+_TWIN_CHECK: Final = "twin residual"
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,17 @@ class Limits:
     bound: Sequence[tuple[float, float]] = ()
 
 
-def analyse(run: Run, limits: Limits | None = None, twin: Twin | None = None) -> Results:
+def analyse(
+    run: Run,
+    limits: Limits | None = None,
+    twin: Twin | None = None,
+    calibration: Calibration | None = None,
+) -> Results:
     """Return the results of a run; raises ValueError for an objective of an unknown name.
 
     ``twin`` is what a live run on the simulator is held against; without it, some checks cannot pass.
+    ``calibration`` says how the run's figures scatter over visits of the twin, which is believed unless a
+    trust check finds that run and twin differ.
     """
     info = run.info
     twin = twin or Twin.missing("it was not asked for")
@@ -51,21 +64,31 @@ def analyse(run: Run, limits: Limits | None = None, twin: Twin | None = None) ->
     # A run of some settings only may lack the scenario's baseline.
     baseline = info.baseline if info.baseline in info.settings else next(iter(info.settings), None)
     lags = lags_of(run)
-    estimated = lags.estimated if lags else {}
-    settings = {
-        name: setting_figures(
-            description,
-            jobs[name],
-            [visit for visit in run.visits if visit.setting == name],
-            [polls for polls in run.polls if polls.setting == name],
-            info.objectives,
-            limits.settings.get(name),
-            estimated.get(name),
-            twin.overhead.get(name),
-        )
-        for name, description in info.settings.items()
-    }
+
+    def figures(basis: Basis) -> dict[str, SettingFigures]:
+        return {
+            name: setting_figures(
+                name,
+                description,
+                jobs[name],
+                [visit for visit in run.visits if visit.setting == name],
+                [polls for polls in run.polls if polls.setting == name],
+                info.objectives,
+                basis,
+                limits.settings.get(name),
+                lags.estimated.get(name) if lags else None,
+                twin.overhead.get(name),
+            )
+            for name, description in info.settings.items()
+        }
+
+    basis = basis_of(run, calibration)
+    settings = figures(basis)
     trust = trust_checks(run, settings, jobs, twin)
+    if basis.kind == "twin" and (why := _refuted(trust)):
+        basis = basis_of(run, calibration, why)
+        settings = figures(basis)
+    margins = Margins.of(info.margin, residual_spread(jobs, twin, info.objectives))
     return Results(
         schema_version=1,
         engine=info.engine,
@@ -84,21 +107,33 @@ def analyse(run: Run, limits: Limits | None = None, twin: Twin | None = None) ->
         ),
         baseline=baseline,
         objectives=dict(info.objectives),
+        intervals=basis.told(),
+        margin=info.margin,
         settings=settings,
-        comparison=compare_with_baseline(jobs, baseline, lags),
+        comparison=compare_with_baseline(jobs, baseline, basis, margins, info.objectives, lags),
         limit_curve=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.curve],
         limit_bound=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.bound],
         trust=trust,
-        recommendation=recommend(settings, jobs, info.objectives, trust),
+        recommendation=recommend(settings, jobs, info, trust, basis),
     )
 
 
+def _refuted(trust: Sequence[Check]) -> str | None:
+    """Return why the twin must not be believed: the run's jobs differ from the twin's."""
+    found = next((each for each in trust if each.check == _TWIN_CHECK), None)
+    return f"{found.check}: {found.detail}" if found and found.status == "invalid" else None
+
+
 def write_report(
-    folder: str | Path, limits: Limits | None = None, run: Run | None = None, twin: Twin | None = None
+    folder: str | Path,
+    limits: Limits | None = None,
+    run: Run | None = None,
+    twin: Twin | None = None,
+    calibration: Calibration | None = None,
 ) -> Results:
     """Make ``results.json`` and ``report.html`` from the folder's raw records; return the results.
 
-    The limits and the twin are kept in the folder, so a later call without them gives the same files.
+    Limits, twin and calibration are kept in the folder, so a later call without them gives the same files.
     ``run`` is what the folder holds, for a caller who has read it already.
     Raises RunUnusable when the records cannot be read, RunFolderError when the files cannot be written.
     """
@@ -113,7 +148,9 @@ def write_report(
     else:
         twin = load_twin(folder)
     run = run or load_run(folder)
-    results = analyse(run, limits, twin)
+    if calibration is not None:
+        calibration.write(folder)
+    results = analyse(run, limits, twin, calibration or read_calibration(folder))
     write_text(folder / "results.json", json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
     write_text(folder / "report.html", render_report(results, run))
     return results

@@ -1,134 +1,369 @@
-"""Comparisons that use what the jobs have in common.
+"""Comparisons that use what the jobs have in common, and verdicts with a margin.
 
 Every random draw is keyed by the job, so job 17 needs the same work under every setting: differences are
 taken job by job (common random numbers; Law, section 11.2), which removes the jobs' own spread from them.
-The intervals of one comparison hold *together* at 95 % (Bonferroni: each at 1 - 5 %/m for m intervals), so
-a verdict is simply whether the interval excludes zero, and identical settings are rarely told apart.
+The intervals of one comparison hold *together* at 95 % (Bonferroni: each at 1 - 5 %/m for m intervals).
+
+Less is better in every figure. With d the smallest difference that matters, a difference whose interval
+[low, high] lies above d is *worse*, below -d *better*; it is *equivalent* where two one-sided tests say that
+it lies within ±d (TOST: the interval at twice the error does; D. J. Schuirmann, J. Pharmacokin. Biopharm. 15
+(1987) 657), and *indistinguishable* otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Verdict, job_values
-from harness.measure._intervals import LEVEL, Estimate, Floats, estimate_difference, estimate_mean
+from harness.measure._basis import Basis, noise, of_visits
+from harness.measure._figures import (
+    COMPARED,
+    FIGURES,
+    QUANTILES,
+    ComparisonRow,
+    Interval,
+    Verdict,
+    job_values,
+)
+from harness.measure._intervals import (
+    LEVEL,
+    Estimate,
+    Floats,
+    Integers,
+    paired_share_interval,
+    quantile,
+    quantile_interval,
+)
 from harness.measure._lags import Lags
 from harness.measure._numbers import number, percent
+from harness.measure._objectives import LOST_SHARE_ALLOWED, with_lost_jobs
+from scenarios import OBJECTIVES
 
 if TYPE_CHECKING:
     import polars as pl
 
+_FEWEST_PAIRS: Final = 20
+"""With fewer jobs a mean says little of what other jobs would give, whatever its interval."""
 
-class Difference(NamedTuple):
-    """A setting's mean less its reference's, before the verdict. ``pairs`` is 0 for unpaired samples."""
+FLOOR_S: Final = 0.005
+"""No schedule is resolved finer than a request's own round trip: less time than that cannot matter."""
+
+_NOISES: Final = 3.0  # standard deviations of what the machine adds from visit to visit
+_NO_SPREAD: Final = 1e-9  # of the reference: what rounding leaves of differences that are all the same
+
+Intervals = Callable[[float], Interval | None]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting's figure less its reference's, before the verdict.
+
+    ``interval`` gives its interval at a level. ``pairs`` is 0 for unpaired samples. ``reason`` says why there
+    can be no verdict, and ``spread`` whether anything is left to chance. ``quits`` says that the setting
+    loses jobs that the reference finds: what it saves by that is no gain.
+    """
 
     setting: str
     baseline: str
     metric: str
-    estimate: Estimate | None
+    difference: float | None
     reference: float | None
+    interval: Intervals
     pairs: int
     unpaired: int
+    margin: float = 0.0
+    reason: str | None = None
+    spread: bool = True
+    quits: bool = False
+
+
+@dataclass(frozen=True)
+class Margins:
+    """The smallest differences that matter: a share of the reference, and what the machine adds by itself."""
+
+    share: float
+    noise: Mapping[str, float]
+    """By figure: the standard deviation, over visits, of what was measured less the twin's figure."""
+
+    @classmethod
+    def of(cls, share: float, residuals: Mapping[str, Sequence[float]]) -> Margins:
+        """Take the noise from how far each visit lies from the twin's."""
+        return cls(share, {figure: noise(off) for figure, off in residuals.items()})
+
+    def margin(self, metric: str, reference: float | None) -> float:
+        """Return the margin of a figure: max(5 ms, share, 3 noises) for times, 0 for lost jobs."""
+        if metric == "lost_share" or reference is None:
+            return 0.0
+        floor = FLOOR_S if _in_seconds(metric) else 0.0
+        return max(floor, self.share * abs(reference), _NOISES * self.noise.get(metric, 0.0))
+
+
+def _in_seconds(metric: str) -> bool:
+    return OBJECTIVES[metric].unit == "s" if metric in OBJECTIVES else metric.endswith("_s")
+
+
+def compared(objectives: Iterable[str]) -> list[str]:
+    """Return the names of what settings are compared in: the usual figures, and objectives' quantiles."""
+    return [*COMPARED, *(name for name in objectives if name in QUANTILES)]
 
 
 def compare_with_baseline(
-    jobs: Mapping[str, pl.DataFrame], baseline: str | None, lags: Lags | None = None
+    jobs: Mapping[str, pl.DataFrame],
+    baseline: str | None,
+    basis: Basis,
+    margins: Margins,
+    objectives: Iterable[str] = (),
+    lags: Lags | None = None,
 ) -> list[ComparisonRow]:
     """Compare every other setting with the baseline, in every metric; ``lags`` by their estimates."""
     if baseline is None or baseline not in jobs:
         return []
-    return judge(
-        estimated(name, baseline, lags, frame, jobs[baseline])
-        if lags is not None and metric == "detection_lag_s"
-        else paired(name, baseline, metric, frame, jobs[baseline])
-        for name, frame in jobs.items()
-        if name != baseline
-        for metric in COMPARED
-    )
+    differences = []
+    for name in jobs:
+        for metric in compared(objectives):
+            if name == baseline:
+                continue
+            if lags is not None and is_lag(metric):
+                if metric == "detection_lag_s":
+                    differences.append(_estimated(name, baseline, lags, basis, jobs))
+            elif metric in QUANTILES:
+                differences.append(_of_quantiles(name, baseline, metric, basis, jobs))
+            else:
+                differences.append(paired(name, baseline, metric, basis, jobs[name], jobs[baseline]))
+    return judge(differences, margins)
 
 
-def paired(setting: str, baseline: str, metric: str, ours: pl.DataFrame, theirs: pl.DataFrame) -> Difference:
+def is_lag(metric: str) -> bool:
+    """Return whether a figure is made of detection lags."""
+    return metric == "detection_lag_s" or (metric in OBJECTIVES and OBJECTIVES[metric].figure == "lag")
+
+
+def paired(
+    setting: str, baseline: str, metric: str, basis: Basis, ours: pl.DataFrame, theirs: pl.DataFrame
+) -> Difference:
     """Return the mean difference over jobs that both have a value for; both frames in (repeat, key) order."""
-    a, b = matched(ours, theirs, metric)
+    a, b, repeats = matched(ours, theirs, metric)
+    found = of_pairs(setting, baseline, metric, (a, b), len(ours) + len(theirs), quits(ours, theirs))
+    if found.difference is None:
+        return found
+    estimate = basis.difference(setting, baseline, metric, a - b, repeats)
+    if metric == "lost_share" and (basis.independent or (estimate and estimate.standard_error == 0)):
+        return replace(found, interval=partial(of_shares, a == 1, b == 1))
+    return with_estimate(found, estimate, basis.note)
+
+
+def of_pairs(
+    setting: str, baseline: str, metric: str, values: tuple[Floats, Floats], rows: int, quits: bool = False
+) -> Difference:
+    """Return the difference of the means of paired values, still without an interval, of so many rows."""
+    a, b = values
+    each = a - b
+    mean = float(b.mean()) if b.size else None
+    reason = None
+    if a.size < _FEWEST_PAIRS:
+        reason = f"{a.size} pairs are too few; {_FEWEST_PAIRS} are needed"
     return Difference(
         setting,
         baseline,
         metric,
-        estimate_mean(a - b),
-        float(b.mean()) if b.size else None,
+        float(each.mean()) if a.size else None,
+        mean,
+        lambda _level: None,
         pairs=int(a.size),
-        unpaired=len(ours) + len(theirs) - 2 * int(a.size),
+        unpaired=rows - 2 * int(a.size),
+        reason=reason,
+        spread=bool(a.size) and bool(np.ptp(each) > _NO_SPREAD * max(abs(mean or 0.0), 1e-3)),
+        quits=quits,
     )
 
 
-def estimated(
-    setting: str, baseline: str, lags: Lags, ours: pl.DataFrame, theirs: pl.DataFrame
+def with_estimate(found: Difference, estimate: Estimate | None, note: str) -> Difference:
+    """Return the difference with an estimate's interval; without any spread there is nothing to judge by."""
+    error = estimate.standard_error if estimate else None
+    if estimate is None or error is None:
+        return replace(found, reason=found.reason or note, spread=False)
+    still = error <= _NO_SPREAD * max(abs(found.reference or 0.0), 1e-3) and not estimate.unresolved
+    if still:
+        why = "every job differs by the same amount, so there is no spread to judge by"
+        return replace(found, reason=found.reason or why, spread=False)
+    return replace(found, interval=estimate.interval, spread=True)
+
+
+def of_shares(ours: Mask, theirs: Mask, level: float) -> Interval | None:
+    """Return the interval of the difference of the shares of the same jobs that count here and there."""
+    both, none = int((ours & theirs).sum()), int((~ours & ~theirs).sum())
+    return paired_share_interval(both, int((ours & ~theirs).sum()), int((~ours & theirs).sum()), none, level)
+
+
+def _estimated(
+    setting: str, baseline: str, lags: Lags, basis: Basis, jobs: Mapping[str, pl.DataFrame]
 ) -> Difference:
     """Return the difference of estimated mean lags: no job's own lag is known, so there are no pairs."""
+    ours, theirs = jobs[setting], jobs[baseline]
     reference = lags.settings.get(baseline)
+    estimate = lags.difference(setting, baseline) if basis.kind != "none" else None
+    mean = reference.mean.mean if reference else None
+    found = of_estimate(
+        setting, baseline, "detection_lag_s", estimate, mean, (ours, theirs), quits(ours, theirs)
+    )
+    return with_estimate(found, estimate, basis.note)
+
+
+def of_estimate(
+    setting: str,
+    baseline: str,
+    metric: str,
+    estimate: Estimate | None,
+    reference: float | None,
+    jobs: tuple[pl.DataFrame, pl.DataFrame],
+    quits: bool,
+) -> Difference:
+    """Return a difference that was estimated without pairs, still without an interval."""
+    few = min(map(len, jobs))
     return Difference(
         setting,
         baseline,
-        "detection_lag_s",
-        lags.difference(setting, baseline),
-        reference.mean.mean if reference else None,
+        metric,
+        estimate.mean if estimate else None,
+        reference,
+        lambda _level: None,
         pairs=0,
-        unpaired=len(ours) + len(theirs),
+        unpaired=sum(map(len, jobs)),
+        reason=f"{few} jobs are too few; {_FEWEST_PAIRS} are needed" if few < _FEWEST_PAIRS else None,
+        quits=quits,
     )
 
 
-def matched(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str) -> tuple[Floats, Floats]:
-    """Return the metric of the jobs that both frames know it of, in the order of ``ours``."""
+def _of_quantiles(
+    setting: str, baseline: str, name: str, basis: Basis, jobs: Mapping[str, pl.DataFrame]
+) -> Difference:
+    """Return the difference of the quantiles that an objective bounds, lost jobs as infinitely late.
+
+    Where jobs are independent, each quantile has its own interval between order statistics, and the
+    difference lies between those at half the error each: safe, and about 40 % too wide.
+    """
+    ours, theirs = jobs[setting], jobs[baseline]
+    sides = Sides(name, ours, theirs)
+    found = sides.difference(setting, baseline)
+    if found.reason:
+        return found
+    if basis.kind == "jobs":
+        return replace(found, interval=sides.interval)
+    sample = basis.sample_of_difference(setting, baseline, name)
+    estimate = of_visits(found.difference or 0.0, sample, ours["repeat"].n_unique())
+    return with_estimate(found, estimate, basis.note)
+
+
+class Sides:
+    """The figure of an objective, on two sides: a quantile in which lost jobs are infinitely late."""
+
+    def __init__(self, objective: str, ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
+        self._objective = OBJECTIVES[objective]
+        self._p = self._objective.p or 0.5
+        part = self._objective.result[0]
+        self._ordered = with_lost_jobs(ours, part), with_lost_jobs(theirs, part)
+        self._quits = quits(ours, theirs)
+
+    def difference(self, setting: str, baseline: str) -> Difference:
+        """Return it, still without an interval."""
+        values = [quantile(each, self._p) for each in self._ordered]
+        few, (a, b) = min(each.size for each in self._ordered), values
+        reason = None
+        if a is None or b is None:
+            reason = f"{few} jobs are too few for {self._objective.statistic}"
+        elif few < _FEWEST_PAIRS:
+            reason = f"{few} jobs are too few; {_FEWEST_PAIRS} are needed"
+        elif np.isinf(a) or np.isinf(b):
+            reason = "so many jobs were lost that the figure is infinite"
+        known = a is not None and b is not None and np.isfinite(a) and np.isfinite(b)
+        return Difference(
+            setting,
+            baseline,
+            self._objective.name,
+            a - b if known and a is not None and b is not None else None,
+            b if b is not None and np.isfinite(b) else None,
+            lambda _level: None,
+            pairs=0,
+            unpaired=sum(each.size for each in self._ordered),
+            reason=reason,
+            spread=reason is None,
+            quits=self._quits,
+        )
+
+    def interval(self, level: float) -> Interval | None:
+        """Return the interval of the difference of quantiles of independent jobs."""
+        half = (1 + level) / 2
+        ours, theirs = (quantile_interval(each, self._p, half) for each in self._ordered)
+        if ours is None or theirs is None or np.isinf(ours[1]) or np.isinf(theirs[1]):
+            return None
+        return ours[0] - theirs[1], ours[1] - theirs[0]
+
+
+def quits(ours: pl.DataFrame, theirs: pl.DataFrame) -> bool:
+    """Return whether so many more jobs are lost than by the reference that other figures are no gain."""
+    lost = [float(job_values(each, "lost_share").mean()) if len(each) else 1.0 for each in (ours, theirs)]
+    return lost[0] > lost[1] + LOST_SHARE_ALLOWED
+
+
+def matched(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str) -> tuple[Floats, Floats, Integers]:
+    """Return the metric of jobs that both frames know it of, in the order of ``ours``, and their repeats."""
     both = _keyed(ours, metric).join(_keyed(theirs, metric), on=("repeat", "key"), maintain_order="left")
-    a, b = both["value"].to_numpy(), both["value_right"].to_numpy()
+    a, b, repeats = (both[name].to_numpy() for name in ("value", "value_right", "repeat"))
     known = ~(np.isnan(a) | np.isnan(b))
-    return a[known], b[known]
+    return a[known], b[known], repeats[known]
 
 
 def _keyed(jobs: pl.DataFrame, metric: str) -> pl.DataFrame:
     return jobs.select("repeat", "key").with_columns(value=job_values(jobs, metric))
 
 
-def unpaired(
-    setting: str, baseline: str, metric: str, ours: pl.DataFrame, theirs: pl.DataFrame
-) -> Difference:
-    """Return the difference of the means of two runs that have no jobs in common (Welch)."""
-    a, b = job_values(ours, metric), job_values(theirs, metric)
-    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
-    mean = float(b.mean()) if b.size else None
-    return Difference(setting, baseline, metric, estimate_difference(a, b), mean, 0, int(a.size + b.size))
-
-
-def judge(differences: Iterable[Difference]) -> list[ComparisonRow]:
+def judge(differences: Iterable[Difference], margins: Margins) -> list[ComparisonRow]:
     """Return the differences with intervals that hold together, and verdicts; less is better everywhere."""
-    rows = list(differences)
+    rows = [replace(row, margin=margins.margin(row.metric, row.reference)) for row in differences]
     # A difference without any spread (say, no lost jobs on either side) leaves nothing to chance.
-    judged = sum(bool(row.estimate and row.estimate.standard_error) for row in rows)
-    level = 1 - (1 - LEVEL) / max(judged, 1)
-    return [_judged(row, level) for row in rows]
+    judged = sum(row.spread and row.difference is not None for row in rows)
+    alpha = (1 - LEVEL) / max(judged, 1)
+    return [_judged(row, alpha) for row in rows]
 
 
-def _judged(row: Difference, level: float) -> ComparisonRow:
-    difference = row.estimate.mean if row.estimate else None
-    interval = row.estimate.interval(level) if row.estimate else None
+def _judged(row: Difference, alpha: float) -> ComparisonRow:
+    interval = row.interval(1 - alpha) if row.difference is not None else None
     verdict: Verdict = "indistinguishable"
-    if interval is not None and interval[1] < 0:
-        verdict = "better"
-    elif interval is not None and interval[0] > 0:
-        verdict = "worse"
+    reason = row.reason
+    if interval is None and reason is None:
+        reason = "too few jobs for an interval that holds together with the others"
+    if reason is None and interval is not None:
+        verdict = _verdict(interval, row.interval(1 - 2 * alpha) or interval, row.margin)
+        if verdict == "better" and row.quits and row.metric != "lost_share":
+            verdict, reason = "indistinguishable", "more of its jobs were lost: what that saves is no gain"
     return ComparisonRow(
         setting=row.setting,
         baseline=row.baseline,
         metric=row.metric,
-        difference=difference,
+        difference=row.difference,
         ci95=interval,
-        relative=difference / row.reference if difference is not None and row.reference else None,
+        relative=row.difference / row.reference if row.difference is not None and row.reference else None,
         pairs=row.pairs,
         unpaired=row.unpaired,
+        margin=row.margin,
         verdict=verdict,
+        reason=reason,
+    )
+
+
+def _verdict(interval: Interval, one_sided: Interval, margin: float) -> Verdict:
+    if interval[0] > margin:
+        return "worse"
+    if interval[1] < -margin:
+        return "better"
+    return (
+        "equivalent" if -margin <= one_sided[0] and one_sided[1] <= margin and margin else "indistinguishable"
     )
 
 
@@ -147,11 +382,16 @@ def worse_settings(rows: Sequence[ComparisonRow]) -> list[str]:
     ]
 
 
+def heading(metric: str) -> str:
+    """Return what a column of comparisons in this metric is called."""
+    return COMPARED[metric] if metric in COMPARED else OBJECTIVES[metric].words()
+
+
 def change(row: ComparisonRow) -> str:
     """Return a difference in the most telling form: relative, or absolute where the reference is nothing."""
     if row.difference is None:
         return "–"
-    if FIGURES[row.metric].points:
+    if row.metric in FIGURES and FIGURES[row.metric].points:
         points = row.difference * 100
         return f"{points:+.3g} points" if points else "0"
     if row.relative is None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from harness.measure._intervals import Floats
 from harness.measure._numbers import number
 from harness.measure._rows import DETECTED, TRANSPORT_ERROR
+from scenarios import OBJECTIVES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,8 +33,14 @@ USUAL_RESPONSES: Final = ("200", "429", "503", TRANSPORT_ERROR)
 ESTIMATE_MARK: Final = "~"
 """Stands before a figure that is an estimate."""
 
+Verdict = Literal["better", "worse", "equivalent", "indistinguishable"]
+
+VERDICTS: Final[Mapping[Verdict, str]] = MappingProxyType(
+    {"better": "better", "worse": "worse", "equivalent": "=", "indistinguishable": "≈"}
+)
+"""How verdicts are printed."""
+
 Interval = tuple[float, float]
-Verdict = Literal["better", "worse", "indistinguishable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +200,10 @@ COMPARED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """The figures in which settings are compared, each with a heading; all have ``values``, less is better."""
+
+
+QUANTILES: Final = tuple(name for name, each in OBJECTIVES.items() if each.p is not None and each.p < 1)
+"""The objectives in which settings are compared too, if a scenario has them; lost jobs as infinitely late."""
 
 
 def job_values(jobs: pl.DataFrame, metric: str) -> Floats:
@@ -380,6 +391,8 @@ class SettingFigures(Part):
     """The setting in one English line."""
     jobs: JobCounts
     lost_jobs: LostJobs
+    lost_jobs_ci95: Interval | None
+    """The two-sided 95 % interval of the share of lost jobs; null where the sample allows none."""
     polls_per_job: CountSummary
     """Status requests per job, over all jobs."""
     wasted_polls_per_job: float | None
@@ -411,11 +424,15 @@ class ComparisonRow(Part):
 
     setting: str
     baseline: str
-    metric: Annotated[str, WithJsonSchema({"enum": list(COMPARED)})]
+    metric: Annotated[str, WithJsonSchema({"enum": [*COMPARED, *QUANTILES]})]
     difference: float | None
     ci95: Interval | None
     relative: float | None
     """The difference as a share of the baseline's mean; null where that is zero."""
     pairs: NonNegativeInt
     unpaired: NonNegativeInt
+    margin: NonNegativeFloat
+    """The smallest difference that matters."""
     verdict: Verdict
+    reason: str | None = None
+    """Why there is no verdict, or no interval."""

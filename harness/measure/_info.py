@@ -50,4 +50,23 @@ def run_info(
         incomplete=incomplete,
         target=target,
         finish_resolution_s=finish_resolution_s,
+        waiting=_waiting(scenario),
+        margin=scenario.margin,
     )
+
+
+def _waiting(scenario: Scenario) -> str | None:
+    """Return why the jobs of a visit are no independent samples; None if they are.
+
+    They share a queue or a stretch of bad time, whether the scenario's own service is polled or its target.
+    """
+    service = scenario.service
+    if not scenario.workload.arrivals.is_open:
+        return "a job is submitted when the one before it has ended"
+    if scenario.job is not None and scenario.job.slots is not None:
+        return "jobs wait for slots"
+    if service.rate_limit is not None:
+        return "polls share a rate limit"
+    if service.capacity is not None:
+        return "polls wait for the service's workers"
+    return "outages meet many jobs at once" if service.outages else None

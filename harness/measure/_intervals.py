@@ -1,18 +1,16 @@
-"""Estimates with their uncertainty: means by batch means, quantiles by order statistics.
+"""Estimates with their uncertainty: Student's for means, order statistics for quantiles, Wilson's for shares.
 
-Jobs of one visit are serially correlated (they share queues, outages and moments), so the variance of
-single jobs says too little about the variance of their mean. Batch means cut the jobs, in order, into ``b``
-batches of neighbours; for batches longer than the correlation their means are nearly independent, and
-
-    mean ± t(1 - alpha/2, b - 1) * s / sqrt(b),    s = standard deviation of the batch means
-
-(A. M. Law, Simulation Modeling and Analysis, 5th ed., section 9.5.3; B. Schmeiser, Batch size effects in the
-analysis of simulation output, Operations Research 30 (1982), finds 10 to 30 batches best.)
+The mean of independent values has Student's interval, mean ± t(1 - alpha/2, n - 1) * s / sqrt(n). Jobs that
+wait for each other are not independent, and no formula over the jobs of one visit makes up for that: there
+the visit is the unit (``over_visits``), or the twin tells how visits scatter (``_calibration``).
 
 The p-quantile lies between the order statistics X(l) and X(u) with a probability that depends on no
 distribution, P(l <= Bin(n, p) < u) (H. A. David and H. N. Nagaraja, Order Statistics, 3rd ed., section
 7.1). A sample *supports* a quantile when such an interval with equal tails exists: p**n and (1-p)**n at
 most 2.5 %.
+
+Shares: E. B. Wilson, JASA 22 (1927); differences of paired shares: R. G. Newcombe, Statistics in Medicine 17
+(1998) 2635, method 10.
 """
 
 from __future__ import annotations
@@ -23,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Interval = tuple[float, float]
 
 LEVEL: Final = 0.95
+FEWEST_VISITS: Final = 4
+"""Repeats from which their own scatter is an interval: with three, t is 4.3 and says next to nothing."""
 _BATCHES: Final = 20
 _SMALLEST_BATCH: Final = 5  # Below 100 jobs fewer batches, below 50 none: then each job stands for itself.
 FEWEST_BATCHES: Final = 10
@@ -64,18 +65,32 @@ def batch_means(values: Floats) -> Floats:
 
 
 def estimate_mean(values: Floats) -> Estimate | None:
-    """Return the mean of ``values`` (in job order, no NaN); None of no values."""
+    """Return the mean of independent ``values`` (no NaN); None of no values."""
     if values.size == 0:
         return None
     mean = float(values.mean())
     if values.size == 1:
         return Estimate(mean, None, 0)
-    means = batch_means(values)
-    return Estimate(mean, float(means.std(ddof=1) / np.sqrt(means.size)), means.size - 1)
+    return Estimate(mean, float(values.std(ddof=1) / np.sqrt(values.size)), values.size - 1)
+
+
+def over_visits(values: Floats, visits: Integers) -> Estimate | None:
+    """Return the mean of ``values``, its error from how the means of visits scatter: Student's over these.
+
+    visits: the number of the visit of each value. Without ``FEWEST_VISITS`` of them there is no error.
+    """
+    if values.size == 0:
+        return None
+    _, which, sizes = np.unique(visits, return_inverse=True, return_counts=True)
+    means = np.bincount(which, values) / sizes
+    if means.size < FEWEST_VISITS:
+        return Estimate(float(values.mean()), None, 0)
+    error = float(means.std(ddof=1) / np.sqrt(means.size))
+    return Estimate(float(values.mean()), error, means.size - 1)
 
 
 def estimate_difference(ours: Floats, theirs: Floats) -> Estimate | None:
-    """``mean(ours) - mean(theirs)`` of unpaired samples: Welch's estimate over the batch means."""
+    """``mean(ours) - mean(theirs)`` of unpaired samples: Welch's."""
     a, b = estimate_mean(ours), estimate_mean(theirs)
     return None if a is None or b is None else independent_difference(a, b)
 
@@ -123,18 +138,66 @@ def quantile(ordered: Floats, p: float, counts: NDArray[np.int64] | None = None)
     return low if part == 0 or low == high else low + part * (high - low)
 
 
-def quantile_interval(ordered: Floats, p: float) -> Interval | None:
-    """Return the 95 % interval of the p-quantile between two order statistics; None when unsupported.
+def quantile_interval(ordered: Floats, p: float, level: float = LEVEL) -> Interval | None:
+    """Return the interval of the p-quantile between two order statistics; None when unsupported.
 
-    It assumes independent values, so it is a little too short where neighbouring jobs resemble each other.
+    It assumes independent values.
     """
     n = ordered.size
-    if not supports(p, n):
+    tail = (1 - level) / 2
+    if not supports(p, n) or max(p, 1 - p) ** n > tail:
         return None
-    tail = (1 - LEVEL) / 2
     lower = max(_binomial_quantile(tail, n, p), 1)
     upper = min(_binomial_quantile(1 - tail, n, p) + 1, n)
     return float(ordered[lower - 1]), float(ordered[upper - 1])
+
+
+def share_interval(k: float, n: float, level: float = LEVEL) -> Interval | None:
+    """Return Wilson's interval of a share of which ``k`` of ``n`` were seen; None of nothing.
+
+    ``n`` may be what a sample of jobs that are alike is worth, and no whole number.
+    """
+    if n <= 0:
+        return None
+    z, p = _normal(level), k / n
+    middle, weight = p + z * z / (2 * n), 1 + z * z / n
+    half = z * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
+    return max((middle - half) / weight, 0.0), min((middle + half) / weight, 1.0)
+
+
+def paired_share_interval(both: int, ours: int, theirs: int, none: int, level: float) -> Interval | None:
+    """Return the interval of the difference of two shares seen on the same jobs (Newcombe's method 10).
+
+    both, none: jobs that count, or do not, on both sides; ours, theirs: those that count on one side alone.
+    """
+    n = both + ours + theirs + none
+    first = share_interval(both + ours, n, level)
+    second = share_interval(both + theirs, n, level)
+    if first is None or second is None:
+        return None
+    p, q = (both + ours) / n, (both + theirs) / n
+    scale = float(both + ours) * (theirs + none) * (both + theirs) * (ours + none)
+    excess = float(both * none - ours * theirs)
+    if excess > 0:
+        excess = max(excess - n / 2, 0.0)
+    phi = excess / np.sqrt(scale) if scale > 0 else 0.0
+
+    def reach(a: float, b: float) -> float:
+        return float(np.sqrt(max(a * a - 2 * phi * a * b + b * b, 0.0)))
+
+    return p - q - reach(p - first[0], second[1] - q), p - q + reach(first[1] - p, q - second[0])
+
+
+def share_difference(ours: Interval, theirs: Interval, p: float, q: float) -> Interval:
+    """Return the interval of ``p - q`` of independent shares with these intervals (Newcombe's method 10)."""
+    low = p - q - float(np.hypot(p - ours[0], theirs[1] - q))
+    return low, p - q + float(np.hypot(ours[1] - p, q - theirs[0]))
+
+
+def _normal(level: float) -> float:
+    from scipy import special
+
+    return float(special.ndtri((1 + level) / 2))
 
 
 def _binomial_quantile(q: float, n: int, p: float) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from harness.measure._basis import Basis
 from harness.measure._figures import (
     LEVELS,
     USUAL_RESPONSES,
@@ -26,7 +28,7 @@ from harness.measure._figures import (
     detected,
     job_values,
 )
-from harness.measure._intervals import Floats, estimate_mean, quantile, quantile_interval, supports
+from harness.measure._intervals import Floats, Interval, quantile, supports
 from harness.measure._lags import SettingLags
 from harness.measure._objectives import judge_objectives
 from harness.measure._rows import OUTCOMES, PollAggregate, Visit
@@ -59,34 +61,37 @@ def _in_order(jobs: pl.DataFrame) -> pl.DataFrame:
 
 
 def setting_figures(
+    name: str,
     description: str,
     jobs: pl.DataFrame,
     visits: Sequence[Visit],
     polls: Sequence[PollAggregate],
     objectives: Mapping[str, float],
+    basis: Basis,
     limit: Limit | None = None,
     lags: SettingLags | None = None,
     overhead: Spread | None = None,
 ) -> SettingFigures:
     """Return everything that is known about one setting; ``jobs`` are in (repeat, key) order.
 
-    ``lags`` is given where the service does not name the finishes of all these jobs, ``overhead`` where it is
-    known what replies took beyond the delays that were drawn for them.
+    ``basis`` makes the intervals. ``lags`` is given where the service does not name the finishes of all these
+    jobs, ``overhead`` where it is known what replies took beyond the delays that were drawn for them.
     Raises ValueError for an unknown objective.
     """
     outcomes = Counter(dict(jobs["outcome"].value_counts().iter_rows()))
-    wasted = summarise(job_values(jobs, "wasted_polls_per_job"), Summary)
+    summarised = partial(_summarise, basis, name, jobs)
+    lost = _lost_jobs(jobs)
+    wasted = summarised("wasted_polls_per_job", Summary)
     figures = SettingFigures(
         description=description,
         jobs=JobCounts(submitted=len(jobs), **{name: outcomes[name] for name in OUTCOMES}),
-        lost_jobs=_lost_jobs(jobs),
-        polls_per_job=summarise(job_values(jobs, "polls_per_job"), CountSummary),
+        lost_jobs=lost,
+        lost_jobs_ci95=basis.share(name, "lost_share", lost.n, len(jobs), jobs["repeat"].n_unique()),
+        polls_per_job=summarised("polls_per_job", CountSummary),
         wasted_polls_per_job=wasted.mean,
         wasted_polls_per_job_ci95=wasted.ci95,
-        detection_lag_s=lags.summary()
-        if lags
-        else summarise(job_values(jobs, "detection_lag_s"), LagSummary),
-        completion_latency_s=summarise(job_values(jobs, "completion_latency_s"), TimeSummary),
+        detection_lag_s=_estimated(basis, lags) if lags else summarised("detection_lag_s", LagSummary),
+        completion_latency_s=summarised("completion_latency_s", TimeSummary),
         status_requests=_status_requests(visits, polls),
         status_latency_s=_status_latency(polls),
         overhead_s=_overhead(overhead),
@@ -95,13 +100,25 @@ def setting_figures(
         limit=limit,
         objectives={},
     )
-    return figures.model_copy(update={"objectives": judge_objectives(objectives, jobs, figures, lags)})
+
+    def interval(objective: str, ordered: Floats, p: float) -> Interval | None:
+        return basis.quantile(name, objective, ordered, p, jobs["repeat"].n_unique())
+
+    judged = judge_objectives(objectives, jobs, figures, interval, lags)
+    return figures.model_copy(update={"objectives": judged})
 
 
-def summarise(values: Floats, kind: type[_Summary]) -> _Summary:
+def _estimated(basis: Basis, lags: SettingLags) -> LagSummary:
+    """Return the figures of lags that are estimates; their interval takes jobs for independent."""
+    summary = lags.summary()
+    return summary.model_copy(update={"ci95": None}) if basis.kind == "none" else summary
+
+
+def _summarise(basis: Basis, name: str, jobs: pl.DataFrame, figure: str, kind: type[_Summary]) -> _Summary:
     """Return the summary of the values that are known, with the quantiles that its kind has."""
+    values = job_values(jobs, figure)
     known = values[~np.isnan(values)]
-    estimate = estimate_mean(known)
+    estimate = basis.mean(name, figure, jobs)
     figures: dict[str, Any] = {
         "n": known.size,
         "mean": estimate.mean if estimate else None,
@@ -109,12 +126,15 @@ def summarise(values: Floats, kind: type[_Summary]) -> _Summary:
     }
     levels = {name: p for name, p in LEVELS.items() if name in kind.model_fields}
     if levels:
-        ordered = np.sort(known)
+        ordered, repeats = np.sort(known), jobs["repeat"].n_unique()
         figures |= {name: quantile(ordered, p) for name, p in levels.items()}
         figures["max"] = float(ordered[-1]) if ordered.size else None
-        figures["quantiles_ci95"] = {
-            name: span for name, p in levels.items() if (span := quantile_interval(ordered, p)) is not None
+        spans: dict[str, Interval | None] = {
+            level: basis.quantile(name, f"{figure}.{level}", ordered, p, repeats)
+            for level, p in levels.items()
+            if supports(p, ordered.size)
         }
+        figures["quantiles_ci95"] = {level: span for level, span in spans.items() if span is not None}
     return kind(**figures)
 
 

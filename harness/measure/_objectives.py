@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from harness.measure._figures import Interval, Judged, SettingFigures, job_values
-from harness.measure._intervals import Floats, needed, quantile, quantile_interval, supports
+from harness.measure._intervals import Floats, needed, quantile, supports
 from harness.measure._lags import SettingLags
 from harness.measure._numbers import in_seconds, percent
 from scenarios import OBJECTIVES, Objective
 
 if TYPE_CHECKING:
     import polars as pl
+
+Closeness = Callable[[str, Floats, float], Interval | None]
 
 LOST_SHARE_ALLOWED: Final = 0.01
 """Up to this share of lost jobs an average over the others still speaks for the setting."""
@@ -24,13 +26,15 @@ def judge_objectives(
     objectives: Mapping[str, float],
     jobs: pl.DataFrame,
     figures: SettingFigures,
+    closeness: Closeness,
     lags: SettingLags | None = None,
 ) -> dict[str, Judged]:
     """Hold a setting's jobs and figures against upper bounds, by name.
 
     Giving up is not rewarded. A lost job counts as infinitely late in every quantile and maximum; a mean
     cannot hold infinities, so means and loads are judged only while at most 1 % of the jobs were lost.
-    ``met`` is None when too few jobs support the quantile. Raises ValueError for an unknown objective.
+    ``met`` is None when too few jobs support the quantile. ``closeness`` gives the interval of an
+    objective's figure by name, of ascending values at a level. Raises ValueError for an unknown objective.
 
     Estimated ``lags`` are judged by the estimate, unless the bounds decide for certain, or the limit lies
     where the polls leave the figure open: then ``met`` is None.
@@ -44,7 +48,7 @@ def judge_objectives(
         if lags is not None and objective.figure == "lag":
             judged[name] = _judge_lag(objective, bound, figures, lags)
         else:
-            judged[name] = _judge(objective, bound, jobs, figures)
+            judged[name] = _judge(objective, bound, jobs, figures, closeness)
     return judged
 
 
@@ -81,7 +85,9 @@ def _judge_lag(objective: Objective, bound: float, figures: SettingFigures, lags
     return Judged(bound=bound, value=shown, met=value <= bound, note=note, estimated=True)
 
 
-def _judge(objective: Objective, bound: float, jobs: pl.DataFrame, figures: SettingFigures) -> Judged:
+def _judge(
+    objective: Objective, bound: float, jobs: pl.DataFrame, figures: SettingFigures, closeness: Closeness
+) -> Judged:
     lost, p = percent(figures.lost_jobs.share), objective.p
     part, key = objective.result
 
@@ -89,14 +95,14 @@ def _judge(objective: Objective, bound: float, jobs: pl.DataFrame, figures: Sett
         return Judged(bound=bound, value=value, met=met, note=note)
 
     if p is not None:
-        ordered = _with_lost_jobs(jobs, part)
+        ordered = with_lost_jobs(jobs, part)
         if p < 1 and not supports(p, ordered.size):
             few = f"{ordered.size} jobs are too few to judge {objective.statistic}; {needed(p)} are needed"
             return judged(None, None, few)
         value = quantile(ordered, p) if p < 1 else float(ordered.max(initial=-np.inf))
         if value is None or np.isinf(value):
             return judged(None, False, f"{lost} of the jobs were lost and count as infinitely late")
-        return judged(value, value <= bound, _closeness(quantile_interval(ordered, p), bound))
+        return judged(value, value <= bound, _closeness(closeness(objective.name, ordered, p), bound))
     summary = getattr(figures, part)
     value = getattr(summary, key)
     if value is None or figures.lost_jobs.share > LOST_SHARE_ALLOWED:
@@ -110,7 +116,8 @@ def _closeness(interval: Interval | None, bound: float) -> str | None:
     return "a close call: the limit lies within the figure's 95 % interval"
 
 
-def _with_lost_jobs(jobs: pl.DataFrame, figure: str) -> Floats:
+def with_lost_jobs(jobs: pl.DataFrame, figure: str) -> Floats:
+    """Return a figure of every job in ascending order, lost jobs as infinitely late."""
     lost = job_values(jobs, "lost_share") == 1
     values = np.where(lost, np.inf, job_values(jobs, figure))
     return np.sort(values[~np.isnan(values)])

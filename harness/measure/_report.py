@@ -10,10 +10,10 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from harness.measure._charts import charts, describe_load_versus_lag, styles_of
-from harness.measure._compare import change
-from harness.measure._figures import COMPARED, FIGURES, ComparisonRow, Figure, SettingFigures
+from harness.measure._compare import change, heading
+from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow, Figure, SettingFigures
 from harness.measure._numbers import number
-from harness.measure._recommend import bound
+from harness.measure._recommend import bound, headline
 from harness.measure._results import Results
 from harness.measure._rows import Run
 
@@ -52,8 +52,10 @@ def render_report(results: Results, run: Run) -> str:
         limits=any(figures.limit for figures in results.settings.values()),
         repeats=len({visit.repeat for visit in run.visits}),
         columns=_columns(),
-        compared=[FIGURES[metric].words for metric in COMPARED],
+        headline=headline(results),
+        compared=[heading(metric) for metric in _metrics(results)],
         comparison=_comparison(results),
+        verdicts=VERDICTS,
         environment=_flat(results.environment),
         styles=styles_of(list(results.settings)),
         shapes=_SHAPES,
@@ -103,11 +105,15 @@ def _note(figure: Figure, figures: SettingFigures) -> str:
 def _comparison(results: Results) -> dict[str, list[ComparisonRow | None]]:
     rows = {(row.setting, row.metric): row for row in results.comparison}
     names = dict.fromkeys(row.setting for row in results.comparison)
-    return {name: [rows.get((name, metric)) for metric in COMPARED] for name in names}
+    return {name: [rows.get((name, metric)) for metric in _metrics(results)] for name in names}
+
+
+def _metrics(results: Results) -> list[str]:
+    return list(dict.fromkeys(row.metric for row in results.comparison))
 
 
 def _span(row: ComparisonRow) -> str:
-    scale = 100 if FIGURES[row.metric].points else 1
+    scale = 100 if row.metric in FIGURES and FIGURES[row.metric].points else 1
     if row.difference is None:
         return ""
     difference = f"{number(row.difference * scale)}"

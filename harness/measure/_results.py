@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
@@ -11,6 +11,9 @@ from harness.measure._figures import ComparisonRow, Part, SettingFigures
 from scenarios.draws import Found
 
 Status = Literal["pass", "warn", "invalid"]
+
+SURE: Final = 0.80
+"""Below this share of simulated repeats that name the same setting there is no clear winner."""
 
 
 class LimitPoint(Part):
@@ -33,6 +36,20 @@ class Recommendation(Part):
 
     setting: str | None
     why: str
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    """In which share of simulated repeats of this very run the same setting is named; null where unknown."""
+    rival: str | None = None
+    """The setting that is named most often beside it, where the share is below 80 %: no clear winner."""
+
+
+class Intervals(Part):
+    """What the intervals of the run rest on."""
+
+    basis: Literal["twin", "jobs", "repeats", "none"]
+    visits: int | None
+    """How many visits of the twin were simulated; null without them."""
+    note: str
+    """The same in English, with the reason where there are no intervals."""
 
 
 class ScenarioText(Part):
@@ -66,6 +83,9 @@ class Results(Part):
     scenario: ScenarioText
     baseline: str | None
     objectives: dict[str, float]
+    intervals: Intervals
+    margin: float
+    """The smallest difference that matters, as a share of the reference."""
     settings: dict[str, SettingFigures]
     comparison: list[ComparisonRow]
     """Every setting against the baseline."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scenarios import MARGIN
 from scenarios.draws import Found
 
 if TYPE_CHECKING:
@@ -182,6 +183,8 @@ class RunInfo:
     ``target`` is what was polled: our simulator, which knows the truth, or the user's ``own`` service.
     ``finish_resolution_s`` is how far off the finish times that the service names may be: 0 where it tells
     how long ago, 1 where it names a moment and only the reply's Date, in whole seconds, says when that was.
+    ``waiting`` says why jobs of one visit are no independent samples (they share a queue, say); None where
+    they are. ``margin`` is the smallest difference that matters, as a share of the reference.
     """
 
     engine: Literal["live", "virtual"]
@@ -195,6 +198,8 @@ class RunInfo:
     incomplete: str | None = None
     target: Literal["simulator", "own"] = "simulator"
     finish_resolution_s: float = 0.0
+    waiting: str | None = None
+    margin: float = MARGIN
 
 
 class Lateness(NamedTuple):

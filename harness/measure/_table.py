@@ -9,15 +9,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.measure._compare import change
+from harness.measure._compare import change, heading
 from harness.measure._compare_runs import RunComparison
-from harness.measure._figures import COMPARED, ESTIMATE_MARK, FIGURES, ComparisonRow
+from harness.measure._figures import ESTIMATE_MARK, FIGURES, VERDICTS, ComparisonRow
 from harness.measure._numbers import number
+from harness.measure._recommend import headline
 from harness.measure._results import Check, Results
 from harness.measure._text import Page, grid
 
-_LEGEND: Final = "less is better; ≈ not distinguishable at 95 %, all comparisons together"
-_VERDICTS: Final = {"better": "better", "worse": "worse", "indistinguishable": "≈"}
+_LEGEND: Final = "less is better; = no difference that matters, ≈ no verdict; all at 95 % together"
 _STYLES: Final = {"better": "green", "worse": "red", "pass": "green", "warn": "yellow", "invalid": "bold red"}
 
 
@@ -45,9 +45,9 @@ def render_table(results: Results, width: int | None = None, *, colour: bool = F
         if check.status != "pass":
             line = Text.assemble((check.status, _STYLES[check.status]), f" {check.check}: ")
             console.print(Padding(line.append(check.detail), (0, 0, 0, 2)))
-    named = results.recommendation.setting
-    console.print(Text.assemble("Recommendation: ", (f"ship {named}" if named else "none", "bold")))
+    console.print(Text.assemble("Recommendation: ", (headline(results), "bold")))
     console.print(Padding(Text(results.recommendation.why), (0, 0, 0, 2)))
+    console.print(Text(f"Intervals: {results.intervals.note}."))
     return console.text()
 
 
@@ -55,8 +55,12 @@ def render_comparison(comparison: RunComparison, width: int | None = None, *, co
     """Return a comparison of runs as text, as ``render_table`` does, below what was compared."""
     console = Page(width, colour=colour)
     console.print(Text(comparison.note))
+    for line in comparison.differs:
+        console.print(Text(f"differs: {line}"))
     console.print()
     _print_comparison(console, comparison.rows)
+    for line in comparison.missed:
+        console.print(Text(f"missed: {line}", "red"))
     worse = ", ".join(comparison.worse)
     return console.text() + (f"Worse: {worse}.\n" if worse else "Nothing is worse.\n")
 
@@ -67,9 +71,9 @@ def _measurements(results: Results) -> Table:
     table = grid()
     table.add_column("setting", overflow="fold")
     for figure in shown:
-        for heading in (figure.table, figure.spread):
-            if heading is not None:
-                table.add_column(heading, justify="right", no_wrap=True)
+        for name in (figure.table, figure.spread):
+            if name is not None:
+                table.add_column(name, justify="right", no_wrap=True)
     for name, figures in results.settings.items():
         cells = []
         for figure in shown:
@@ -94,11 +98,11 @@ def _estimates(results: Results) -> Text:
 
 def _print_comparison(console: Page, rows: Sequence[ComparisonRow], title: str = "") -> None:
     """Print one line per setting, one column per metric: the relative difference and its verdict."""
-    metrics = [name for name in COMPARED if any(row.metric == name for row in rows)]
+    metrics = list(dict.fromkeys(row.metric for row in rows))
     table = grid(title)
     table.add_column("setting", overflow="fold")
     for metric in metrics:
-        table.add_column(COMPARED[metric], justify="right", no_wrap=True)
+        table.add_column(heading(metric), justify="right", no_wrap=True)
     by_setting: dict[str, dict[str, ComparisonRow]] = {}
     for row in rows:
         by_setting.setdefault(row.setting, {})[row.metric] = row
@@ -111,7 +115,7 @@ def _print_comparison(console: Page, rows: Sequence[ComparisonRow], title: str =
 def _difference(row: ComparisonRow | None) -> Text:
     if row is None or row.difference is None:
         return Text("–")
-    return Text(f"{change(row)} {_VERDICTS[row.verdict]}", _STYLES.get(row.verdict, ""))
+    return Text(f"{change(row)} {VERDICTS[row.verdict]}", _STYLES.get(row.verdict, ""))
 
 
 def _trust_line(trust: Sequence[Check]) -> Text:

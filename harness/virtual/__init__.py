@@ -26,6 +26,7 @@ from harness.virtual._run import (
     simulate,
     simulate_visit,
 )
+from harness.virtual._sampling import calibrate
 
 __all__ = [
     "EngineChoice",
@@ -40,6 +41,7 @@ __all__ = [
     "SimulatedRun",
     "VisitCounter",
     "VisitTooLong",
+    "calibrate",
     "choose_engine",
     "resized",
     "simulate",
