@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _FEWEST_PAIRS: Final = 20
 """With fewer jobs a mean says little of what other jobs would give, whatever its interval."""
 
-FLOOR_S: Final = 0.005
+_FLOOR_S: Final = 0.005
 """No schedule is resolved finer than a request's own round trip: less time than that cannot matter."""
 
 _NOISES: Final = 3.0  # standard deviations of what the machine adds from visit to visit
@@ -100,7 +100,7 @@ class Margins:
         """Return the margin of a figure: max(5 ms, share, 3 noises) for times, 0 for lost jobs."""
         if metric == "lost_share" or reference is None:
             return 0.0
-        floor = FLOOR_S if _in_seconds(metric) else 0.0
+        floor = _FLOOR_S if _in_seconds(metric) else 0.0
         return max(floor, self.share * abs(reference), _NOISES * self.noise.get(metric, 0.0))
 
 
