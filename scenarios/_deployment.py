@@ -151,8 +151,8 @@ def resolve(
 ) -> Options:
     """Load the experiment that is asked for; the project's own ``config.yaml`` stands in for a missing one.
 
-    apart: for a process that forks later, as for ``load_scenario``.
-    ``margin`` takes the place of the scenario's.
+    apart: for a process that forks later, as for ``load_scenario``. margin: instead of the
+    scenario's.
     Raises ``DocumentError`` with every fault of the file that is wrong.
     """
     config = deployment(scenario, port=port, reports=reports, environ=environ, behind=_PROJECTS_CONFIG)
