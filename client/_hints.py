@@ -58,6 +58,8 @@ class HintField:
         """Return the hint that the reply gives here, None when it gives none."""
         name = self.header or self.body or ""
         value = response.header(name) if self.header else find(document, name)
+        if value is None:  # most replies give no hint
+            return None
         if isinstance(value, str) and self.unit == "s":
             asked = parse_retry_after(value, date=response.header("Date"), now_epoch=response.now_epoch)
         elif isinstance(value, str):

@@ -317,7 +317,7 @@ def _answer_once(listening: socket.socket) -> None:
 
 
 def test_tls_is_spoken_and_a_certificate_must_be_trusted() -> None:
-    """By the authority that is given; the failure is an SSL error, which is permanent."""
+    """By the authority that is given; the failure is an SSL error, and permanent. Connections are kept."""
     import ssl
 
     authority = trustme.CA()
@@ -328,18 +328,24 @@ def test_tls_is_spoken_and_a_certificate_must_be_trusted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
-            for _ in range(2):
+            for requests in (2, 1, 1):
                 connection, _address = listening.accept()
                 try:
                     with identity.wrap_socket(connection, server_side=True) as secure:
-                        secure.recv(65536)
-                        secure.sendall(PLAIN)
+                        for _ in range(requests):
+                            secure.recv(65536)
+                            secure.sendall(PLAIN)
                 except (OSError, ssl.SSLError):
                     continue
 
         threading.Thread(target=serve, daemon=True).start()
         url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
-        assert Exchange(trust)("GET", url, {}, None, 5.0).body == DONE
+        exchange = Exchange(trust)
+        for _ in range(2):  # over one connection
+            assert exchange("GET", url, {}, None, 5.0).body == DONE
+        time.sleep(0.05)  # until its end has arrived
+        assert exchange("GET", url, {}, None, 5.0).body == DONE
+        exchange.close()
         with pytest.raises(ssl.SSLCertVerificationError):
             Exchange()("GET", url, {}, None, 5.0)
 

@@ -11,14 +11,19 @@ import re
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
+from select import POLLIN
 from ssl import SSLContext, create_default_context
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httptools
+import msgspec
 from gevent import socket
-from gevent.ssl import SSLSocket
+from gevent.hub import get_hub
+from gevent.monkey import get_original
+from gevent.socket import wait
 
 from client import Response
 
@@ -27,7 +32,9 @@ _MOST_HEAD: Final = 1 << 16
 _MOST_INTERIM: Final = 16  # 1xx replies before the one that counts
 _RECEIVE: Final = 1 << 16
 _IN_URL: Final = "!#$%&'()*+,/:;=?@[]~"
-_PLAIN_TARGET: Final = re.compile(r"/[!-~]*")
+_PLAIN_TARGET: Final = re.compile(r"/[!\"$-~]*")  # as it is sent; no fragment, which is not
+_MOST_PLACES: Final = 100
+_POLL: Final = get_original("select", "poll")  # Locust patches the process; this one never waits
 _PORTS: Final = {"http": 80, "https": 443}
 _ALWAYS: Final = {"User-Agent": "backoff-harness", "Accept-Encoding": "gzip, deflate"}
 
@@ -46,6 +53,38 @@ class _Origin(NamedTuple):
     port: int
 
 
+class _Place(NamedTuple):
+    """Where requests go: the origin, its Host header, and the connections that are kept for it."""
+
+    origin: _Origin
+    host: str
+    idle: list[_Connection]
+
+
+class Reply(Response):
+    """A reply as lanes read it: many times a second, by names that are the same again and again.
+
+    headers: by names in lower case.
+    """
+
+    __slots__ = ()
+
+    def document(self) -> Any:
+        """Return the body's JSON value, None when it has none."""
+        try:
+            return _DECODE(self.body)
+        except (ValueError, RecursionError):  # what the standard library is more lenient with: NaN, UTF-16
+            return Response.document(self)
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value, None when it is absent."""
+        return self.headers.get(_lower(name))
+
+
+_DECODE: Final = msgspec.json.Decoder().decode
+_lower: Final = lru_cache(maxsize=256)(str.lower)
+
+
 class Exchange:
     """Carries requests to their replies, over as many connections as there are requests at once.
 
@@ -56,6 +95,7 @@ class Exchange:
     def __init__(self, trust: SSLContext | None = None) -> None:
         self._trust = trust
         self._idle: dict[_Origin, list[_Connection]] = {}
+        self._places: dict[str, _Place] = {}  # by the beginning of an address, up to its path
         self._closed = False
 
     def __call__(
@@ -67,8 +107,15 @@ class Exchange:
         Raises OSError: TimeoutError when that was not enough, ssl.SSLError, BadReply, and what sockets raise.
         """
         until = time.monotonic() + timeout
-        origin, host, target = _taken_apart(url)
-        idle = self._idle.setdefault(origin, [])
+        start = url.find("/", 8)
+        place = self._places.get(url[:start])
+        target = url[start:]
+        if place is None or not _PLAIN_TARGET.fullmatch(target):
+            origin, host, target = _taken_apart(url)
+            place = _Place(origin, host, self._idle.setdefault(origin, []))
+            if start > 0 and len(self._places) < _MOST_PLACES:
+                self._places[url[:start]] = place
+        origin, host, idle = place
         connection = _still_open(idle) or self._connected(origin, until)
         try:
             connection.send(_request(method, target, host, headers, body), until)
@@ -80,7 +127,7 @@ class Exchange:
             idle.append(connection)
         else:
             connection.close()
-        return Response(reply.status, reply.headers, reply.content(), url, time.time())
+        return Reply(reply.status, reply.headers, reply.content(), url, time.time())
 
     def close(self) -> None:
         """Close the connections; those in use are closed when their replies are here."""
@@ -195,11 +242,25 @@ class _Reply:
 class _Connection:
     """One connection, and the parser of what comes over it."""
 
-    __slots__ = ("_interim", "_is_secure", "_parser", "_reply", "_socket", "_surplus", "stays_open")
+    __slots__ = (
+        "_interim",
+        "_is_secure",
+        "_parser",
+        "_raw",
+        "_readable",
+        "_reply",
+        "_socket",
+        "_surplus",
+        "stays_open",
+    )
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._is_secure = isinstance(connected, SSLSocket)
+        self._raw: Any = getattr(
+            connected, "_sock", None
+        )  # the system's own, which does not block; not of TLS
+        self._is_secure = self._raw is None  # TLS has none
+        self._readable = get_hub().loop.io(connected.fileno(), 1)
         self._parser = httptools.HttpResponseParser(self)
         self._reply = _Reply()
         self._interim = 0
@@ -220,20 +281,33 @@ class _Connection:
 
     def is_quiet(self) -> bool:
         """Say whether nothing has come since the last reply, not even the connection's end."""
+        if self._is_secure:  # what TLS says by itself comes with the first reply
+            look = _POLL()
+            look.register(self._socket.fileno(), POLLIN)
+            return not look.poll(0)
         try:
-            said = self._socket._sock.recv(1, socket.MSG_PEEK)  # type: ignore[attr-defined]  # does not block
+            self._raw.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
-            return False
-        return bool(said) and self._is_secure  # TLS may say things of its own between replies
+            pass
+        return False
 
     def close(self) -> None:
         """Close it."""
+        self._readable.close()
         self._socket.close()
 
     def send(self, request: bytes, until: float) -> None:
         """Send a request by ``until``. Raises OSError."""
+        if not self._is_secure:
+            try:
+                sent = self._raw.send(request)  # most fit into the system's buffer
+            except BlockingIOError:
+                sent = 0
+            if sent == len(request):
+                return
+            request = request[sent:]
         self._socket.settimeout(_left(until))
         self._socket.sendall(request)
 
@@ -242,8 +316,7 @@ class _Connection:
         reply = self._reply = _Reply()
         self._interim, read = 0, 0
         while not self._reply.whole:
-            self._socket.settimeout(_left(until))
-            data = self._socket.recv(_RECEIVE)
+            data = self._read(until)
             if not data:
                 self._ended()
                 break
@@ -264,6 +337,16 @@ class _Connection:
         reply = self._reply
         self.stays_open = self.stays_open and not self._surplus
         return reply
+
+    def _read(self, until: float) -> bytes:
+        if self._is_secure:
+            self._socket.settimeout(_left(until))
+            return self._socket.recv(_RECEIVE)
+        while True:
+            wait(self._readable, _left(until), TimeoutError("timed out"))
+            with suppress(BlockingIOError):
+                data: bytes = self._raw.recv(_RECEIVE)
+                return data
 
     def _ended(self) -> None:
         self.stays_open = False

@@ -128,7 +128,7 @@ class Finisher:
         scenario = self._options.scenario
         try:
             folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
-            jobs, polls = job_frame(record.jobs), poll_frame(record.polls)
+            jobs, polls = job_frame(record.jobs.frame()), poll_frame(record.polls.frame())
             if scenario.target is None:
                 jobs = with_way_back(scenario, jobs, polls)
             folder.write(info_of(scenario, record), record.visits, jobs, polls)

@@ -20,11 +20,13 @@ where it arrives: what another process sends is input like any other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from functools import partial
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from harness.live._budget import Share
+from harness.live._columns import Columns, R
 from harness.measure import Held, JobRow, PollRow
 
 
@@ -98,17 +100,31 @@ class AbortVisit(Message):
     name: ClassVar[str] = "backoff_abort_visit"
 
 
+def _columns(kind: type[R], given: object) -> Columns[R]:
+    """Return rows as columns: as they come over the wire, one by one, or as they are."""
+    if isinstance(given, Columns):
+        return given
+    if isinstance(given, list) and all(isinstance(each, kind) for each in given):
+        return Columns(kind, given)
+    return Columns.from_wire(kind, given)
+
+
 class Rows(Message):
     """What a process has measured of a visit since its last message.
 
     submitted: how many jobs it submitted. jobs, polls: a row for each that has ended.
     """
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
     name: ClassVar[str] = "backoff_rows"
     visit: int
     submitted: int
-    jobs: list[JobRow]
-    polls: list[PollRow]
+    jobs: Annotated[Columns[JobRow], BeforeValidator(partial(_columns, JobRow))]
+    polls: Annotated[Columns[PollRow], BeforeValidator(partial(_columns, PollRow))]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the message as a dict that msgpack can carry."""
+        return {**dict(self), "jobs": self.jobs.to_wire(), "polls": self.polls.to_wire()}
 
 
 class ShareDone(Message):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from harness.live._columns import Columns
 from harness.measure import JobRow, PollRow, Visit
 from scenarios import Visit as PlannedVisit
 
@@ -20,8 +21,8 @@ class Record:
     started_at: datetime
     plans: Sequence[PlannedVisit]
     visits: list[Visit] = field(default_factory=list)
-    jobs: list[JobRow] = field(default_factory=list)
-    polls: list[PollRow] = field(default_factory=list)
+    jobs: Columns[JobRow] = field(default_factory=lambda: Columns(JobRow))
+    polls: Columns[PollRow] = field(default_factory=lambda: Columns(PollRow))
     incomplete: str | None = None
 
 

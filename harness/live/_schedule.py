@@ -294,7 +294,7 @@ class Schedule:
         """Enter the visit under way in the record."""
         current, run = self._visit, self._run
         self._current = None
-        jobs = run.jobs[current.first_job :]
-        visit = current.record(now, self._scenario, jobs, counts, complete=complete)
+        planned = run.jobs.column("planned_at_s")[current.first_job :]
+        visit = current.record(now, self._scenario, planned, counts, complete=complete)
         run.visits.append(visit)
         return visit

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -20,10 +19,12 @@ from client import (
     InvalidSetting,
     Order,
     PollingPolicy,
+    Request,
     Response,
     SubmitFailed,
 )
 from harness.live._allowance import Allowance, Unlimited
+from harness.live._columns import Columns
 from harness.live._jobs import JobTalk
 from harness.live._messages import Rows, ShareDone, StartVisit
 from harness.live._own import OwnApi
@@ -64,8 +65,7 @@ class VisitShare:
     ) -> None:
         self.scenario = scenario
         self.start = start
-        self.jobs: list[JobRow] = []
-        self.polls: list[PollRow] = []
+        self.jobs, self.polls = Columns(JobRow), Columns(PollRow)
         self.submitted_jobs = 0
         self.failed_submissions: Counter[str] = Counter()
         self.ended_at = 0.0
@@ -159,7 +159,9 @@ class VisitShare:
         request = send.request
         if self.own is None:
             headers = {**request.headers, _CLIENT_HEADER: str(job.lane)}
-            request = replace(request, headers=headers)
+            request = Request(
+                request.method, request.path, headers, request.json, request.private, request.query
+            )
         elif send.attempt:
             self.allowance.sent(submission=False, held_s=order.held)
         else:
@@ -211,15 +213,15 @@ class VisitShare:
         latency = attempt.replied_at - attempt.sent_at
         self.polls.append(
             PollRow(
-                setting=self.start.setting,
-                repeat=self.start.repeat,
-                key=job.key,
-                attempt=attempt.number,
-                planned_at_s=attempt.planned_at - self._origin,
-                sent_at_s=attempt.sent_at - self._origin,
-                latency_s=latency,
-                response=response_name(attempt.status_code),
-                state=attempt.status or "failed",
+                self.start.setting,
+                self.start.repeat,
+                job.key,
+                attempt.number,
+                attempt.planned_at - self._origin,
+                attempt.sent_at - self._origin,
+                latency,
+                response_name(attempt.status_code),
+                attempt.status or "failed",
             )
         )
         self._tell_locust("GET", latency)
@@ -285,7 +287,7 @@ class VisitShare:
         if not (self.submitted_jobs or self.jobs or self.polls):
             return None
         rows = Rows(visit=self.start.visit, submitted=self.submitted_jobs, jobs=self.jobs, polls=self.polls)
-        self.submitted_jobs, self.jobs, self.polls = 0, [], []
+        self.submitted_jobs, self.jobs, self.polls = 0, Columns(JobRow), Columns(PollRow)
         return rows
 
     def summary(self, cpu_mean: float, cpu_peak: float) -> ShareDone:

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence, Set
 from functools import reduce
 from operator import add, or_
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.live._messages import Rows, ShareDone
 from harness.live._record import Snapshot
-from harness.measure import Held, JobRow, ServerCounts, Visit
+from harness.measure import Held, ServerCounts, Visit
 from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
 
@@ -79,21 +82,21 @@ class VisitUnderWay:
         self,
         now: float,
         scenario: Scenario,
-        jobs: Sequence[JobRow],
+        planned_at_s: NDArray[np.float64],
         counts: ServerCounts | None,
         *,
         complete: bool,
     ) -> Visit:
-        """Return the record of the visit, which ends now; ``jobs`` are its rows."""
+        """Return the record of the visit, which ends now; ``planned_at_s`` is of its jobs."""
         workload = scenario.workload
         return Visit(
             setting=self.plan.setting,
             repeat=self.plan.repeat,
             index=self.plan.index,
             duration_s=max((each.ended_at_s for each in self._done), default=now - self._started_at),
-            submit_window_s=workload.duration or max((job.planned_at_s for job in jobs), default=0.0),
+            submit_window_s=workload.duration or float(planned_at_s.max(initial=0.0)),
             lanes=workload.lanes,
-            planned_jobs=self._planned_jobs(scenario, len(jobs)),
+            planned_jobs=self._planned_jobs(scenario, planned_at_s.size),
             workers_expected=len(self.nodes),
             workers_lost=self._lost,
             generator_cpu=tuple(each.cpu_mean for each in self._done),

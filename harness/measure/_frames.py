@@ -36,19 +36,21 @@ def schema_of(row: type[NamedTuple]) -> dict[str, pl.DataType]:
     return {name: kinds.get(hint, pl.Float64()) for name, hint in get_type_hints(row).items()}
 
 
-def job_frame(rows: Iterable[JobRow]) -> pl.DataFrame:
-    """Return the rows as a frame with the columns of JobRow."""
+def job_frame(rows: Iterable[JobRow] | pl.DataFrame) -> pl.DataFrame:
+    """Return the rows, or a frame of them, as a frame with the columns of JobRow in their types."""
     return _frame(rows, JobRow)
 
 
-def poll_frame(rows: Iterable[PollRow]) -> pl.DataFrame:
-    """Return the rows as a frame with the columns of PollRow."""
+def poll_frame(rows: Iterable[PollRow] | pl.DataFrame) -> pl.DataFrame:
+    """Return the rows, or a frame of them, as a frame with the columns of PollRow in their types."""
     return _frame(rows, PollRow)
 
 
-def _frame(rows: Iterable[JobRow] | Iterable[PollRow], row: type[NamedTuple]) -> pl.DataFrame:
+def _frame(rows: Iterable[JobRow] | Iterable[PollRow] | pl.DataFrame, row: type[NamedTuple]) -> pl.DataFrame:
     import polars as pl
 
+    if isinstance(rows, pl.DataFrame):
+        return typed_frame(rows, schema_of(row))
     return typed_frame(pl.DataFrame(list(rows), schema=schema_of(row), orient="row"), schema_of(row))
 
 
