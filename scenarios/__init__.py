@@ -18,6 +18,7 @@ from scenarios._deployment import (
     choose_scenario,
     deployment,
     load_config,
+    one_process_only,
     resolve,
 )
 from scenarios._describe import VisitCost, describe
@@ -125,6 +126,7 @@ __all__ = [
     "load_scenario",
     "more_than_allowed",
     "on_the_end",
+    "one_process_only",
     "original_yaml",
     "planned",
     "portable",

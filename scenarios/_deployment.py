@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from scenarios._scenario import Scenario, load_scenario
+from scenarios._service import Simulation
 from scenarios.documents import (
     Diagnostic,
     DocumentError,
@@ -34,10 +35,11 @@ _Text = Annotated[str, Field(strict=True, min_length=1)]
 
 @dataclass(frozen=True)
 class Address:
-    """Where the simulator listens."""
+    """Where the simulator listens, and how many processes it has."""
 
     host: str
     port: int
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Options:
 class _Simulator(Model):
     host: _Text = "127.0.0.1"
     port: Annotated[int, Field(strict=True, ge=0, le=65535)] = 5000
+    processes: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
 
 
 class _Place(Model):
@@ -104,7 +107,7 @@ def _config(path: Path, file: _Place) -> Config:
     folder = path.absolute().parent
     return Config(
         scenario=None if file.scenario is None else _find(file.scenario, folder) or folder / file.scenario,
-        simulator=Address(file.simulator.host, file.simulator.port),
+        simulator=Address(file.simulator.host, file.simulator.port, file.simulator.processes),
         reports=folder / file.reports,
         file=path,
     )
@@ -115,6 +118,7 @@ def deployment(
     *,
     host: str | None = None,
     port: int | None = None,
+    processes: int | None = None,
     reports: str | None = None,
     environ: Mapping[str, str] | None = None,
     behind: Path | None = None,
@@ -135,8 +139,21 @@ def deployment(
     return replace(
         config,
         scenario=choose_scenario(scenario, os.environ if environ is None else environ, config),
-        simulator=Address(host or here.host, here.port if port is None else port),
+        simulator=Address(
+            host or here.host, here.port if port is None else port, processes or here.processes
+        ),
         reports=config.reports if reports is None else Path(reports),
+    )
+
+
+def one_process_only(simulation: Simulation, config: Config) -> tuple[Diagnostic, ...]:
+    """Return why the processes that ``config`` asks for cannot serve this: a fault for each key, or none."""
+    if config.simulator.processes == 1 or config.scenario is None:  # the demo shares nothing
+        return ()
+    document, way = read_document(config.scenario), "simulator.processes in config.yaml, --processes"
+    return tuple(
+        Diagnostic(document.file, document.line_of(path), ".".join(map(str, path)), f"{why} ({way})")
+        for path, why in simulation.shared_state()
     )
 
 

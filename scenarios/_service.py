@@ -167,6 +167,16 @@ class Simulation(Model):
         """Whether jobs take longer than their durations say: for slots, or for shared workers."""
         return self.job.slots is not None or self.service.shares_workers
 
+    def shared_state(self) -> Iterable[LocalDiagnostic]:
+        """Yield the keys that several processes which share nothing cannot serve, and why."""
+        remedy = "leave it away, or serve it by one process"
+        if self.job.slots is not None:
+            yield ("job", "slots"), f"all jobs wait in one line for their slots; {remedy}"
+        if self.service.rate_limit is not None:
+            yield ("service", "rate_limit"), f"the limit counts the requests to all processes; {remedy}"
+        if self.service.capacity is not None:
+            yield ("service", "capacity"), f"all requests wait for the same workers; {remedy}"
+
     def duration(self, key: int) -> float:
         """Return the seconds of work in the job ``key``: the same under every setting, live or virtual."""
         return self.job.duration.ppf(uniform(self.seed, Stream.DURATION, key))

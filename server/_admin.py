@@ -56,11 +56,15 @@ def swap_scenario() -> Response:
     """Serve another simulation from now on."""
     request.max_content_length = LARGEST_SCENARIO
     try:
-        _simulator().install(simulation(request))
-        follow_dialect(current_app, _simulator())
+        wanted = simulation(request)
     except DocumentError as error:
         problems = [str(one) for one in error.diagnostics]
         return refusal(422, "this is no simulation; see 'problems'", problems=problems)
+    if _simulator().processes > 1 and (shared := [*wanted.shared_state()]):
+        problems = [f"{'.'.join(map(str, path))}: {why}" for path, why in shared]
+        return refusal(422, "several processes cannot serve this; see 'problems'", problems=problems)
+    _simulator().install(wanted)
+    follow_dialect(current_app, _simulator())
     return jsonify(simulation=_simulator().fingerprint)
 
 
@@ -68,7 +72,8 @@ def swap_scenario() -> Response:
 def counters() -> Response:
     """Answer what has been done since the last reset."""
     counted, cpu_seconds, in_flight = _simulator().activity()
-    return jsonify(**counted._asdict(), cpu_seconds=cpu_seconds, in_flight=in_flight)
+    several = {"processes": _simulator().processes} if _simulator().processes > 1 else {}
+    return jsonify(**counted._asdict(), cpu_seconds=cpu_seconds, in_flight=in_flight, **several)
 
 
 @admin.get("/jobs/<job_id>")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from server._options import descriptor, seconds, share, whole
+from server._options import at_least_one, descriptor, seconds, share, whole
 
 if TYPE_CHECKING:
     from scenarios import OwnDialect
@@ -34,6 +34,12 @@ _CLIENTS_DEFAULT: Final = "http://127.0.0.1:5000"  # where `python -m client` lo
     type=whole(2**16 - 1),
     metavar="PORT",
     help="Default: config.yaml's, then 5000; 0: any free one.",
+)
+@click.option(
+    "--processes",
+    type=at_least_one(64),
+    metavar="N",
+    help="Serve by so many processes (default: config.yaml's, then 1); not for slots, capacity or limits.",
 )
 @click.option(
     "--scenario",
@@ -59,6 +65,7 @@ _CLIENTS_DEFAULT: Final = "http://127.0.0.1:5000"  # where `python -m client` lo
 def command(
     host: str | None,
     port: int | None,
+    processes: int | None,
     scenario: str | None,
     duration: float | None,
     error_rate: float | None,
@@ -68,27 +75,35 @@ def command(
 ) -> int:
     """Serve the simulated job service."""
     # Here, so that help and a mistake in the options are told at once.
-    from scenarios import deployment
+    from scenarios import deployment, one_process_only
     from scenarios.documents import DocumentError, read_document
     from server._options import overridden
+    from server._processes import can_be_several, serve_by_processes
     from server._scenario import simulation_in
-    from server._serve import CannotListenError, open_listener, serve
+    from server._serve import CannotListenError, open_listeners, serve
     from server.app import DEMO, create_app
 
     try:
-        config = deployment(scenario, host=host, port=port)
+        config = deployment(scenario, host=host, port=port, processes=processes)
         found = simulation_in(read_document(config.scenario)) if config.scenario else DEMO
     except DocumentError as error:
         _say(str(error))
         return 2
     simulation = overridden(found, duration=duration, error_rate=error_rate, seed=seed)
+    number = config.simulator.processes
+    if number > 1 and not can_be_several():
+        _say("simulator: several processes need fork and SO_REUSEPORT, which this system has not; use one")
+        return 2
+    if faults := one_process_only(simulation, config):
+        _say("\n".join(map(str, faults)))
+        return 2
     try:
-        listener = open_listener(config.simulator.host, config.simulator.port)
+        listeners = open_listeners(config.simulator.host, config.simulator.port, number)
     except CannotListenError as error:
         _say(f"simulator: {error}")
         return 1
     app = create_app(simulation)
-    address, bound = listener.getsockname()[:2]
+    address, bound = listeners[0].getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
     if not ip_address(address).is_loopback:
         _say(f"simulator: warning: {address} is reachable from other machines")
@@ -108,7 +123,9 @@ def command(
                 if ready_fd > 2:  # the standard streams stay open: another file would get their number
                     os.close(ready_fd)
 
-    serve(app, listener, ready=ready, exit_with_parent=exit_with_parent)
+    if number > 1:
+        return serve_by_processes(app, listeners, ready=ready, exit_with_parent=exit_with_parent)
+    serve(app, listeners[0], ready=ready, ends_with=0 if exit_with_parent else None)
     return 0
 
 

@@ -23,6 +23,7 @@ from server._behind import Whole, call
 from server._connection import Connection, Request, sized, status_line
 from server._no_reply import Ending
 from server._replies import InService, NoReply, Reply
+from server._routes import follow_dialect
 from server._routing import FastLane
 from server._simulator import Simulator, begins
 from server._spoiling import dribble_s
@@ -68,6 +69,8 @@ class Host:
 
     def answer(self, request: Request, connection: Connection) -> None:
         """Answer a request when its reply is due."""
+        if self._simulator.keep_up():
+            follow_dialect(self._app, self._simulator)
         pending = self._fast.enter(request, connection.peer, connection.local)
         if pending is None:
             # A thread of its own, and not one of a pool: few requests come here, and one that waits for its

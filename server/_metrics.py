@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -49,5 +48,5 @@ class _Activity(Collector):
             "simulator_requests_in_flight", "Requests waiting for their reply.", in_flight
         )
         yield CounterMetricFamily(
-            "process_cpu_seconds", "User and system CPU time spent by this process.", time.process_time()
+            "process_cpu_seconds", "User and system CPU time spent.", self._simulator.cpu_seconds()
         )

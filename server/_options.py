@@ -23,6 +23,17 @@ def whole(largest: int) -> Callable[[str], int]:
     return read
 
 
+def at_least_one(largest: int) -> Callable[[str], int]:
+    """Return the reader of a whole number from 1 to ``largest``; it raises ``click.BadParameter``."""
+
+    def read(text: str) -> int:
+        if (number := whole(largest)(text)) == 0:
+            raise click.BadParameter(f"{text!r} is not a whole number from 1 to {largest}")
+        return number
+
+    return read
+
+
 def descriptor(text: str) -> int:
     """Return the number of a file that the starting process left open, or raise ``click.BadParameter``."""
     number = whole(2**31 - 1)(text)

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask
 
@@ -29,25 +29,33 @@ class CannotListenError(Exception):
     """The address cannot be listened on; the message says what to do."""
 
 
-def open_listener(host: str, port: int) -> socket.socket:
-    """Return a socket listening on ``host`` (a name or an address) and ``port`` (0: any free one).
+def open_listeners(host: str, port: int, number: int = 1) -> list[socket.socket]:
+    """Return sockets listening on ``host`` (a name or an address) and ``port`` (0: any free one).
 
-    A name with addresses of both kinds is listened to on its IPv4 address, where clients look first.
+    Several share the port (SO_REUSEPORT). A name with addresses of both kinds is listened to on its IPv4
+    address, where clients look first.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return listening(family, address)
+        first = listening(family, address)
+        if number == 1:
+            return [first]
+        address = first.getsockname()
+        first.close()  # it has found out that nobody else listens there, which those that share would not
+        return [listening(family, address, shares=True) for _ in range(number)]
     except (OSError, UnicodeError) as error:
         raise CannotListenError(_explain(error, host, port)) from error
 
 
-def listening(family: int, address: tuple[object, ...]) -> socket.socket:
-    """Return a socket that listens here. Raises OSError."""
+def listening(family: int, address: Any, *, shares: bool = False) -> socket.socket:
+    """Return a socket that listens here, ``shares``: beside others. Raises OSError."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":  # there it would share the port with whoever asks
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
         listener.setblocking(False)
@@ -57,8 +65,13 @@ def listening(family: int, address: tuple[object, ...]) -> socket.socket:
     return listener
 
 
-def serve(app: Flask, listener: socket.socket, *, ready: Callable[[], None], exit_with_parent: bool) -> None:
-    """Serve ``app`` until SIGINT or SIGTERM (or the end of stdin); replies still pending then are dropped."""
+def serve(
+    app: Flask, listener: socket.socket, *, ready: Callable[[], None], ends_with: int | None = None
+) -> None:
+    """Serve ``app`` until SIGINT or SIGTERM, or the end of the file ``ends_with``.
+
+    Replies still pending then are dropped.
+    """
     most = _raise_file_limit() - _FILES_SPARED
     loop = _new_loop()
     stopping = threading.Event()
@@ -69,8 +82,8 @@ def serve(app: Flask, listener: socket.socket, *, ready: Callable[[], None], exi
 
     for number in (signal.SIGINT, signal.SIGTERM):
         _on_signal(loop, number, stop)
-    if exit_with_parent:
-        _when_stdin_ends(stop)
+    if ends_with is not None:
+        call_at_end(ends_with, stop)
     host = Host(app, loop, most)
     try:
         loop.run_until_complete(loop.create_server(host.protocol, sock=listener, backlog=_BACKLOG))
@@ -109,15 +122,15 @@ def _explain(error: OSError | UnicodeError, host: str, port: int) -> str:
     return f"cannot listen on port {port} of {host}: {error.strerror or error}"
 
 
-def _when_stdin_ends(stop: Callable[[], None]) -> None:
-    """Call ``stop`` once standard input ends: whoever held its other end is gone.
+def call_at_end(file: int, stop: Callable[[], object]) -> None:
+    """Call ``stop`` once this open file ends (standard input is 0): whoever held its other end is gone.
 
     A thread reads, since loops can watch neither files nor Windows pipes.
     """
 
     def watch() -> None:
         with suppress(OSError):  # a stdin that was never open has ended too
-            while os.read(0, 4096):
+            while os.read(file, 4096):
                 pass
         stop()
 

@@ -25,10 +25,17 @@ COMMANDS: Final = {
 class Service:
     """A simulator whose scenario can be changed."""
 
-    def __init__(self, url: str, pid: int) -> None:
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin
         self.url = url
         self.port = int(url.rpartition(":")[2])
-        self.pid = pid
+        self.pid = process.pid
+        self.stdin = process.stdin
+        self._process = process
+
+    def wait(self) -> int:
+        """Return the exit status, once there is one."""
+        return self._process.wait(PATIENCE)
 
     def serve(self, job: Any = None, **service: Any) -> None:
         """Serve jobs of an hour in this way from now on."""
@@ -75,12 +82,14 @@ def hosted(host: str, *arguments: str) -> Iterator[Service]:
     )
     try:
         assert process.stdout
-        yield Service(json.loads(process.stdout.readline())["url"], process.pid)
+        yield Service(json.loads(process.stdout.readline())["url"], process)
     finally:
         process.terminate()
         try:
-            process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
+            process.wait(PATIENCE)
+        finally:
             process.kill()
-            process.communicate()
-            raise
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe
+                pipe.close()

@@ -457,7 +457,7 @@ def test_a_forbidden_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         _serve.CannotListenError, match="not permitted to listen on port 80; choose one above"
     ):
-        _serve.open_listener("127.0.0.1", 80)
+        _serve.open_listeners("127.0.0.1", 80)
 
 
 @pytest.mark.usefixtures("nowhere")

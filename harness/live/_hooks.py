@@ -33,7 +33,7 @@ from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
 from harness.live._target import OwnTarget, SimulatorTarget, Target
-from scenarios import Options, Scenario
+from scenarios import Options, Scenario, one_process_only
 
 logger = logging.getLogger("backoff")
 
@@ -173,7 +173,9 @@ def _find_target(environment: Environment, options: Options) -> Target:
     try:
         if environment.host:
             return SimulatorTarget.attach(environment.host, options.scenario.simulation.fingerprint)
-        return SimulatorTarget.start(options.scenario.path, place.host, place.port)
+        if faults := one_process_only(options.scenario.simulation, options.config):
+            raise Refusal("\n".join(map(str, faults)), UNUSABLE)
+        return SimulatorTarget.start(options.scenario.path, place)
     except (SimulatorError, OSError) as error:
         raise Refusal(str(error), FAILED) from error
 

@@ -47,14 +47,15 @@ class SimulatorProcess:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
     @classmethod
-    def start(cls, scenario: Path, host: str, port: int) -> SimulatorProcess:
-        """Start ``python -m server`` for ``scenario`` and wait until it answers.
+    def start(cls, scenario: Path, host: str, port: int, processes: int = 1) -> SimulatorProcess:
+        """Start ``python -m server`` for ``scenario``, with so many processes, and wait until it answers.
 
         Raises ``SimulatorError`` with the child's own last words, e.g. that the port is in use.
         """
         token = secrets.token_urlsafe(24)
         log = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name to clean up, and lives with the process
         command = python_module("server", "--scenario", str(scenario), "--host", host, "--port", str(port))
+        command += ["--processes", str(processes)]
         process = Popen(  # noqa: S603 - our own module, no shell
             [*command, "--exit-with-parent", "--ready-fd", "1"],
             stdin=PIPE,  # its end of file tells the child that we are gone, however we went

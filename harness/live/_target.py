@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from harness.live._process import SimulatorError, SimulatorProcess
 from harness.measure import ServerCounts
+from scenarios import Address
 from scenarios import Target as OwnApiTarget
 
 
@@ -65,9 +66,9 @@ class SimulatorTarget:
         self._before: dict[str, Any] | None = None
 
     @classmethod
-    def start(cls, scenario: Path, host: str, port: int) -> SimulatorTarget:
+    def start(cls, scenario: Path, place: Address) -> SimulatorTarget:
         """Start a simulator of the scenario file; raises ``SimulatorError`` when that cannot be done."""
-        return cls(SimulatorProcess.start(scenario, host, port))
+        return cls(SimulatorProcess.start(scenario, place.host, place.port, place.processes))
 
     @classmethod
     def attach(cls, url: str, fingerprint: str) -> SimulatorTarget:
@@ -100,6 +101,7 @@ class SimulatorTarget:
             replies=after["replies"],
             cpu_seconds=after["cpu_seconds"] - self._before["cpu_seconds"],
             busy_seconds=after["busy_seconds"],
+            processes=after.get("processes", 1),
         )
 
     def death(self) -> str | None:
