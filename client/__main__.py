@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-import requests
-
 from ._address import shown
 from ._checks import InvalidSetting
 from ._command import (
@@ -51,9 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.status_code is None and error.retryable:
             _suggest_server(options)
         return EXIT_CODES["gave_up"]
-    except requests.RequestException as error:  # what is left of them is about the address itself
-        _complain(f"--url {shown(options.url)}: {error}")
-        return USAGE
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED

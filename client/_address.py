@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 from ._checks import InvalidSetting
 
 _USER_INFO: Final = re.compile(r"^([a-z][a-z0-9+.-]*://|//)?.*@", re.IGNORECASE | re.DOTALL)
+_NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")  # RFC 3986, and what no parser agrees upon
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -25,7 +26,7 @@ def checked_address(base_url: str) -> Address:
     """Return an address that drivers can use, or raise InvalidSetting, which never shows user info."""
     try:
         parts = urlsplit(base_url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and _is_host(parts.hostname) and parts.port != 0
     except ValueError:  # an unclosed [IPv6] host, or a port that is no port number
         usable = False
     if not usable:
@@ -40,6 +41,10 @@ def checked_address(base_url: str) -> Address:
     credentials, _, host = parts.netloc.rpartition("@")
     plain = parts._replace(netloc=host).geturl().rstrip("/")
     return Address(plain, _basic(credentials) if credentials else None)
+
+
+def _is_host(name: str | None) -> bool:
+    return bool(name) and _NO_HOST.search(name or "") is None
 
 
 def shown(url: str) -> str:

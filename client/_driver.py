@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from json import dumps
 from os import PathLike
 from ssl import SSLContext, create_default_context
 from typing import Any, ClassVar, Final, NamedTuple
@@ -49,6 +50,9 @@ class Driver:
 
     wrappings: ClassVar[tuple[type[BaseException], ...]] = ()
     """Errors of a library under which the system's own are found."""
+
+    unsendable: ClassVar[tuple[type[BaseException], ...]] = ()
+    """A library's errors about addresses that nothing can be sent to: another try is no use."""
 
     def __init__(
         self,
@@ -106,6 +110,10 @@ class Driver:
         request = self.dialect.submission(key)
         if not json:
             return request
+        try:
+            dumps(dict(json), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InvalidSetting("json", "this body", f"give what JSON can say ({error})") from None
         sent = request.json if isinstance(request.json, dict) else {}
         return replace(request, json={**sent, **json})
 
@@ -130,7 +138,8 @@ class Driver:
     def cause(self, error: BaseException) -> Cause:
         """Return why an exchange broke, in the system's words."""
         cause = cause_of(error, self.wrappings, reached=self._reached)
-        return cause._replace(words=self.hidden(cause.words), resent=getattr(error, RESENT, 0))
+        passing = cause.passing and not isinstance(error, self.unsendable)
+        return Cause(self.hidden(cause.words), passing, getattr(error, RESENT, 0))
 
     def _filled(self, headers: Mapping[str, str]) -> dict[str, str]:
         return checked_headers(fill(headers, self._environment)) if self._secrets else dict(headers)

@@ -1,4 +1,7 @@
-"""Kept connections: one that the server closed before it read a request, told from one that broke later.
+"""Connections as the blocking client needs them: replies bounded in time, and one kind of break told apart.
+
+A reply that drips is bounded byte by byte, from its status line to its end, by the time that was left when it
+was awaited; the standard library's own timeout begins anew with each byte.
 
 A server may close an idle connection at any time, also while the next request is on its way (RFC 9112,
 section 9.5). Such a request may go out again on another connection if it is safe to repeat (RFC 9110, section
@@ -8,6 +11,8 @@ section 9.5). Such a request may go out again on another connection if it is saf
 from __future__ import annotations
 
 import io
+import math
+import time
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any, Final
 
@@ -29,16 +34,16 @@ class KeptConnection(HTTPConnection):
     """A mixin: raises ClosedBefore where a connection that had served a request was closed on the next."""
 
     _served = 0
-    _came: _Counted | None = None
+    _came: _Timed | None = None
 
     def connect(self) -> None:
         self._served = 0
         super().connect()
 
     def response_class(self, sock: Any, **options: Any) -> HTTPResponse:  # type: ignore[override]
-        """Return a reply that notes whether anything of it came."""
+        """Return a reply that must be whole within the socket's timeout, and that notes whether it began."""
         reply = HTTPResponse(sock, **options)
-        self._came = _Counted(reply.fp.detach())
+        self._came = _Timed(reply.fp.detach(), sock)
         reply.fp = io.BufferedReader(self._came)
         return reply
 
@@ -53,17 +58,24 @@ class KeptConnection(HTTPConnection):
         return reply
 
 
-class _Counted(io.RawIOBase):
-    """What comes from a socket, counted."""
+class _Timed(io.RawIOBase):
+    """What comes from a socket: counted, and all of it within the socket's timeout from now on."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, sock: Any) -> None:
+        timeout = sock.gettimeout()
         self._raw = raw
+        self._socket = sock
+        self._until = math.inf if timeout is None else time.monotonic() + timeout
         self.bytes = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if (left := self._until - time.monotonic()) <= 0:
+            raise TimeoutError("the reply was not whole in time")
+        if left < math.inf:
+            self._socket.settimeout(left)
         count: int | None = self._raw.readinto(buffer)
         self.bytes += count or 0
         return count

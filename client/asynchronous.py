@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from os import PathLike
 from ssl import SSLContext
 from types import TracebackType
@@ -20,6 +21,7 @@ except ModuleNotFoundError as missing:
         "the asyncio client needs httpx: pip install 'backoff-harness[async]'", name=missing.name
     ) from None
 
+from ._bounded import ENCODINGS, Body
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
@@ -32,14 +34,9 @@ from ._wire import Request, Response
 
 __all__ = ["AsyncVideoTranslationClient", "Attempt", "JobStatus", "Result", "Submission"]
 
-# What a broken or silent connection raises. Other errors of httpx (a bad URL, say) are the caller's own.
-_TRANSPORT: Final = (
-    TimeoutError,
-    httpx.TimeoutException,
-    httpx.NetworkError,
-    httpx.ProtocolError,
-    httpx.DecodingError,
-)
+# What comes of a connection that is broken or silent, or of a reply that makes no sense: libraries let some
+# of what they find in a header escape as a ValueError. What is wrong with our requests is found before.
+_TRANSPORT: Final = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError)
 
 
 class AsyncVideoTranslationClient(Driver):
@@ -50,9 +47,12 @@ class AsyncVideoTranslationClient(Driver):
     follows no proxy settings of the environment, and keeps up to ``connections`` idle connections.
     sleep: asyncio.sleep by default.
 
-    Timeouts bound the whole exchange, from connecting to the last byte. A task that is cancelled cancels its
-    conversation, whose result is then "censored"; the cancellation goes on.
+    Timeouts bound the whole exchange, from connecting to the last byte, and a reply has at most 8 MiB. No
+    cookies are kept. A task that is cancelled cancels its conversation, whose result is then "censored"; the
+    cancellation goes on.
     """
+
+    unsendable = (httpx.InvalidURL, httpx.UnsupportedProtocol)
 
     def __init__(
         self,
@@ -83,8 +83,9 @@ class AsyncVideoTranslationClient(Driver):
         Sent once, never retried: a submission whose reply was lost may have been accepted.
         Raises SubmitFailed when the service did not accept the job, or could not be reached.
         """
+        asked = self.asked(key, json)
         try:
-            response = await self._exchange(self.asked(key, json), self.policy.request_timeout)
+            response = await self._exchange(asked, self.policy.request_timeout)
         except _TRANSPORT as error:
             raise self.cause(error).submit_failed() from error
         return self.submission(response)
@@ -193,26 +194,30 @@ class AsyncVideoTranslationClient(Driver):
                 while True:
                     kept = _KeptConnection()
                     try:
-                        reply = await self._http.request(
+                        async with self._http.stream(
                             request.method,
                             out.url,
-                            headers=out.headers,
+                            headers={"Accept-Encoding": ENCODINGS, **out.headers},
                             json=out.json,
                             timeout=None,
                             follow_redirects=False,
                             extensions={"trace": kept},
-                        )
+                        ) as reply:
+                            body = Body()
+                            async for piece in reply.aiter_raw():
+                                body.add(piece)
                     except (httpx.NetworkError, httpx.RemoteProtocolError):
                         if resent or not self.may_resend(request) or not kept.closed_before:
                             raise
                         resent = 1
                     else:
                         break
+            content = body.unpacked(reply.headers.get("Content-Encoding"))
         except _TRANSPORT as error:
             setattr(error, RESENT, resent)
             raise
         return self.reply(
-            Response(reply.status_code, reply.headers, reply.content, str(reply.url), time.time(), resent)
+            Response(reply.status_code, reply.headers, content, str(reply.url), time.time(), resent)
         )
 
 
@@ -236,4 +241,6 @@ class _KeptConnection:
 def _new_http(connections: int, trust: SSLContext | None) -> httpx.AsyncClient:
     """Return a client that adds nothing of its own: no retries, no proxies or credentials, no waiting."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections)
-    return httpx.AsyncClient(trust_env=False, limits=limits, verify=trust or True)
+    http = httpx.AsyncClient(trust_env=False, limits=limits, verify=trust or True)
+    http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return http

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,12 +17,14 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
+from ._bounded import ENCODINGS, BadReply, Body
 from ._causes import closed_before
 from ._checks import whole
 from ._conversation import Conversation
 from ._dialect import NATIVE, Dialect
-from ._driver import BASE_URL, LONGEST_SLEEP, RESENT, Driver, checked_ca, job_ref
+from ._driver import BASE_URL, LONGEST_SLEEP, RESENT, Driver, Outgoing, checked_ca, job_ref
 from ._errors import completed
 from ._events import Wait
 from ._kept import KeptConnection
@@ -31,13 +34,7 @@ from ._wire import Request, Response
 
 __all__ = ["Attempt", "JobStatus", "Result", "Submission", "VideoTranslationClient"]
 
-# What a broken or silent connection raises. Other RequestExceptions (a bad URL, say) are the caller's own.
-_TRANSPORT: Final = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
+_PIECE: Final = 1 << 16
 
 
 class VideoTranslationClient(Driver):
@@ -58,11 +55,13 @@ class VideoTranslationClient(Driver):
     uniform: ``uniform(n)`` is the random number in [0, 1) for a job's n-th wait; random.random by default.
     clock, sleep: time.monotonic and time.sleep by default, looked up at each use.
 
-    Timeouts bound connecting and the wait for the first byte together; a server that drips its reply byte by
-    byte can exceed them, for requests bounds each read and not the whole.
+    Timeouts bound the whole exchange, from connecting to the last byte, and a reply has at most 8 MiB; over a
+    session of your own, requests bounds each read and not the whole of a head that drips. No cookies are
+    kept.
     """
 
     wrappings = (requests.RequestException,)
+    unsendable = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 
     def __init__(
         self,
@@ -95,9 +94,10 @@ class VideoTranslationClient(Driver):
         Sent once, never retried: a submission whose reply was lost may have been accepted.
         Raises SubmitFailed when the service did not accept the job, or could not be reached.
         """
+        asked = self.asked(key, json)
         try:
-            response = self.exchange(self.asked(key, json), self.policy.request_timeout)
-        except _TRANSPORT as error:
+            response = self.exchange(asked, self.policy.request_timeout)
+        except OSError as error:
             raise self.cause(error).submit_failed() from error
         return self.submission(response)
 
@@ -111,12 +111,12 @@ class VideoTranslationClient(Driver):
         """Read a job's status once; without an id, that of the service's implicit job (``GET /status``).
 
         attempt: the number of this status request for this job, sent as the header ``Poll-Attempt``.
-        timeout: most seconds for connecting and the first byte together.
+        timeout: most seconds for the whole exchange.
         Raises StatusReadFailed when no known status came back.
         """
         try:
             response = self.exchange(self.dialect.poll(job_ref(job_id), attempt), timeout)
-        except _TRANSPORT as error:
+        except OSError as error:
             raise self.cause(error).read_failed() from error
         return self.dialect.read(response)
 
@@ -158,7 +158,7 @@ class VideoTranslationClient(Driver):
                     continue
                 try:
                     response = self.exchange(step.request, step.timeout)
-                except _TRANSPORT as error:
+                except OSError as error:
                     words, passing, resent = self.cause(error)
                     talk.broke(self.now(), words, retryable=passing, resent=resent)
                 else:
@@ -208,18 +208,9 @@ class VideoTranslationClient(Driver):
         """
         out, until, resent = self.addressed(request), time.monotonic() + timeout, 0
         while True:
-            # One bound for connecting and first byte together; a plain float would grant it to each.
-            bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
             try:
-                reply = self._session.request(
-                    request.method,
-                    out.url,
-                    headers=out.headers,
-                    json=out.json,
-                    timeout=bound,
-                    allow_redirects=False,
-                )
-            except _TRANSPORT as error:
+                reply, content = self._send(request.method, out, timeout)
+            except OSError as error:
                 timeout = until - time.monotonic()
                 if not resent and timeout > 0 and self.may_resend(request) and closed_before(error):
                     resent = 1
@@ -227,8 +218,37 @@ class VideoTranslationClient(Driver):
                 setattr(error, RESENT, resent)
                 raise
             return self.reply(
-                Response(reply.status_code, reply.headers, reply.content, reply.url, time.time(), resent)
+                Response(reply.status_code, reply.headers, content, reply.url, time.time(), resent)
             )
+
+    def _send(self, method: str, out: Outgoing, timeout: float) -> tuple[requests.Response, bytes]:
+        """Send a request, and return its reply with the body, all within ``timeout``. Raises OSError."""
+        until = time.monotonic() + timeout
+        # One bound for connecting and the reply together; a plain float would grant it to each.
+        bound: Any = Timeout(total=timeout)  # requests documents it, its annotations do not
+        headers = {"Accept-Encoding": ENCODINGS, **out.headers}
+        body = Body()
+        try:
+            with self._session.request(
+                method,
+                out.url,
+                headers=headers,
+                json=out.json,
+                timeout=bound,
+                allow_redirects=False,
+                stream=True,
+            ) as reply:
+                for piece in reply.raw.stream(_PIECE, decode_content=False):
+                    body.add(piece)
+                    if time.monotonic() > until:
+                        raise TimeoutError("the reply was not whole in time")
+        except OSError:
+            raise
+        except HTTPError as error:
+            raise requests.ConnectionError(error) from error
+        except ValueError as error:  # what these libraries find in a header, they do not always catch
+            raise BadReply(f"{type(error).__name__}: {error}") from error
+        return reply, body.unpacked(reply.headers.get("Content-Encoding"))
 
 
 class _Http(KeptConnection, HTTPConnection):
@@ -247,9 +267,18 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
+class _Session(requests.Session):
+    """Requests' session without redirects: it looks where they lead even when it does not follow them."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        del resp
+        return None
+
+
 def _new_session(connections: int) -> requests.Session:
-    """Return a session that adds nothing of its own: no retries, no proxies, no credentials."""
-    session = requests.Session()
+    """Return a session that adds nothing of its own: no retries, proxies, credentials or cookies."""
+    session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.trust_env = False
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0, pool_block=False)
     adapter.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import socket
@@ -15,7 +16,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
-from urllib3 import Timeout
+from urllib3 import HTTPResponse, Timeout
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from client import (
@@ -24,6 +25,7 @@ from client import (
     DeadlineExceeded,
     ErrorPolicy,
     GaveUp,
+    InvalidSetting,
     JobFailed,
     PollingPolicy,
     StatusReadFailed,
@@ -54,13 +56,23 @@ class Clock:
 
 
 class Reply:
-    """As much of a requests.Response as the client looks at."""
+    """What the service says, as often as it is asked to say it."""
 
     def __init__(self, status_code: int = 200, body: object = None, **headers: str) -> None:
         self.status_code = status_code
         self.content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.headers = CaseInsensitiveDict({name.replace("_", "-"): value for name, value in headers.items()})
-        self.url = ""
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def read(self, url: str) -> requests.Response:
+        """Return it as requests does while its body has not been read."""
+        response = requests.Response()
+        response.raw = HTTPResponse(io.BytesIO(self.content), preload_content=False)
+        response.status_code, response.headers, response.url = (
+            self.status_code,
+            CaseInsensitiveDict(self.headers),
+            url,
+        )
+        return response
 
 
 class Session:
@@ -73,20 +85,13 @@ class Session:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.closed = False
 
-    def request(self, method: str, url: str, **options: Any) -> Reply:
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
         self.asked.append((method, url, options))
         self._clock.now += self._latency
         reply = next(self._script)
         if isinstance(reply, Exception):
             raise reply
-        reply.url = url
-        return reply
-
-    def get(self, url: str, **options: Any) -> Reply:
-        return self.request("GET", url, **options)
-
-    def post(self, url: str, **options: Any) -> Reply:
-        return self.request("POST", url, **options)
+        return reply.read(url)
 
     def close(self) -> None:
         self.closed = True
@@ -134,13 +139,14 @@ def refused() -> requests.ConnectionError:
 
 
 def test_a_status_request_is_a_plain_get_that_follows_no_redirect() -> None:
-    """The id is quoted, the attempt rides in a header, one timeout bounds connecting and first byte."""
+    """The id is quoted, the attempt rides in a header, one timeout bounds it all."""
     client, session, _ = client_of(PENDING)
     client.status("a/b c", attempt=3, timeout=2.5)
     ((method, url, options),) = session.asked
     assert (method, url) == ("GET", "http://sim:5000/jobs/a%2Fb%20c")
     assert options["headers"] == {
         "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
         "Cache-Control": "no-cache",
         "Poll-Attempt": "3",
     }
@@ -320,11 +326,20 @@ def test_a_broken_connection_is_a_transport_failure(error: Exception) -> None:
     assert "Max retries" not in failure.detail
 
 
-def test_our_own_mistakes_are_not_taken_for_the_networks() -> None:
-    """An address that requests refuses is raised, not retried."""
-    client, _, _ = client_of(requests.exceptions.InvalidURL("bad host"))
-    with pytest.raises(requests.exceptions.InvalidURL):
-        client.poll()
+def test_an_address_that_nothing_can_be_sent_to_is_not_tried_again() -> None:
+    """The service names where to poll; what requests refuses there ends the polling at once."""
+    client, session, _ = client_of(requests.exceptions.InvalidURL("bad host"))
+    result = client.poll("j")
+    assert (result.outcome, len(session.asked)) == ("gave_up", 1)
+    assert "bad host" in result.reason
+
+
+def test_a_body_that_json_cannot_say_is_our_own_mistake() -> None:
+    """It is refused before anything is sent."""
+    client, session, _ = client_of()
+    with pytest.raises(InvalidSetting, match="give what JSON can say"):
+        client.submit(json={"length": float("nan")})
+    assert session.asked == []
 
 
 # Polling
