@@ -270,7 +270,7 @@ def test_aborting_censors_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(each.submitted for each in rows) == 1
     assert [poll for each in rows for poll in each.polls] == []
     assert isinstance(done, ShareDone)
-    assert (done.visit, done.failed_submissions) == (7, {})
+    assert (done.visit, done.failed_submissions, done.cut_short) == (7, {}, True)
     assert done.ended_at_s >= job.sent_at_s
     assert sum(isinstance(each, ShareDone) for each in sent) == 1
 

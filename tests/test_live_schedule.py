@@ -392,6 +392,39 @@ def test_stopping_a_visit_collects_what_is_still_out_there() -> None:
     assert run.tick(lanes) == Wait()  # Locust kills its shape, which must not end the run again
 
 
+def test_a_worker_that_is_told_to_quit_is_lost_though_it_hands_over_its_rows() -> None:
+    """It says that its share is done, but cut short: the visit lacks what it had under way."""
+    run = Run(workers=2)
+    for node in "ab":
+        run.schedule.checked(node, YES)
+    run.start({"a": 2, "b": 1})
+    cut = share_done(1).model_copy(update={"cut_short": True})
+    run.schedule.done("a", cut)
+    run.schedule.done("a", cut)
+    run.schedule.done("b", share_done(1))
+    assert run.tick({"a": 2, "b": 1}) == Wait()  # until it is gone, or the run is stopped
+    assert run.tick({"b": 1}) == Failed("1 of 2 workers lost during quick")
+    assert run.tick({"b": 1}) == CloseVisit()
+    run.schedule.closed(run.now, COUNTS)
+    (visit,) = run.record.visits
+    assert (visit.workers_lost, visit.complete, len(visit.generator_cpu)) == (1, False, 2)
+
+
+def test_workers_that_a_terminal_stops_with_the_run_are_not_lost() -> None:
+    """Ctrl-C reaches all processes, and some have cut their jobs short before the run is told."""
+    run = Run(workers=2)
+    for node in "ab":
+        run.schedule.checked(node, YES)
+    run.start({"a": 2, "b": 1})
+    cut = share_done(1).model_copy(update={"cut_short": True})
+    run.schedule.done("a", cut)
+    assert run.schedule.stop(run.now) == Abort(("b",), cut_short=True)
+    run.schedule.done("b", cut)
+    assert run.tick({}) == Wait()
+    assert run.record.incomplete == "stopped before the end"
+    assert run.record.visits[0].workers_lost == 0
+
+
 def test_a_process_that_is_lost_while_its_rows_are_collected_is_not_waited_for() -> None:
     """It is said, and the first reason stays."""
     run = Run()
@@ -526,6 +559,8 @@ STORIES = [
     test_too_few_users_end_the_run,
     test_users_that_will_not_go_hold_the_run_up_for_30_seconds,
     test_a_lost_worker_lets_the_others_finish_and_ends_the_run,
+    test_a_worker_that_is_told_to_quit_is_lost_though_it_hands_over_its_rows,
+    test_workers_that_a_terminal_stops_with_the_run_are_not_lost,
     test_a_process_that_is_lost_while_its_rows_are_collected_is_not_waited_for,
     test_collecting_lasts_five_seconds_at_most,
     test_stopping_while_a_visit_is_closed_keeps_it_as_incomplete,

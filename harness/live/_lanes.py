@@ -104,12 +104,13 @@ class LoadGenerator:
         if (rows := carried.share.take_rows()) is not None:
             self._send(rows)
 
-    def _finish(self, carried: Carried) -> None:
+    def _finish(self, carried: Carried, *, cut_short: bool = False) -> None:
         if self._under_way is not carried:
             return
         self._under_way = None
         self._flush(carried)
-        self._send(carried.share.summary(carried.cpu.mean(), carried.cpu.peak))
+        summary = carried.share.summary(carried.cpu.mean(), carried.cpu.peak)
+        self._send(summary.model_copy(update={"cut_short": cut_short}))
         carried.share.client.close()
 
     def _halt(self, visit: int, reason: str) -> None:
@@ -126,4 +127,4 @@ class LoadGenerator:
         """Stop every job under way, record each as censored, and send what is left."""
         if (carried := self._under_way) is not None:
             carried.stop()
-            self._finish(carried)
+            self._finish(carried, cut_short=True)

@@ -134,7 +134,8 @@ class ShareDone(Message):
     response; failure: the last of them, in words. cpu_mean, cpu_peak: the process's use of one core, over
     the visit and in its busiest second.
     submissions, left: of a share of limits, the submissions made, and the jobs that may still be under way.
-    spent: whether more would have been made if the share had been larger.
+    spent: whether more would have been made if the share had been larger. cut_short: whether jobs were ended
+    before their time.
     held_jobs, held_polls: what the limits held back.
     """
 
@@ -148,6 +149,7 @@ class ShareDone(Message):
     submissions: int = 0
     left: int = 0
     spent: bool = False
+    cut_short: bool = False
     held_jobs: Held = Held()
     held_polls: Held = Held()
 

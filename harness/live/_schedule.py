@@ -165,7 +165,7 @@ class Schedule:
         """Note that a process has ended all of its jobs of a visit."""
         self._admit(Event.DONE)
         if self._current is not None:
-            self._current.done(node, done)
+            self._current.done(node, done, called_in=self._state is not State.RUNNING)
         return self._issue(Event.DONE, Wait(), self._state)
 
     # -- ends ----------------------------------------------------------------------------------------
@@ -186,6 +186,7 @@ class Schedule:
             self._record.incomplete = "stopped before the end"
         if self._current is None:
             return self._issue(Event.STOP, Abort((), cut_short), State.STOPPED)
+        self._current.call_in()
         if self._state is not State.COLLECTING:
             self._give_up = now + _COLLECTING_TIMEOUT_S
         nodes = tuple(sorted(self._current.waiting_for))

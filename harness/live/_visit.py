@@ -39,6 +39,7 @@ class VisitUnderWay:
         self.waiting_for = set(lanes)
         """The processes that still work on it."""
         self._started_at = started_at
+        self._leaving: set[str] = set()
         self._lost = 0
         self._done: list[ShareDone] = []
         self._submitted = 0
@@ -52,11 +53,22 @@ class VisitUnderWay:
             self._ended += len(rows.jobs)
             self._polls += len(rows.polls)
 
-    def done(self, node: str, done: ShareDone) -> None:
-        """Note that a process has ended its share, if it is of this visit and was waited for."""
-        if done.visit == self.number and node in self.waiting_for:
-            self._done.append(done)
+    def done(self, node: str, done: ShareDone, *, called_in: bool) -> None:
+        """Note that a process has ended its share, if it is of this visit and was waited for.
+
+        One that has cut its jobs short without being ``called_in`` was told to quit, and is about to be lost.
+        """
+        if done.visit != self.number or node not in self.waiting_for - self._leaving:
+            return
+        self._done.append(done)
+        if done.cut_short and not called_in:
+            self._leaving.add(node)
+        else:
             self.waiting_for.discard(node)
+
+    def call_in(self) -> None:
+        """Wait no more for processes that have cut their jobs short already."""
+        self.waiting_for -= self._leaving
 
     def lose(self, present: Set[str]) -> int:
         """Wait no more for processes that are gone; return how many these are."""

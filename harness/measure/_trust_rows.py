@@ -74,6 +74,7 @@ def rows_consistent(e: Evidence) -> Finding:
         )
         > _CLOCK_NOISE_S,
         "more wasted polls than polls": at("wasted_polls") > at("polls"),
+        "sent before it was planned": at("sent_at_s") < at("planned_at_s") - _CLOCK_NOISE_S,
         "submitted before it was sent": at("submitted_at_s") < at("sent_at_s") - RESOLUTION_S,
         "detected before it was submitted": at("detected_at_s") < at("submitted_at_s") - RESOLUTION_S,
     }

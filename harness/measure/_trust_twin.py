@@ -32,7 +32,7 @@ _STANDARD_ERRORS: Final = 3.0
 _DRIFT_WARN: Final = 3.0
 
 
-_FINISH_ERROR: Final = Bounds(0.02, 0.05, 0.003, 0.006)
+_FINISH_ERROR: Final = Bounds(0.01, 0.03, 0.003, 0.006)
 _FINISH_TAIL: Final = Bounds(0.05, 0.20, 0.010, 0.030)
 """Narrow, for a machine that is merely slow leaves no residual at all."""
 
