@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _EARLY_S: Final = 2e-3
 """Nothing is done before its time, but timers may go off a millisecond early."""
 _STANDARD_ERRORS: Final = 3.0
+_SURE: Final = 0.99865
+"""The normal law's share below three standard errors; of few twins, Student's law needs more of them."""
 _DRIFT_WARN: Final = 3.0
 
 
@@ -129,9 +131,10 @@ _PLANNED: Final = {"planned_at_s": 2 * RESOLUTION_S, "duration_s": 2 * RESOLUTIO
 def twin_residual(e: Evidence) -> Finding:
     """Hold the run's jobs and figures against those of its twins.
 
-    A figure is off by how far it lies from the twins' mean, beyond three of their standard deviations: where
-    jobs wait for each other and a hair decides for whole seconds the twins differ among themselves, and the
-    run may differ as much. How the run's own jobs scatter plays no part, for that may be the error itself.
+    A figure is off by how far it lies beyond what another twin might show: mean ± t s sqrt(1 + 1/k), with s
+    the standard deviation of k twins (the prediction interval of one more value at three standard errors).
+    Where jobs wait for each other and a hair decides for whole seconds the twins differ among themselves, and
+    the run may differ as much. How its own jobs scatter plays no part, for that may be the error itself.
     """
     if e.twin.jobs.is_empty():
         return "warn", f"cannot be held against virtual time: {e.twin.reason}"
@@ -190,13 +193,20 @@ def _figures_off(e: Evidence) -> Iterator[Finding]:
 
 
 def _off(name: str, held: _Held, ours: pl.DataFrame, twins: list[pl.DataFrame]) -> Finding | None:
+    from scipy import special  # slow to load
+
     mine, theirs = _value(ours, held), [_value(each, held) for each in twins]
     known = np.array([value for value in theirs if value is not None])
     if mine is None or known.size == 0:
         return None
     mean = float(known.mean())
-    spread = float(known.std(ddof=1)) if known.size > 1 else _standard_error(ours, twins[0], held)
-    sure = max(abs(mine - mean) - _STANDARD_ERRORS * spread, 0.0)
+    if known.size > 1:
+        spread = float(known.std(ddof=1))
+        allowed = float(special.stdtrit(known.size - 1, _SURE)) * np.sqrt(1 + 1 / known.size) * spread
+    else:
+        spread = _standard_error(ours, twins[0], held)
+        allowed = _STANDARD_ERRORS * spread
+    sure = max(abs(mine - mean) - allowed, 0.0)
     reference = float(np.mean([_mean(each, held.of) or 0.0 for each in twins]))
     said = f"{name}: {held.words} {number(mine)}, by the twin {number(mean)} ± {number(spread)}"
     return held.bounds.judge(sure, reference), said

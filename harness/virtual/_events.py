@@ -32,7 +32,7 @@ from harness.virtual._columns import FinishedJobs, Part
 from harness.virtual._counts import PollCounter
 from harness.virtual._overhead import Overhead
 from scenarios import Scenario
-from scenarios.draws import Stream, uniforms
+from scenarios.draws import Stream, uniform, uniforms
 from server import Board, InService, NoReply, Reply, Ticket
 
 OnPoll = Callable[[PollRow], None]
@@ -105,6 +105,7 @@ class EventVisit:
         self._policy: PollingPolicy = scenario.settings[setting]
         self._wake_s, self._request_s = overhead.wake_s, overhead.request_s
         self._reply_s = overhead.reply_s
+        self._scatter_s, self._machine = overhead.scatter_s, overhead.machine
         reading = scenario.dialect.status
         self._not_ready, self._retryable = frozenset(reading.not_ready), frozenset(reading.retryable)
         self._on_poll = on_poll
@@ -126,6 +127,9 @@ class EventVisit:
 
     def run(self) -> Part:
         """Simulate the visit. Raises VisitTooLong when a poll would be sent after a year."""
+        if self._scatter_s:  # whoever is planned later may come first
+            for planned in self._arrivals:
+                self._plan(planned)
         if self._open:
             self._admit_next()
         else:
@@ -169,7 +173,15 @@ class EventVisit:
         """Plan the next arrival of an open loop, whatever became of the other jobs."""
         planned = next(self._arrivals, None)
         if planned is not None:
-            self._push(planned.at, _SUBMISSION, planned)
+            self._plan(planned)
+
+    def _plan(self, planned: _Planned) -> None:
+        """Have a job submitted at its time."""
+        at = planned.at
+        if self._scatter_s:
+            drawn = uniform(self._scenario.seed, Stream.MACHINE, planned.key, self._machine)
+            at += self._scatter_s * drawn
+        self._push(at, _SUBMISSION, planned)
 
     def _plan_closed(self, lane: int, at: float) -> None:
         """Plan the next job of a closed loop's lane, unless submissions are over by then."""
@@ -177,7 +189,7 @@ class EventVisit:
         if not workload.is_over(at, lane + iteration * workload.lanes):
             self._iterations[lane] += 1
             key = self._scenario.closed_key(self._repeat, lane, iteration)
-            self._push(at, _SUBMISSION, _Planned(key, lane, at, ()))
+            self._plan(_Planned(key, lane, at, ()))
 
     def _leave(self, key: int, lane: int, at: float) -> None:
         """Take out a job whose client is done; in a closed loop the lane goes on after its think time."""

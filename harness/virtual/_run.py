@@ -105,7 +105,7 @@ def simulate(
         visits = len(scenario.visits(only))
         scenario = resized(scenario, jobs).scenario
         _check_rows(jobs * visits)
-    choice = _choice(scenario, engine)
+    choice = _choice(scenario, engine, overhead)
     overhead = overhead or Overhead()
     records = [_VisitRecord(visit, scenario) for visit in scenario.visits(only)]
     started_at = datetime.now(UTC)
@@ -163,7 +163,7 @@ def simulate_visit(
     The parameters are those of ``simulate``, but for ``jobs``: one visit is lengthened, whatever is set in
     its time. The event engine yields a single part.
     """
-    choice = _choice(scenario, engine)
+    choice = _choice(scenario, engine, overhead)
     if jobs is not None:
         scenario = _lengthened(scenario, jobs)
     blocks = scenario.planned_blocks(repeat, BLOCK)
@@ -184,8 +184,10 @@ def _check_rows(rows: int) -> None:
         )
 
 
-def _choice(scenario: Scenario, engine: str) -> EngineChoice:
+def _choice(scenario: Scenario, engine: str, overhead: Overhead | None) -> EngineChoice:
     chosen = choose_engine(scenario)
+    if overhead is not None and overhead.scatter_s and chosen.engine == "vector":
+        chosen = EngineChoice("event", "event by event, for submissions are scattered")
     if engine == "auto" or engine == chosen.engine:
         return chosen
     if engine == "event":

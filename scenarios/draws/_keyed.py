@@ -78,6 +78,8 @@ class Stream(StrEnum):
     """Which half a measured duration falls in when one half tests what the other has taught."""
     RESAMPLE = "resample"
     """Which job the n-th resampling of a run's jobs takes in a job's place."""
+    MACHINE = "machine"
+    """How much later than planned the n-th of several machines sends a job's submission."""
 
 
 def _mix(z: int) -> int:
