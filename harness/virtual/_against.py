@@ -56,15 +56,18 @@ class _Polls:
     fault: Words
 
 
-def twin_of(scenario: Scenario, run: Run, polls: pl.DataFrame | None) -> Twin:
+def twin_of(
+    scenario: Scenario, run: Run, polls: pl.DataFrame | None, twins: pl.DataFrame | None = None
+) -> Twin:
     """Return the twins of a live run of the scenario on the simulator, and the run's residuals.
 
-    ``polls`` has the columns of ``PollRow``; None where rows of polls were not kept.
+    ``polls`` has the columns of ``PollRow``; None where rows of polls were not kept. ``twins`` are those that
+    another run of the same scenario was given.
     """
     jobs, reason = no_twin_rows(), "the run is incomplete"
     if run.info.incomplete is None and all(visit.complete for visit in run.visits):
         try:
-            jobs, reason = _twins(scenario, run), ""
+            jobs, reason = _twins(scenario, run) if twins is None else twins, ""
         except (ValueError, VisitTooLong) as error:
             reason = str(error)
     residuals = tuple(_residuals(scenario, run, polls))

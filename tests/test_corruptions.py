@@ -1,0 +1,167 @@
+"""Runs that are wrong in every way we could think of: the trust checks see it, and nothing where nothing is.
+
+The scenario has no queues, so that each job can be told from what was drawn for it; those with queues are
+among the runs that are well.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+import pytest
+from corruptions import CORRUPTIONS, Corruption
+from live_like import LiveLike, Machine, live_like, scenario_of
+from live_parts import ROOT
+
+from harness.measure import Results, RunFolder, RunUnusable, analyse, load_run
+from harness.virtual import twin_of
+from scenarios import load_scenario
+
+PLAIN = """
+name: corrupt
+seed: 1
+job: {duration: {type: lognormal, median: 4s, sigma: 0.6}, error_rate: 0.03}
+service:
+  delay: {type: lognormal, median: 15ms, sigma: 0.4}
+  faults: [{status: 503, rate: 0.01, retry_after: 1s}]
+workload: {lanes: 20, arrivals: {type: poisson, rate: 15}, jobs: 120}
+settings:
+  constant-2s: {curve: constant, initial: 2s}
+  constant-1s: {curve: constant, initial: 1s}
+  exponential: {curve: exponential, initial: 500ms, multiplier: 2, maximum: 5s}
+baseline: constant-1s
+"""
+FAST = PLAIN.replace("constant-2s: {curve: constant, initial: 2s}", "fast: {curve: constant, initial: 125ms}")
+QUEUED = """
+name: queued
+seed: 1
+job: {duration: {type: lognormal, median: 4s, sigma: 0.6}, slots: 10}
+service: {delay: {type: lognormal, median: 15ms, sigma: 0.4}}
+workload: {lanes: 20, arrivals: {type: poisson, rate: 1.9}, jobs: 80}
+settings:
+  constant-1s: {curve: constant, initial: 1s}
+  exponential: {curve: exponential, initial: 500ms, multiplier: 2, maximum: 5s, jitter: full}
+"""
+CLOSED = QUEUED.replace("slots: 10", "slots: 6").replace(
+    "{lanes: 20, arrivals: {type: poisson, rate: 1.9}, jobs: 80}",
+    "{lanes: 8, arrivals: {type: closed, think: 500ms}, duration: 30s}",
+)
+DEADLINES = FAST.replace("initial: 125ms", "initial: 300ms, deadline: 5s").replace(
+    "maximum: 5s", "maximum: 5s, max_attempts: 5"
+)
+CLEAN = {"plain": PLAIN, "fast": FAST, "queued": QUEUED, "closed": CLOSED, "deadlines": DEADLINES}
+SOME_TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SHIPPED = ("video-translation", "rate-limited", "outage", "long-tail", "thundering-herd")
+
+
+def results_of(run: LiveLike, twins: pl.DataFrame | None = None) -> Results:
+    """What the harness says of a run."""
+    records = run.run
+    return analyse(records, None, twin_of(run.scenario, records, run.polls, twins))
+
+
+def worst(results: Results) -> dict[str, str]:
+    """The checks that do not pass."""
+    return {each.check: f"{each.status}: {each.detail}" for each in results.trust if each.status != "pass"}
+
+
+@cache
+def twins_of(text: str, seed: int, folder: Path) -> pl.DataFrame:
+    """The twins of a scenario, which no corruption of a run changes."""
+    run = live_like(scenario_of(folder, text, seed), 0)
+    return twin_of(run.scenario, run.run, run.polls).jobs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("corruptions")
+
+
+def assert_is_seen(corruption: Corruption, text: str, seed: int, folder: Path) -> None:
+    scenario = scenario_of(folder, text, seed)
+    run = corruption.run(scenario, seed)
+    if corruption.refused:
+        records = run.run
+        there = RunFolder.create(folder, "refused", SOME_TIME)
+        there.write(records.info, records.visits, run.jobs, run.polls)
+        with pytest.raises(RunUnusable):
+            load_run(there.path)
+        return
+    twins = twins_of(text, seed, folder)
+    results = results_of(run, twins)
+    if results.worst_status == "invalid":
+        assert results.recommendation.setting is None
+        return
+    assert corruption.harmless, worst(results)
+    for name, figures in results.settings.items():
+        ideal = twins.filter(pl.col("setting") == name)["detection_lag_s"].mean()
+        assert figures.detection_lag_s.mean == pytest.approx(ideal, rel=0.10, abs=0.010)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_what_is_wrong_with_a_run_is_seen(name: str, folder: Path) -> None:
+    """The run is invalid and nothing is recommended, or no mean lag is off by more than a tenth."""
+    assert_is_seen(CORRUPTIONS[name], PLAIN, 300, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [PLAIN, FAST], ids=["plain", "fast"])
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_it_is_seen_whatever_the_seed(name: str, text: str, folder: Path) -> None:
+    """The same for ten seeds, and where polls are so close that the machine scrambles them."""
+    for seed in range(310, 320):
+        assert_is_seen(CORRUPTIONS[name], text, seed, folder)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_run_on_a_machine_that_is_well_passes_every_check(name: str, folder: Path) -> None:
+    """No false alarm, also where jobs wait for each other, lanes for their jobs, or clients give up."""
+    for seed in (701, 702):
+        run = live_like(scenario_of(folder, CLEAN[name], seed), seed)
+        assert worst(results_of(run)) == {}
+
+
+@pytest.mark.slow
+def test_there_is_no_false_alarm_in_a_hundred_runs(folder: Path) -> None:
+    """Ten seeds of ten scenarios, shipped ones among them: at most one warning in all, and no invalid run."""
+    texts = {**CLEAN, **{name: load_scenario(ROOT / "scenarios" / f"{name}.yaml").text for name in SHIPPED}}
+    found = {}
+    for name, text in texts.items():
+        for seed in range(800, 810):
+            run = live_like(scenario_of(folder, text, seed), seed)
+            if bad := worst(results_of(run)):
+                found[name, seed] = bad
+    assert not [bad for bad in found.values() if any(each.startswith("invalid") for each in bad.values())], (
+        found
+    )
+    assert len(found) <= 1, found
+
+
+def test_a_machine_twice_as_slow_is_no_error_where_that_changes_nothing(folder: Path) -> None:
+    """Some milliseconds more on every request leave the mean lag of a poll each second what it is."""
+    run = live_like(scenario_of(folder, PLAIN, 703), 703, lambda _: Machine(speed=2.0))
+    assert worst(results_of(run)) == {}
+
+
+def test_overhead_is_the_latency_less_the_delay_that_was_drawn(folder: Path) -> None:
+    """A machine whose ways take 10 ms each has an overhead of 20 ms, whatever the service's delay."""
+    slow = Machine(speed=0.0, out=lambda *_: 0.01, back=lambda *_: 0.01)
+    results = results_of(live_like(scenario_of(folder, FAST, 1), 1, lambda _: slow))
+    for figures in results.settings.values():
+        overhead = figures.overhead_s
+        assert overhead.n > 200
+        assert overhead.p50 == pytest.approx(0.02, abs=1e-6)
+        assert overhead.max == pytest.approx(0.02, abs=1e-6)
+
+
+def test_the_recorded_lag_lasts_until_the_client_has_read_the_reply(folder: Path) -> None:
+    """The service says how long ago a job had finished when the reply left; its way back is added."""
+    slow = Machine(speed=0.0, out=lambda *_: 0.03, back=lambda *_: 0.03)
+    run = live_like(scenario_of(folder, PLAIN, 1), 1, lambda _: slow)
+    known = run.jobs.drop_nulls("detection_lag_s")
+    finished = known["sent_at_s"] + 0.03 + known["duration_s"]
+    assert (known["detected_at_s"] - finished - known["detection_lag_s"]).abs().max() < 2e-6
+    assert (known["finished_at_s"] - finished).abs().max() < 2e-6
