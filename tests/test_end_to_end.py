@@ -368,14 +368,15 @@ def test_the_web_page_stops_a_run_and_starts_another(scenario: Path) -> None:
     assert left_behind(scenario) == []
 
 
-def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path) -> None:
-    """A worker that is killed takes its jobs with it: the others finish, and the run says what is missing."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path, how: signal.Signals) -> None:
+    """A worker that is killed or told to quit takes jobs with it: the others finish, and the run says so."""
     scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 5s, upper: 7s"))
     with started([*LOCUST, *arguments(scenario), *two_processes()]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
         wait_for(lambda: has_jobs(simulator), "the first jobs")
         workers = [each for each in psutil.Process(locust.pid).children() if "locust" in each.cmdline()]
-        workers[0].kill()
+        workers[0].send_signal(how)
         output, errors = locust.communicate(timeout=90)
     assert locust.returncode == 1, output + errors
     assert "1 of 2 workers lost during quick" in errors

@@ -51,10 +51,9 @@ def running(folder: Path, text: str, *more: str) -> Iterator[subprocess.Popen[st
     try:
         yield process
     finally:
-        for each in (
-            [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []
-        ):
-            each.kill()
+        if process.poll() is None:
+            for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+                each.kill()
         process.wait(30)
 
 
@@ -74,13 +73,11 @@ def stop_for_a_while(process: psutil.Process) -> None:
         process.send_signal(signal.SIGCONT)
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
-    "victim",
-    [
-        "simulator",
-        pytest.param("generator", marks=pytest.mark.slow),
-        pytest.param("worker", marks=pytest.mark.slow),
-    ],
+    "victim", ["simulator", pytest.param("generator", marks=SLOW), pytest.param("worker", marks=SLOW)]
 )
 def test_a_process_that_is_stopped_for_three_seconds_spoils_the_run(victim: str, tmp_path: Path) -> None:
     """Nothing is recommended: lags are off by what everybody had to wait."""
