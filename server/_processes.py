@@ -49,6 +49,7 @@ class _Supervisor:
     def run(self, ready: Callable[[], None], *, exit_with_parent: bool) -> int:
         signals = {getattr(signal, name) for name in _SIGNALS}
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # they are waited for
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # where nobody handles it, it may not be kept
         if exit_with_parent:
             call_at_end(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
         ready()  # before forking: whoever is told so waits for the end of the file that it came through
@@ -70,6 +71,7 @@ class _Supervisor:
             return
         status = 1
         try:
+            os.setpgrp()  # Ctrl-C is for the first process
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.close(self._lifeline[1])
             for listener in self._listeners:
@@ -84,18 +86,19 @@ class _Supervisor:
             os._exit(status)  # what the process before the fork had to clean up is not ours
 
     def _replace_the_dead(self) -> bool:
-        """Fork again for each that was killed; return False where one has ended by itself: it would again."""
+        """Fork again for each that was killed; return False where one has failed: it would again."""
         while self._places:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return True
             place = self._places.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            if code >= 0:
+            if code > 0:
                 _say(f"simulator: process {pid} ended with exit status {code}")
                 return False
             self._fork(place)
-            _say(f"simulator: process {pid} was killed by signal {-code}; another took its place")
+            how = f"killed by signal {-code}" if code else "stopped"
+            _say(f"simulator: process {pid} was {how}; another took its place")
         return True
 
     def _stop(self) -> None:

@@ -16,8 +16,18 @@ from typing import Any, Final
 HERE: Final = Path(__file__).resolve().parent
 TOKEN: Final = "a-token-of-the-tests"
 PATIENCE: Final = 20.0  # seconds for a slow machine; nothing takes that long by itself
+_WITHOUT = """
+import sys
+sys.modules["uvloop"] = None
+from server import _alarms, _command
+_alarms._KernelTimer = _alarms._LoopTimer
+sys.exit(_command.main(sys.argv[1:]))
+"""
 COMMANDS: Final = {
     "fast": [sys.executable, "-m", "server", "--port", "0", "--exit-with-parent", "--ready-fd", "1"],
+    "fast without uvloop": [
+        *(sys.executable, "-c", _WITHOUT, "--port", "0", "--exit-with-parent", "--ready-fd", "1")
+    ],
     "wsgi": [sys.executable, str(HERE / "wsgi_host.py")],
 }
 

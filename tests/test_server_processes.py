@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,8 @@ class Line:
         mine = self._connection.sock.getsockname()
         while True:  # until it has been accepted
             for child in psutil.Process(service.pid).children():
-                for each in child.net_connections("tcp"):
-                    if each.raddr == mine:
+                with suppress(psutil.NoSuchProcess):  # it has just been killed
+                    if any(each.raddr == mine for each in child.net_connections("tcp")):
                         return int(child.pid)
 
     def close(self) -> None:
