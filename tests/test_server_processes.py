@@ -149,6 +149,16 @@ def test_none_outlives_the_first_process(how: str) -> None:
         assert service.wait() == (-signal.SIGKILL if how == "SIGKILL" else 0)
 
 
+LIVE = """\
+name: two
+question: Do the counts of two processes add up?
+job: {duration: {type: uniform, lower: 500ms, upper: 2s}, error_rate: 0.1}
+service:
+  delay: {type: uniform, lower: 5ms, upper: 15ms}
+  faults: [{status: 503, rate: 0.05, retry_after: 1s}, {fault: CONNECTION_RESET_BY_PEER, rate: 0.02}]
+workload: {lanes: 6, arrivals: {type: constant, rate: 20}, duration: 3s}
+settings: {constant: {curve: constant, initial: 300ms, deadline: 10s}}
+"""
 SHARED = """\
 name: shared
 job:
@@ -247,7 +257,26 @@ def test_the_harness_starts_as_many_as_it_is_told(tmp_path: Path) -> None:
         simulator.stop()
 
 
-def test_nothing_is_said_about_it_when_one_ends_by_itself() -> None:
+@pytest.mark.slow
+def test_the_counts_of_all_processes_are_those_of_the_clients(tmp_path: Path) -> None:
+    """A live run against two processes, with faults and resets: every poll was counted once."""
+    (tmp_path / "config.yaml").write_text("scenario: two.yaml\nsimulator: {port: 0, processes: 2}\n")
+    (tmp_path / "two.yaml").write_text(LIVE)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+    )
+    assert done.returncode in (0, 1), done.stderr  # 1: the machine was too slow to trust the timing
+    (results,) = (tmp_path / "reports").glob("*/results.json")
+    trust = {each["check"]: each["status"] for each in json.loads(results.read_text())["trust"]}
+    assert trust["polls counted alike"] == trust["jobs conserved"] == "pass"
+
+
+def test_a_process_that_fails_ends_the_simulator() -> None:
     """A process that fails for a reason of its own would fail again: the simulator stops with status 1."""
     code = """
 import sys
