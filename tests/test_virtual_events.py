@@ -255,3 +255,13 @@ def test_an_overhead_that_cannot_be_is_refused(field: str, value: float) -> None
     """Time on the way is neither negative nor endless."""
     with pytest.raises(ValueError, match=field):
         Overhead(**{field: value})
+
+
+def test_the_lag_of_a_job_that_shares_the_workers_lasts_until_its_reply_is_read() -> None:
+    """Only replies know when such a job has finished; the lag agrees with them, and the way back is in it."""
+    shared = {"capacity": {"workers": 2, "service_time": "250ms", "discipline": "ps", "shared": True}}
+    made = scenario(every(2.0), duration="1s", service=shared)
+    for reply_s in (0.0, 0.5):
+        part, _ = play(made, Overhead(reply_s=reply_s))
+        # Alone at first, it has finished after its 1 s of work; the poll after 2 s is served for 0.25 s.
+        assert part.jobs.lag.tolist() == pytest.approx([reply_s + 2.0 + 0.25 + reply_s - 1.0])

@@ -46,7 +46,7 @@ def finish_residual(e: Evidence) -> Finding:
     """
     return worst(
         (_finish(e, each, each.finish) for each in e.twin.residuals if each.finish is not None),
-        otherwise="no job's end was learnt",
+        otherwise="no end was learnt of a job whose work is its own",
     )
 
 

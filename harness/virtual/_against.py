@@ -182,7 +182,9 @@ def _residuals(scenario: Scenario, run: Run, polls: pl.DataFrame | None) -> Iter
         yield VisitResiduals(
             *name,
             overhead=None if mine is None or shares else Spread.of(_overheads(simulation, mine)),
-            finish=None if mine is None else Spread.of(_finish_residuals(scenario, jobs, mine)),
+            finish=None
+            if mine is None or scenario.service.shares_workers  # then its end is anybody's guess
+            else Spread.of(_finish_residuals(scenario, jobs, mine)),
             queued=simulation.job.slots is not None,
             contradictions={} if mine is None else _contradictions(jobs, mine),
         )

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush, heapreplace
 from itertools import count
+from math import inf
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -272,8 +273,11 @@ class EventVisit:
         if self._on_poll is not None:
             self._on_poll(self._row(job.key, attempt, sent_at, heard_at - sent_at, code, state))
         if isinstance(command, Done):
-            learnt = view is not None and view.finished_ago is not None
-            lag = command.at - job.ticket.finished_at if learnt else None
+            lag = None
+            if reply is not None and view is not None and view.finished_ago is not None:
+                finished_at = job.ticket.finished_at
+                # Of a job that shares the workers only replies know when it has finished.
+                lag = command.at - (reply.at - view.finished_ago if finished_at == inf else finished_at)
             self._finished.add(job.key, job.lane, job.planned_at, job.sent_at, job.submitted_at, command, lag)
         return command
 
