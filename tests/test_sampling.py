@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.coverage import ROWS, coverage, pool_of, verdicts_of_equals
 from harness.measure import Calibration, Results, Run, RunFolder, analyse, read_calibration, write_report
 from harness.measure import _analysis as analysis
 from harness.measure._results import Check
@@ -201,3 +202,21 @@ def test_the_recommendation_says_how_sure_it_is(tmp_path: Path) -> None:
     assert (sure.setting, sure.confidence, sure.rival) == ("every-2s", 1.0, None)
     assert "On average over visits of the twin: p95 lag 1.89 s" in sure.why
     assert analyse(simulate(clear).run).recommendation.confidence is None
+
+
+@pytest.mark.parametrize("name", ["independent, 50 jobs", "slots 10, 90 %"])
+def test_intervals_hold_wherever_jobs_wait(name: str) -> None:
+    """Of 144 runs 95 % hold the truth, within what chance does (three standard errors), at the true width."""
+    row = replace(ROWS[name], jobs=50)
+    pool = pool_of(row, 144)
+    for settings in (["constant-1s"], ["exponential"], ["constant-1s", "exponential"]):
+        for figure in ("polls_per_job", "detection_lag_s", "completion_latency_s", "detection_lag_s.p95"):
+            found = coverage(pool, figure, settings, 1)
+            assert 0.895 <= found.held <= 1.0, (settings, figure, found)
+            assert 0.9 <= found.width <= 1.15, (settings, figure, found)
+
+
+def test_runs_of_two_seeds_are_rarely_told_apart() -> None:
+    """At 90 % load of the slots, hardly more than 5 % of pairs have a verdict, and no more than chance gives."""
+    false, _ = verdicts_of_equals(replace(ROWS["slots 10, 90 %"], jobs=50), 24)
+    assert false <= stats.binom.ppf(0.999, 24, 0.05) / 24
