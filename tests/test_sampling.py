@@ -217,6 +217,6 @@ def test_intervals_hold_wherever_jobs_wait(name: str) -> None:
 
 
 def test_runs_of_two_seeds_are_rarely_told_apart() -> None:
-    """At 90 % load of the slots, hardly more than 5 % of pairs have a verdict, and no more than chance gives."""
+    """At 90 % load of the slots, hardly more than 5 % of pairs have a verdict, as chance has it."""
     false, _ = verdicts_of_equals(replace(ROWS["slots 10, 90 %"], jobs=50), 24)
     assert false <= stats.binom.ppf(0.999, 24, 0.05) / 24
