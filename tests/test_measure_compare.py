@@ -314,3 +314,79 @@ def test_a_run_that_was_cut_short_has_no_recommendation() -> None:
     results = results_of(run_of(jobs, visits=visits))
     assert results["complete"] is False
     assert results["recommendation"]["why"].startswith("withheld: run complete")
+
+
+def of_scenario(text: str) -> ScenarioInfo:
+    """The sample's scenario with other text."""
+    return ScenarioInfo("sample", text)
+
+
+PLAIN = (
+    "name: sample\nseed: 1\njob: {duration: 4s}\n"
+    "workload: {lanes: 4, arrivals: {type: poisson, rate: 2}, jobs: 9}\n"
+)
+
+
+def test_what_differs_between_runs_is_said(tmp_path: Path) -> None:
+    """Keys of settings, versions and machine are listed; none of them makes another experiment."""
+    before = saved(
+        tmp_path, jobs_of("a", LAGS), scenario=of_scenario(PLAIN + "settings: {a: {initial: 1s}}\n")
+    )
+    after = saved(
+        tmp_path,
+        jobs_of("a", LAGS),
+        scenario=of_scenario(PLAIN + "settings: {a: {initial: 2s}}\n"),
+        environment={"python": "3.13.0", "packages": {"numpy": "2.0"}, "host_cores": 8},
+    )
+    found = compare_runs(before, after)
+    assert found.differs == [
+        "settings.a.initial: 2s, was 1s",
+        "python: 3.13.0, was 3.12.0",
+        "host_cores: 8, was 2",
+    ]
+    assert "differs: settings.a.initial: 2s, was 1s" in render_comparison(found, 80)
+    assert found.to_json()["differs"] == found.differs
+
+
+@pytest.mark.parametrize(
+    "other",
+    [PLAIN.replace("4s", "5s"), PLAIN.replace("rate: 2", "rate: 3"), PLAIN + "service: {delay: 1s}\n"],
+)
+def test_other_experiments_are_refused_unless_forced(tmp_path: Path, other: str) -> None:
+    """Another job, workload or service is another question; the message names the key and the remedy."""
+    before, after = (
+        saved(tmp_path, jobs_of("a", LAGS), scenario=of_scenario(text)) for text in (PLAIN, other)
+    )
+    with pytest.raises(RunUnusable, match=r"another experiment .*(job|workload|service).* --force"):
+        compare_runs(before, after)
+    assert compare_runs(before, after, force=True).exit_code == 0
+
+
+def test_more_repeats_and_another_transport_are_the_same_experiment(tmp_path: Path) -> None:
+    """How much and with what is measured may differ."""
+    more = PLAIN.replace("jobs: 9", "jobs: 9, repeats: 3, transport: requests")
+    before, after = (
+        saved(tmp_path, jobs_of("a", LAGS), scenario=of_scenario(text)) for text in (PLAIN, more)
+    )
+    assert len(compare_runs(before, after).differs) == 2
+
+
+def test_an_objective_that_was_met_and_is_missed_is_worse(tmp_path: Path) -> None:
+    """Whatever the mean does: here it falls, and the tail crosses the line."""
+    ordered = np.sort(LAGS)
+    shifted = np.where(np.arange(200) < 180, ordered * 0.8, ordered + 0.5)
+    bound = {"lag_p95": float(np.quantile(ordered, 0.95)) + 0.1}
+    before = saved(tmp_path, jobs_of("a", ordered), objectives=bound)
+    after = saved(tmp_path, jobs_of("a", shifted), objectives=bound)
+    found = compare_runs(before, after)
+    assert (found.exit_code, found.worse) == (1, ["a"])
+    assert "p95 lag was within" in found.missed[0]
+    assert {row.metric for row in found.rows} >= {"lag_p95", "detection_lag_s"}
+
+
+def test_the_margin_can_be_given(tmp_path: Path) -> None:
+    """A difference that matters by the scenario's margin may not by another."""
+    before = saved(tmp_path, jobs_of("a", LAGS + 1))
+    after = saved(tmp_path, jobs_of("a", LAGS + 1.1 + NOISE))
+    assert compare_runs(before, after).exit_code == 1
+    assert compare_runs(before, after, margin=0.2).exit_code == 0
