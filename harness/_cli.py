@@ -260,13 +260,38 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bo
     _end(MISSED if required and not meets_objectives(results) else DONE)
 
 
+class _Seconds(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.4 on
+    """A duration as scenarios spell it: ``0.5``, ``250ms``, ``1m30s``; more than none."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from scenarios.documents import parse_seconds
+
+        try:
+            seconds = parse_seconds(_plain(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if seconds <= 0:
+            self.fail(f"{value} is not more than 0", param, ctx)
+        return seconds
+
+
+def _plain(text: Any) -> Any:
+    """Return a plain number of seconds as a number: on a command line nothing else can tell it from text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 _PLANNING: Final = [
     click.argument("scenario", required=False),
     click.option(
         "--cost",
-        type=click.FloatRange(0, min_open=True),
-        metavar="SECONDS",
-        help="The seconds of lag that one poll is worth (default: what the baseline implies).",
+        type=_Seconds(),
+        metavar="DURATION",
+        help="The lag that one poll is worth, such as 0.5 or 250ms (default: what the baseline implies).",
     ),
     click.option(
         "--jobs-per-day",

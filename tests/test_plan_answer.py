@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from client import ANCHORS, Backoff, PollingPolicy
 from harness.measure import analyse, estimate_mean
 from harness.plan import Effort, Plan, limits, make_plan, render_plan
 from harness.plan._candidates import KINDS
+from harness.plan._task import task_for
 from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
 
@@ -220,6 +222,21 @@ def test_without_objectives_polls_and_lag_are_weighed(tmp_path: Path) -> None:
     assert plan.settings["constant-1s"].ratio == pytest.approx(1.0, abs=0.02)
 
 
+def test_a_price_that_an_objective_overrules_is_said_to_be(tmp_path: Path) -> None:
+    """A bound on the lag leaves the price of a poll nothing to decide: text and JSON say so."""
+    example = scenario(tmp_path, "{type: exponential, mean: 4s}", "objectives: {lag_p95: 1s}")
+    example.path.write_text(example.text.replace(", jitter: full", ""))
+    example = load_scenario(example.path)
+    plan = make_plan(example, cost_per_poll_s=5.0, jobs=500, effort=LIGHT)
+    (overruled,) = (note for note in plan.to_json()["notes"] if "does not decide what to ship" in note)
+    assert "5.00 s of lag per poll" in overruled
+    assert "lag_p95" in overruled
+    assert "By the price alone exponential would be better" in overruled
+    assert "does not decide what to ship" in " ".join(render_plan(plan, 80).split())
+    unpriced = make_plan(example, jobs=500, effort=LIGHT)
+    assert not any("price" in note for note in unpriced.notes)
+
+
 def test_it_says_when_no_setting_meets_the_objectives(tmp_path: Path) -> None:
     """Half of the reads fail, so no cadence finds all jobs that fast; the nearest setting is named."""
     faulty = "service: {faults: [{status: 503, rate: 0.5}]}\nobjectives: {lag_p95: 50ms}"
@@ -284,6 +301,37 @@ def test_jobs_whose_submission_was_never_answered_in_time_are_lost(tmp_path: Pat
     example = replace(example, settings={"hasty": hasty}, baseline=None)
     assert make_plan(example, jobs=2_000, effort=LIGHT).settings["hasty"].lost_share == pytest.approx(
         math.exp(-1), abs=0.05
+    )
+
+
+def test_a_plan_withholds_the_ratio_of_a_setting_that_gives_up_and_says_why(tmp_path: Path) -> None:
+    """Two attempts leave most of the jobs unfound: null, with the reason, and a dash in the table."""
+    example = scenario(tmp_path, "{type: exponential, mean: 4s}")
+    quitter = PollingPolicy(Backoff("constant", 1.0), max_attempts=2)
+    example = replace(example, settings={"quitter": quitter}, baseline=None)
+    plan = make_plan(example, jobs=500, effort=LIGHT)
+    data = plan.to_json()["settings"]["quitter"]
+    assert data["ratio"] is data["polls_at_same_lag"] is data["ratio_ci95"] is None
+    assert "gives up on 6" in data["ratio_withheld"]
+
+
+def test_where_jobs_wait_for_each_other_a_plan_rests_on_twenty_visits(tmp_path: Path) -> None:
+    """One visit is one stretch of a queue's life: the interval is that of visit means, at its true width."""
+    queue = "{type: exponential, mean: 1s}"
+    text = SCENARIO.format(duration=queue, rest="").replace("jobs: 300", "jobs: 100")
+    path = tmp_path / "queue.yaml"
+    path.write_text(text.replace(f"duration: {queue}", f"duration: {queue}\n  slots: 6"))
+    example = load_scenario(path)
+    task = task_for(example, LIGHT, None, None, lambda _: None)
+    seen = task.predict(example.settings["constant-1s"])
+    assert seen.visit is not None
+    assert len(np.unique(seen.visit)) >= 20
+    means = [seen.polls[seen.visit == each].mean() for each in np.unique(seen.visit)]
+    interval = seen.mean_polls.interval()
+    assert interval is not None
+    spread = float(np.std(means, ddof=1)) / math.sqrt(len(means))
+    assert (interval[1] - interval[0]) / 2 == pytest.approx(
+        stats.t.ppf(0.975, len(means) - 1) * spread, rel=0.5
     )
 
 

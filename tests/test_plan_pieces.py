@@ -17,7 +17,7 @@ from harness.plan import polls_at_lag
 from harness.plan._answer import SettingPlan
 from harness.plan._candidates import KINDS, families, rounded
 from harness.plan._contradictions import refuse_contradictions
-from harness.plan._predict import Prediction, sampling_for
+from harness.plan._predict import Prediction, Twin, sampling_for
 from harness.plan._robustness import other_distribution
 from harness.plan._search import Criteria
 from harness.plan._sizing import UTILISATION, busiest_second, size
@@ -308,6 +308,28 @@ def test_clients_that_poll_many_times_a_second_come_in_batches() -> None:
     """The same mean rate has a higher peak when each client contributes several requests to it."""
     assert busiest_second(40.0, 5.0) > busiest_second(40.0, 1.0) > 40.0
     assert busiest_second(0.0, 1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "batch"),
+    [
+        ("{curve: constant, initial: 1s}", 1.0),
+        ("{curve: constant, initial: 250ms}", 3.72),
+        ("{curve: exponential, initial: 500ms, multiplier: 2, maximum: 5s, jitter: full}", 1.44),
+        ("{curve: exponential, initial: 10ms, multiplier: 2, maximum: 5s}", 3.46),
+        ("{curve: schedule, delays: [3s, 100ms]}", 8.80),
+    ],
+)
+def test_how_polls_cluster_in_a_second_is_seen_in_the_twin(
+    tmp_path: Path, setting: str, batch: float
+) -> None:
+    """Variance over mean of the counts of whole seconds, as a day of a million jobs at random showed it."""
+    path = tmp_path / "example.yaml"
+    text = TEXT.format(duration=LOGNORMAL, objectives="  lag_p95: 9s")
+    path.write_text(text.replace("{curve: constant, initial: 1s}", setting))
+    example = load_scenario(path)
+    twin = Twin(example, "long")
+    assert twin.dispersion(example.settings["constant-1s"]) == pytest.approx(batch, rel=0.05)
 
 
 def test_lost_jobs_are_infinitely_late() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from harness.plan._findings import (
     BackoffDoesNotHelp,
     BackoffHelps,
     Circumstance,
+    CostOverruled,
     Finding,
     Fragile,
     JitterDoesNotHelp,
@@ -97,10 +99,20 @@ def _comparison(
 
 
 def findings(
-    scenario: Scenario, criteria: Criteria, chosen: Chosen, varied: Sequence[Variation]
+    scenario: Scenario,
+    criteria: Criteria,
+    chosen: Chosen,
+    varied: Sequence[Variation],
+    *,
+    priced: bool,
 ) -> Iterator[Finding]:
-    """Yield what else the reader should know, the most telling first."""
+    """Yield what else the reader should know, the most telling first.
+
+    priced: whether the reader gave the price of a poll.
+    """
     thin = chosen.thin
+    if priced and chosen.winner is not None:
+        yield from _on_the_price(criteria, chosen.winner, chosen.candidates)
     yield from _on_backoff_and_jitter(criteria, chosen.alternatives)
     yield from _on_other_durations(chosen.winner, varied)
     if thin is not None and thin.enough_for_settings:
@@ -117,6 +129,42 @@ def findings(
     if scenario.service.faults or scenario.service.outages or scenario.service.rate_limit:
         yield Circumstance.FAILED_READS_COUNT
     yield Tried(chosen.tried, NEAR)
+
+
+def _on_the_price(
+    criteria: Criteria, winner: Candidate, candidates: Sequence[Candidate]
+) -> Iterator[Finding]:
+    """Yield whether the objectives overrule the price of a poll."""
+
+    def score(candidate: Candidate) -> float:
+        seen = candidate.prediction
+        # A setting that loses jobs has neither a fair lag nor fair polls.
+        if seen.lost > LOST_SHARE_ALLOWED:
+            return math.inf
+        return criteria.cost * seen.mean_polls.mean + seen.mean_lag.mean
+
+    best = min(candidates, key=score)
+    other = best if score(best) < score(winner) * (1.0 - NEAR) else None
+    if criteria.by_polls:
+        names = tuple(criteria.bounding)
+    elif other is not None:
+        names = tuple(name for name, bound in criteria.objectives.items() if _misses(other, name, bound))
+    else:
+        names = ()
+    if names:
+        seen = best.prediction
+        yield CostOverruled(
+            criteria.cost,
+            names,
+            criteria.by_polls,
+            None if other is None else _name(other),
+            seen.mean_polls.mean,
+            seen.mean_lag.mean,
+        )
+
+
+def _misses(candidate: Candidate, objective: str, bound: float) -> bool:
+    return candidate.prediction.figure(objective)[1] > bound
 
 
 def _on_backoff_and_jitter(criteria: Criteria, alternatives: Mapping[Kind, Candidate]) -> Iterator[Finding]:

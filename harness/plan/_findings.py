@@ -187,6 +187,37 @@ class OtherTakes:
 
 
 @dataclass(frozen=True)
+class CostOverruled:
+    """Objectives, and not the price of a poll that was given, decide: wholly, if ``by_polls``.
+
+    ``other`` would be better by that price alone, with its polls and lag; None if nothing that was tried is.
+    """
+
+    cost_per_poll_s: float
+    objectives: tuple[str, ...]
+    by_polls: bool
+    other: str | None
+    polls: float
+    lag_s: float
+
+    def words(self) -> str:
+        price = f"The price of {in_seconds(self.cost_per_poll_s)} of lag per poll"
+        names = " and ".join(self.objectives)
+        said = (
+            f"{price} does not decide what to ship: {names} bounds the lag, so of the settings that meet the "
+            "objectives the one with the fewest polls is taken."
+            if self.by_polls
+            else f"{price} is overruled by {names}."
+        )
+        if self.other is None:
+            return said
+        return (
+            f"{said} By the price alone {self.other} would be better: {number(self.polls)} polls per job for "
+            f"a mean lag of {in_seconds(self.lag_s)}."
+        )
+
+
+@dataclass(frozen=True)
 class BackoffDoesNotHelp:
     """The best growing cadence takes more polls than the best steady one."""
 

@@ -86,7 +86,7 @@ def make_plan(
             settings | _new_setting(task, limit, named), limit.grid.mean, jobs_per_day, cpu_per_poll_s
         ),
         objectives=dict(scenario.objectives),
-        findings=tuple(findings(scenario, criteria, chosen, varied)),
+        findings=tuple(findings(scenario, criteria, chosen, varied, priced=cost_per_poll_s is not None)),
     )
 
 

@@ -134,9 +134,10 @@ def _left_before(jobs: Spent, cut_s: float) -> float:
 
 def _slope(values: Floats, durations: Floats) -> float:
     """Return the least-squares slope of values over durations; 0 where durations do not vary."""
+    # Sums, not dot products: those start threads that spin where other processes have the cores.
     around = durations - durations.mean()
-    spread = float(np.dot(around, around))
-    return float(np.dot(around, values)) / spread if spread > 0.0 else 0.0
+    spread = float(np.sum(around * around))
+    return float(np.sum(around * values)) / spread if spread > 0.0 else 0.0
 
 
 def controlled(values: Floats, durations: Floats, mean_s: float) -> Floats:

@@ -7,6 +7,7 @@ The winner was chosen for its figures on these jobs and must hold on others, too
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -24,11 +25,14 @@ from scenarios.draws import Capped, Durations, quantiles
 NEAR: Final = 0.02
 """A setting that needs this much more than the best, relatively, is as good if it is simpler."""
 
+_PROMISING: Final = 1.1  # times the best score of its kind when screened: else a family is not refined
 _HIGH: Final = 0.9  # from this quantile on a bound holds for nearly all jobs
 
 
 Key = tuple[int, float, float]
 """What settings are sorted by: the class, the score within it, and the mean lag in seconds."""
+
+_UNTRIABLE: Final[Key] = (3, 0.0, 0.0)  # its polls go on for more than a year
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,15 @@ class Criteria:
     """Whether an objective must hold by the upper end of its interval too."""
 
     @property
+    def bounding(self) -> list[str]:
+        """The objectives that keep the lag of nearly all jobs in bounds."""
+        wanted = [OBJECTIVES[name] for name in self.objectives]
+        return [each.name for each in wanted if each.unit == "s" and (each.p is None or each.p >= _HIGH)]
+
+    @property
     def by_polls(self) -> bool:
         """Whether the polls alone are made few."""
-        wanted = [OBJECTIVES[name] for name in self.objectives]
-        return any(each.unit == "s" and (each.p is None or each.p >= _HIGH) for each in wanted)
+        return bool(self.bounding)
 
     def score(self, prediction: Prediction) -> float:
         """Return what is made small: polls per job, or seconds."""
@@ -118,7 +127,8 @@ class Search:
         for kind in KINDS:
             mine = sorted((each for each in screened if each[1].kind == kind), key=lambda each: each[0])
             on_progress(f"refining: {kind.name}")
-            for _, family, scale in mine[: self.twin.effort.refined_families]:
+            promising = [each for each in mine if each[0] <= _times(mine[0][0], _PROMISING)]
+            for _, family, scale in promising[: self.twin.effort.refined_families]:
                 found = self._refine(family, scale)
                 if found is None:
                     continue
@@ -130,16 +140,17 @@ class Search:
         return self.criteria.key(found.prediction)
 
     def _screen(self, pool: Sequence[Family]) -> list[tuple[Key, Family, float]]:
-        """Return each family's best scale with its key."""
+        """Return each family's best scale with its key.
+
+        Along the scales keys fall to the best and rise again, and short ones take nearly all of the time. So
+        every other scale is tried from the third on, and then those beside the best until it has both; of the
+        plainest family, which has dips where durations hardly vary, all.
+        """
         twin = replace(self.twin, scenario=_without_the_longest(self.twin.scenario))
         if twin.sampling == "visits":  # whole arrays of jobs are simulated fast, queues are not
             twin = replace(twin, scenario=without_queues(twin.scenario), sampling="long")
         screen = partial(twin.attempt, jobs=min(twin.effort.screened_jobs, twin.effort.jobs))
-        tasks = [(family, scale, self.policy(family.at(scale))) for family in pool for scale in family.scales]
-        self.tried += len(tasks)
         mapper = map if self.executor is None else self.executor.map
-        predictions = mapper(screen, [policy for _, _, policy in tasks])
-        best: dict[Family, tuple[Key, Family, float]] = {}
         # Peaks are a matter of the real workload; they are left for refining.
         criteria = replace(
             self.criteria,
@@ -150,12 +161,26 @@ class Search:
             },
             surely=False,
         )
-        for (family, scale, _), prediction in zip(tasks, predictions, strict=True):
-            if prediction is not None:
-                key = criteria.key(prediction)
-                if family not in best or key < best[family][0]:
-                    best[family] = key, family, scale
-        return list(best.values())
+        tried: dict[Family, dict[int, Key]] = {family: {} for family in pool}
+        asked = [(family, scale) for family in pool for scale in _first_scales(family)]
+        while asked:
+            self.tried += len(asked)
+            policies = [self.policy(family.at(family.scales[scale])) for family, scale in asked]
+            for (family, scale), seen in zip(asked, mapper(screen, policies), strict=True):
+                tried[family][scale] = _UNTRIABLE if seen is None else criteria.key(seen)
+            asked = [
+                (family, scale)
+                for family, keys in tried.items()
+                for best in [min(keys, key=keys.__getitem__)]
+                for scale in (best - 1, best + 1)
+                if 0 <= scale < len(family.scales) and scale not in keys
+            ]
+        found = ((min(keys.values()), family, keys) for family, keys in tried.items())
+        return [
+            (key, family, family.scales[min(keys, key=keys.__getitem__)])
+            for key, family, keys in found
+            if key < _UNTRIABLE
+        ]
 
     def _refine(self, family: Family, scale: float) -> Candidate | None:
         """Follow the scale up or down while that helps, with smaller and smaller steps."""
@@ -201,6 +226,15 @@ class Search:
                 return best
             ranked.remove(best)
         return None
+
+
+def _first_scales(family: Family) -> range:
+    scales = len(family.scales)
+    return range(2, scales, 2) if scales > 3 and family.parameters > 1 else range(scales)
+
+
+def _times(key: Key, factor: float) -> Key:
+    return key[0], key[1] * factor, math.inf
 
 
 def _without_the_longest(scenario: Scenario) -> Scenario:
