@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live
 
+import scenarios
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import (
     Calibration,
+    Offer,
     Results,
     Run,
     RunFolder,
@@ -27,7 +30,7 @@ from harness.measure import (
     load_run,
     write_report,
 )
-from harness.plan import limits
+from harness.plan import limits, offer
 from harness.virtual import (
     MOST_ROWS,
     Progress,
@@ -58,7 +61,7 @@ def make_report(
         scenario = _scenario_of(folder, run, scenario, on_note)
         found = None if scenario is None else limits(scenario, run)
         twin, calibration = _twin(folder, run, scenario), _calibration(folder, run, scenario)
-        return write_report(folder, found, run, twin, calibration)
+        return write_report(folder, found, run, twin, calibration, _offer(folder, run, scenario))
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
     except RunFolderError as error:
@@ -113,6 +116,15 @@ def _calibrated(scenario: Scenario, run: Run) -> Calibration:
     # Starting processes takes as long as all of it where arrays do it.
     with _pool(_WORTH_A_POOL if choose_engine(scenario).engine == "event" else 0) as executor:
         return calibrate(scenario, polls, list(run.info.settings), executor=executor)
+
+
+def _offer(folder: Path, run: Run, scenario: Scenario | None) -> Offer | None:
+    """Return what a short search finds for a live run; None where the folder's own record of it must do."""
+    if scenario is None or run.info.engine != "live" or (folder / "plan.json").exists():
+        return None
+    shipped = scenario.path.resolve().parent == Path(scenarios.__file__).resolve().parent
+    named = scenario.path.stem if shipped else str(scenario.path)
+    return offer(scenario, shlex.join(["python", "-m", "harness", "plan", named]))
 
 
 def simulate_to_folder(

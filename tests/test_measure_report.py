@@ -22,6 +22,7 @@ from harness.measure import (
     JobRow,
     Limit,
     Limits,
+    Offer,
     Results,
     RunFolder,
     RunUnusable,
@@ -209,6 +210,17 @@ def test_damaged_limits_are_named(tmp_path: Path) -> None:
     (path / "limits.json").write_text("[]")
     with pytest.raises(RunUnusable, match=r"limits\.json"):
         write_report(path)
+
+
+def test_the_planners_offer_is_shown_and_kept(tmp_path: Path) -> None:
+    """One line under the table and in the page's verdict, also when the report is made again."""
+    path = saved(tmp_path)
+    offer = Offer(command="python -m harness plan x", polls_per_job=1.96, saving=0.31, against="constant-1s")
+    write_report(path, LIMITS, offer=offer)
+    again = write_report(path)
+    assert again.plan == offer
+    assert offer.words() in render_table(again).splitlines()
+    assert offer.words() in (path / "report.html").read_text()
 
 
 class Page(HTMLParser):

@@ -18,7 +18,7 @@ from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._observed import Observed, observe
 from harness.measure._report import render_report
-from harness.measure._results import Check, Recommendation, Results, results_schema
+from harness.measure._results import Check, Offer, Recommendation, Results, results_schema
 from harness.measure._rows import (
     DETECTED,
     OUTCOMES,
@@ -60,6 +60,7 @@ __all__ = [
     "Limits",
     "OUTCOMES",
     "Observed",
+    "Offer",
     "Page",
     "PollAggregate",
     "PollRow",

@@ -21,7 +21,7 @@ from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order, setting_figures
 from harness.measure._recommend import recommend
 from harness.measure._report import render_report
-from harness.measure._results import Check, LimitPoint, Results, ScenarioText
+from harness.measure._results import Check, LimitPoint, Offer, Results, ScenarioText
 from harness.measure._rows import Run
 from harness.measure._trust import trust_checks
 from harness.measure._twin import Twin
@@ -130,10 +130,12 @@ def write_report(
     run: Run | None = None,
     twin: Twin | None = None,
     calibration: Calibration | None = None,
+    offer: Offer | None = None,
 ) -> Results:
     """Make ``results.json`` and ``report.html`` from the folder's raw records; return the results.
 
-    Limits, twin and calibration are kept in the folder, so a later call without them gives the same files.
+    Limits, twin, calibration and the planner's offer are kept in the folder, so a later call without them
+    gives the same files.
     ``run`` is what the folder holds, for a caller who has read it already.
     Raises RunUnusable when the records cannot be read, RunFolderError when the files cannot be written.
     """
@@ -147,10 +149,16 @@ def write_report(
         keep_twin(folder, twin)
     else:
         twin = load_twin(folder)
+    kept = folder / "plan.json"
+    if offer is not None:
+        write_text(kept, offer.model_dump_json(indent=1) + "\n")
+    elif kept.exists():
+        offer = read_json(kept, TypeAdapter(Offer), "not an offer of the planner's")
     run = run or load_run(folder)
     if calibration is not None:
         calibration.write(folder)
     results = analyse(run, limits, twin, calibration or read_calibration(folder))
+    results = results.model_copy(update={"plan": offer})
     write_text(folder / "results.json", json.dumps(results.to_json(), indent=1, allow_nan=False) + "\n")
     write_text(folder / "report.html", render_report(results, run))
     return results

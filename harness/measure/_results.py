@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.measure._figures import ComparisonRow, Part, SettingFigures
+from harness.measure._numbers import number, percent
 from scenarios.draws import Found
 
 Status = Literal["pass", "warn", "invalid"]
@@ -50,6 +51,35 @@ class Intervals(Part):
     """How many visits of the twin were simulated; null without them."""
     note: str
     """The same in English, with the reason where there are no intervals."""
+
+
+class Offer(Part):
+    """What a short search by the planner adds to a run: a setting that none of the scenario's equals.
+
+    Its figures are the twin's, on jobs that the search has not seen. All but ``command`` are null where
+    nothing is offered, for the reason ``skipped``.
+    """
+
+    command: str
+    """What makes the whole plan."""
+    yaml: str | None = None
+    """The setting as a line of YAML."""
+    polls_per_job: float | None = None
+    mean_lag_s: float | None = None
+    saving: float | None = None
+    """The share of the polls that it saves; null where no setting of the scenario meets the objectives."""
+    against: str | None = None
+    """The setting that it is held against, on the same jobs."""
+    jobs: int | None = None
+    skipped: str | None = None
+
+    def words(self) -> str:
+        """Return the offer in a sentence; nothing where there is none."""
+        if self.polls_per_job is None:
+            return ""
+        fewer = "" if self.saving is None else f", {percent(self.saving)} fewer than {self.against}"
+        polls = f"{number(self.polls_per_job)} polls per job"
+        return f"A schedule found by plan needs {polls}{fewer}: {self.command}"
 
 
 class ScenarioText(Part):
@@ -95,6 +125,8 @@ class Results(Part):
     """Of measured durations: the limit of the very sample, which no schedule beats."""
     trust: list[Check]
     recommendation: Recommendation
+    plan: Offer | None = None
+    """What a short search found; null where none was made."""
 
     @property
     def worst_status(self) -> Status:

@@ -12,6 +12,7 @@ from harness.plan._answer import RECOMMENDED, Load, Plan, Recommendation, Settin
 from harness.plan._effort import Effort
 from harness.plan._make import make_plan
 from harness.plan._measured import limits
+from harness.plan._offer import offer
 from harness.plan._render import render_plan
 from harness.plan.limit import (
     DurationGrid,
@@ -40,6 +41,7 @@ __all__ = [
     "lag_at_polls",
     "limits",
     "make_plan",
+    "offer",
     "optimum",
     "polls_at_lag",
     "render_plan",

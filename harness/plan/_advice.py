@@ -20,6 +20,7 @@ from harness.plan._findings import (
     JitterDoesNotHelp,
     Judged,
     LeastOfBoth,
+    LetsTheRestWait,
     LosesJobs,
     MeetsObjectives,
     NoBetter,
@@ -34,10 +35,11 @@ from harness.plan._findings import (
 from harness.plan._measured import knows_the_end
 from harness.plan._robustness import AS_ASSUMED, BEST_EXPONENTIAL
 from harness.plan._search import NEAR, Candidate, Criteria
-from scenarios import Scenario, original_yaml, setting_yaml
+from scenarios import OBJECTIVES, Scenario, original_yaml, setting_yaml
 from scenarios.draws import Trace
 
 _WORTH_SAYING: Final = 0.005  # of a saving
+_LONG: Final = 3.0  # times the bound: the jobs beyond it wait for long
 _DEARER: Final = 1.2  # times the polls that are planned: worth a note
 
 
@@ -113,6 +115,8 @@ def findings(
     thin = chosen.thin
     if priced and chosen.winner is not None:
         yield from _on_the_price(criteria, chosen.winner, chosen.candidates)
+    if chosen.winner is not None:
+        yield from _on_the_rest(criteria, chosen.winner)
     yield from _on_backoff_and_jitter(criteria, chosen.alternatives)
     yield from _on_other_durations(chosen.winner, varied)
     if thin is not None and thin.enough_for_settings:
@@ -161,6 +165,18 @@ def _on_the_price(
             seen.mean_polls.mean,
             seen.mean_lag.mean,
         )
+
+
+def _on_the_rest(criteria: Criteria, winner: Candidate) -> Iterator[Finding]:
+    """Yield what becomes of the jobs that the strictest objective on a quantile of the lag leaves out."""
+    wanted = [OBJECTIVES[name] for name in criteria.bounding]
+    held = [each for each in wanted if each.figure == "lag"]
+    strictest = max(held, key=lambda each: each.p or 0.0, default=None)
+    if strictest is None or any(each.p is None for each in held):
+        return
+    p99 = winner.prediction.figure("lag_p99")[0]
+    if strictest.p is not None and strictest.p < 0.99 and p99 > _LONG * criteria.objectives[strictest.name]:
+        yield LetsTheRestWait(strictest.name, 1.0 - strictest.p, p99)
 
 
 def _misses(candidate: Candidate, objective: str, bound: float) -> bool:

@@ -57,6 +57,8 @@ KINDS: Final = (
 """The kinds of settings that are compared, from plain to elaborate."""
 
 _REACHED_BY: Final = 0.01  # of the jobs; rarer polls are left to the last delay
+_HARDLY_EVER: Final = (12.0, 50.0)  # times the interval, for jobs that no objective holds any more
+_BEYOND: Final = (0.05, 0.15)  # of the jobs that may be late: from there on
 _JITTERS: Final = ("equal", "full")
 
 
@@ -139,7 +141,8 @@ def families(
         yield Family(CONSTANT_JITTERED, 2, scales, partial(_constant, jitter=jitter))
     for first in _first_waits(values, objectives, round_trip_s, effort.waits):
         yield Family(_WAIT_THEN_CONSTANT, 2, scales, partial(_wait_then_constant, first=first))
-    for ratio, level in product(effort.slower, effort.switches):
+    rest = {*product(effort.slower, effort.switches), *_rests(objectives)}
+    for ratio, level in sorted(rest):
         until = max(float(values[int(level * values.size)]), 0.001)
         slowing = partial(_constant_then_slower, ratio=ratio, until=until)
         yield Family(_CONSTANT_THEN_SLOWER, 3, scales, slowing)
@@ -189,6 +192,19 @@ def _first_waits(
         elif figure == "latency":
             waits.add(bound)
     return {rounded(wait - round_trip_s, 3) for wait in waits if wait > round_trip_s}
+
+
+def _rests(objectives: Mapping[str, float]) -> Iterator[tuple[float, float]]:
+    """Yield how much slower to ask, and from which quantile of the duration on, where no bound holds jobs.
+
+    Where 95 in 100 jobs are to be found in time the others may wait: a heavy tail takes most of the polls.
+    """
+    for name in objectives:
+        objective = OBJECTIVES[name]
+        if objective.figure == "lag" and objective.p is not None and 0.5 <= objective.p < 1.0:
+            # A little beyond the quantile, for the objective must hold surely.
+            levels = (objective.p + (1.0 - objective.p) * beyond for beyond in _BEYOND)
+            yield from product(_HARDLY_EVER, levels)
 
 
 def _schedules(

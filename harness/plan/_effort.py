@@ -47,6 +47,8 @@ class Effort:
     """Visits in which the times from submission to finish are measured where jobs queue for slots."""
 
     # The search
+    kinds: tuple[str, ...] | None = None
+    """Names of the kinds of candidates that are tried; None: all."""
     screened_jobs: int = 2_000
     """Jobs per screened candidate: enough to tell the promising scales, not to rank them."""
     refined_families: int = 2
@@ -109,3 +111,21 @@ class Effort:
 
 DEFAULT: Final = Effort()
 """The effort of ``python -m harness plan``."""
+
+QUICK: Final = Effort(
+    jobs=8_000,
+    screened_jobs=1_000,
+    refined_families=1,
+    kinds=("constant", "wait, then constant", "constant, then slower", "schedule"),
+    slower=(4.0,),
+    switches=(0.75, 0.9),
+    waits=(0.01, 0.03, 0.06, 0.1, 0.3),
+    lengths=(5,),
+    prices=5,
+    coarse=2**11,
+    points=2**11,
+    nodes=2**14,
+    late_cells=200,
+    late_prices=11,
+)
+"""The effort of what a report says of plans: a second or two, for the kinds that nearly always win."""

@@ -218,6 +218,22 @@ class CostOverruled:
 
 
 @dataclass(frozen=True)
+class LetsTheRestWait:
+    """The setting bounds the lag of as many jobs as the objective names, and lets the others wait long."""
+
+    objective: str
+    share: float
+    p99_lag_s: float
+
+    def words(self) -> str:
+        return (
+            f"{self.objective} says nothing of the last {percent(self.share)} of the jobs, and this setting "
+            f"lets them wait: its p99 lag is {in_seconds(self.p99_lag_s)}. Where that matters, bound lag_p99 "
+            "or lag_mean too."
+        )
+
+
+@dataclass(frozen=True)
 class BackoffDoesNotHelp:
     """The best growing cadence takes more polls than the best steady one."""
 

@@ -120,7 +120,13 @@ class Search:
         """Return the best setting of each kind."""
         every = families(durations, grid, round_trip_s, self.criteria.objectives, self.twin.effort)
         beats = ANCHORS[self.template.anchor].beats  # which delays that grow by themselves have not
-        pool = [each for each in every if not (beats and each.at(each.scales[0]).grows_by_itself)]
+        kinds = self.twin.effort.kinds
+        pool = [
+            each
+            for each in every
+            if (kinds is None or each.kind.name in kinds)
+            and not (beats and each.at(each.scales[0]).grows_by_itself)
+        ]
         on_progress(f"screening {sum(len(family.scales) for family in pool)} settings")
         screened = self._screen(pool)
         best: dict[Kind, Candidate] = {}
