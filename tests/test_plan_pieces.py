@@ -46,17 +46,17 @@ workload:
   arrivals: {{type: poisson, rate: 5}}
   jobs: 100
 settings:
-  constant-1s: {{curve: constant, initial: 1s}}
+  constant-1s: {{curve: constant, initial: 1s{limits}}}
 objectives:
 {objectives}
 """
 LOGNORMAL = "{type: lognormal, median: 4s, sigma: 0.6}"
 
 
-def problems(folder: Path, duration: str, **objectives: str) -> tuple[Diagnostic, ...]:
+def problems(folder: Path, duration: str, limits: str = "", **objectives: str) -> tuple[Diagnostic, ...]:
     path = folder / "example.yaml"
     lines = "".join(f"  {name}: {bound}\n" for name, bound in objectives.items())
-    path.write_text(TEXT.format(duration=duration, objectives=lines))
+    path.write_text(TEXT.format(duration=duration, limits=limits, objectives=lines))
     try:
         refuse_contradictions(load_scenario(path))
     except DocumentError as error:
@@ -66,7 +66,9 @@ def problems(folder: Path, duration: str, **objectives: str) -> tuple[Diagnostic
 
 def test_a_law_without_a_finite_mean_is_refused_at_its_line(tmp_path: Path) -> None:
     """A tail that heavy leaves no mean to plan for."""
-    (problem,) = problems(tmp_path, "{type: lognormal, median: 4s, sigma: 40}", lag_mean="1s")
+    (problem,) = problems(
+        tmp_path, "{type: lognormal, median: 4s, sigma: 40}", ", deadline: 1h", lag_mean="1s"
+    )
     assert (problem.line, problem.path) == (3, "job.duration")
     assert "no finite mean" in problem.message
 
@@ -228,7 +230,7 @@ def test_any_policy_survives_its_yaml(
     path = tmp_path_factory.getbasetemp() / "pasted.yaml"
     line = setting_yaml("it", policy)
     path.write_text(
-        TEXT.format(duration="4s", objectives="  lag_max: 1h").replace(
+        TEXT.format(duration="4s", limits="", objectives="  lag_max: 1h").replace(
             "settings:\n", f"settings:\n  {line}\n"
         )
     )
@@ -283,7 +285,7 @@ def test_ties_in_polls_are_broken_by_lag() -> None:
 def test_beats_of_the_clock_are_planned_for_by_the_scenarios_own_visits(tmp_path: Path) -> None:
     """When a job comes decides how long its first wait is; otherwise one long visit tells the same."""
     path = tmp_path / "example.yaml"
-    text = TEXT.format(duration=LOGNORMAL, objectives="  lag_p95: 2s")
+    text = TEXT.format(duration=LOGNORMAL, limits="", objectives="  lag_p95: 2s")
     path.write_text(text)
     assert sampling_for(load_scenario(path)) == "long"
     path.write_text(text.replace("initial: 1s}", "initial: 1s, anchor: clock}"))
@@ -325,7 +327,7 @@ def test_how_polls_cluster_in_a_second_is_seen_in_the_twin(
 ) -> None:
     """Variance over mean of the counts of whole seconds, as a day of a million jobs at random showed it."""
     path = tmp_path / "example.yaml"
-    text = TEXT.format(duration=LOGNORMAL, objectives="  lag_p95: 9s")
+    text = TEXT.format(duration=LOGNORMAL, limits="", objectives="  lag_p95: 9s")
     path.write_text(text.replace("{curve: constant, initial: 1s}", setting))
     example = load_scenario(path)
     twin = Twin(example, "long")

@@ -175,7 +175,8 @@ def _on_the_rest(criteria: Criteria, winner: Candidate) -> Iterator[Finding]:
     if strictest is None or any(each.p is None for each in held):
         return
     p99 = winner.prediction.figure("lag_p99")[0]
-    if strictest.p is not None and strictest.p < 0.99 and p99 > _LONG * criteria.objectives[strictest.name]:
+    long = _LONG * criteria.objectives[strictest.name]
+    if strictest.p is not None and strictest.p < 0.99 and long < p99 < math.inf:  # inf: not known of few rows
         yield LetsTheRestWait(strictest.name, 1.0 - strictest.p, p99)
 
 
