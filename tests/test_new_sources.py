@@ -13,8 +13,10 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -81,6 +83,7 @@ def test_a_trace_s_durations_are_found_said_and_used(tmp_path: Path) -> None:
         ("b.csv", "id;elapsed\n" + "7;2.5\n" * 9, "elapsed"),
         ("c.csv", "name,measured\n" + "x,2s\ny,3s\n" * 5, "measured"),  # the only one that can be read
         ("d.csv", "latency,duration\n1,2\n", "duration"),  # the more telling name
+        ("e.jsonl", '{"id": "a", "took": {"seconds": 3}}\n' * 9, "took.seconds"),
     ],
 )
 def test_the_likeliest_column_is_taken(name: str, text: str, column: str, tmp_path: Path) -> None:
@@ -88,6 +91,23 @@ def test_the_likeliest_column_is_taken(name: str, text: str, column: str, tmp_pa
     (tmp_path / name).write_text(text)
     draft = from_trace(str(tmp_path / name), None, tmp_path)
     assert yaml.safe_load(draft.text)["job"]["duration"] == {"type": "trace", "file": name, "column": column}
+
+
+def test_moments_of_start_and_end_are_durations(tmp_path: Path) -> None:
+    """From when a job was asked for, in Parquet too; where rows can be told apart, that is said."""
+    began = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=7 * i) for i in range(40)]
+    ended = [at + timedelta(seconds=3 + i % 5) for i, at in enumerate(began)]
+    later = [at + timedelta(seconds=1) for at in began]
+    columns = {"started_at": later, "created_at": began, "status": ["ok"] * 40, "finished_at": ended}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    draft = from_trace(str(tmp_path / "a.parquet"), None, tmp_path)
+    written = yaml.safe_load(draft.text)
+    duration = {"type": "trace", "file": "a.parquet", "start": "created_at", "end": "finished_at"}
+    assert written["job"]["duration"] == duration
+    assert written["workload"]["arrivals"] == {"type": "poisson", "rate": "8.4/min"}
+    assert "where: 'status ==" in draft.text
+    (tmp_path / "x.yaml").write_text(draft.text)
+    assert load_scenario(tmp_path / "x.yaml").simulation.job.duration.mean() == pytest.approx(5.0, rel=0.01)
 
 
 def test_a_column_that_is_named_is_taken_and_a_slip_is_guessed(tmp_path: Path) -> None:
@@ -98,7 +118,7 @@ def test_a_column_that_is_named_is_taken_and_a_slip_is_guessed(tmp_path: Path) -
     assert yaml.safe_load(out.read_text())["job"]["duration"]["column"] == "waited"
     done = harness("new", "--trace", tmp_path / "a.csv", "--column", "wated", "--out", tmp_path / "y.yaml")
     assert (done.exit_code, (tmp_path / "y.yaml").exists()) == (2, False)
-    assert "did you mean --column 'waited'?" in done.output
+    assert "did you mean 'waited'?" in done.output
     draft = from_trace(str(tmp_path / "a.csv"), "duration", tmp_path)
     assert yaml.safe_load(draft.text)["job"]["duration"]["missing"] == "skip"
 
@@ -109,7 +129,7 @@ def test_a_column_that_is_named_is_taken_and_a_slip_is_guessed(tmp_path: Path) -
         ("x,y\na,b\n", "name theirs with --column: 'x', 'y'"),
         ("x,y\n1,2\n3,4\n", "name theirs with --column: 'x', 'y'"),
         ("", "cannot read"),
-        (None, "there is no such file"),
+        (None, "cannot read a.csv: No such file"),
     ],
 )
 def test_a_file_without_durations_is_told_with_its_columns(

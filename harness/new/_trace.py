@@ -13,12 +13,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from harness._refusal import UNUSABLE, Refusal
-from harness.new._columns import columns_of
 from harness.new._draft import Draft
 from harness.new._pieces import HEAD, Start, comment, flow, named, objectives, quoted, spelled
 from scenarios import ARRIVALS
-from scenarios.documents import suggest
-from scenarios.draws import Trace
+from scenarios.draws import Trace, columns_of
 
 _SHORTEST_S: Final = 1e-3
 _MOST_TRIED: Final = 8  # columns without a telling name that are read to see whether they hold durations
@@ -33,10 +31,12 @@ _DURATIONS: Final = (
     r"(?:seconds|secs?|millis|milliseconds|ms)",
 )
 _UNITS: Final = r"(?:in)?(?:s|secs?|seconds|ms|millis|milliseconds|us|micros|ns|nanos|min|minutes|h|hours)?"
-_STARTS: Final = (
-    r"(?:job|task)?(?:start|started|begin|began|submit|submitted|submission|arrival|arrived|created|queued)"
+_STARTS: Final = (  # for whoever waits for a job, it begins when it is asked for
+    r"(?:job|task)?(?:submit|submitted|submission|request|requested|arrival|arrived|created|queued|enqueued)",
+    r"(?:job|task)?(?:start|started|begin|began)",
 )
 _ENDS: Final = r"(?:job|task)?(?:end|ended|finish|finished|complete|completed|completion|stop|stopped|done)"
+_OUTCOMES: Final = r"(?:job|task)?(?:status|state|outcome|result)"
 _MOMENTS: Final = r"(?:at|on|time|timestamp|ts|date|datetime|ms|s|us|ns)*"
 
 
@@ -55,11 +55,14 @@ def from_trace(file: str, column: str | None, folder: Path) -> Draft:
     scenario will be, for the path that it names the file by. Raises ``Refusal`` where there are none.
     """
     path = Path(file)
-    names = columns_of(path)
+    try:
+        names = columns_of(path)
+    except ValueError as error:
+        raise Refusal(str(error), UNUSABLE) from None
     found = _durations(path, names, column)
     typical = max(float(np.median(found.trace.seconds)), _SHORTEST_S)
     start = Start(typical)
-    began = found.keys.get("start") or next(iter(_called(_STARTS + _MOMENTS, names)), None)
+    began = found.keys.get("start") or next(iter(_starts(names)), None)
     rate, came = _rate(path, began)
     relative = os.path.relpath(path.absolute(), folder.absolute())
     seen = tuple(_seen(found.trace))
@@ -82,6 +85,7 @@ def from_trace(file: str, column: str | None, folder: Path) -> Draft:
         *comment(
             f"half of the jobs take {spelled(typical)} or less; rows are drawn anew, each equally likely", 2
         ),
+        *(line for each in _sorted_out(names) for line in comment(each, 2)),
         f"  duration: {flow({'type': 'trace', 'file': relative, **found.keys})}",
         "service:",
         "  delay: {type: lognormal, median: 20ms, p99: 100ms}   # what a reply takes; a guess",
@@ -95,12 +99,17 @@ def from_trace(file: str, column: str | None, folder: Path) -> Draft:
     return Draft(name, "\n".join(lines) + "\n", found=seen)
 
 
+def _sorted_out(names: Sequence[str]) -> Iterator[str]:
+    """Yield how some rows could be left out, if the file has a column that tells them apart."""
+    for name in _called(_OUTCOMES, names)[:1]:
+        yield f"to keep some rows only, add for instance: where: '{name} == \"success\"'"
+
+
 def _durations(path: Path, names: Sequence[str], column: str | None) -> _Found:
     if column is not None:
-        guess = suggest(column, names) if column not in names else None
         found = _read(path, {"column": column})
         if isinstance(found, str):
-            raise Refusal(f"{found}" + (f"; did you mean --column {guess!r}?" if guess else ""), UNUSABLE)
+            raise Refusal(found, UNUSABLE)
         return found
     why = "none of its columns is called like a duration, or like a start and an end"
     for keys in _candidates(names):
@@ -120,12 +129,12 @@ def _candidates(names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield where durations may be, by the names of columns, the likeliest first."""
     for pattern in _DURATIONS:
         yield from ({"column": name} for name in _called(pattern + _UNITS, names))
-    if "start" in Trace.model_fields:
-        yield from (
-            {"start": began, "end": ended}
-            for began in _called(_STARTS + _MOMENTS, names)
-            for ended in _called(_ENDS + _MOMENTS, names)
-        )
+    for began in _starts(names):
+        yield from ({"start": began, "end": ended} for ended in _called(_ENDS + _MOMENTS, names))
+
+
+def _starts(names: Sequence[str]) -> list[str]:
+    return [name for pattern in _STARTS for name in _called(pattern + _MOMENTS, names)]
 
 
 def _called(pattern: str, names: Iterable[str]) -> list[str]:

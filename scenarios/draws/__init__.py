@@ -15,6 +15,7 @@ from scenarios.draws._keyed import (
     uniform,
     uniforms,
 )
+from scenarios.draws._reading import columns_of
 from scenarios.draws._resolution import describe_steps
 from scenarios.draws._sample import Sample, sample_of
 from scenarios.draws._traces import Found, MeasuredTimes, Wanted, measured
@@ -42,6 +43,7 @@ __all__ = [
     "Wanted",
     "Weibull",
     "Words",
+    "columns_of",
     "describe_steps",
     "draws_of",
     "measured",

@@ -120,6 +120,15 @@ def read(request: Request) -> Reading:
     )
 
 
+def columns_of(file: Path) -> tuple[str, ...]:
+    """Return the names of a file's columns, as far as they look like names; raises ValueError in words."""
+    try:
+        table = table_of(content_of(file), ())
+    except Unusable as error:
+        raise ValueError(f"cannot read {file.name}: {error}") from None
+    return tuple(filter(_is_name, table.names))
+
+
 def spell_left_out(left_out: Mapping[str, int]) -> str:
     """Return in English how many rows are left out, and why."""
     return ", ".join(f"{rows:,} {_REASONS[reason]}" for reason, rows in left_out.items())
