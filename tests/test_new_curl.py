@@ -14,6 +14,7 @@ from flask import Flask, Response, jsonify, redirect, request
 from foreign_service import foreign_service, served
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from terminal_parts import terminal
 
 from client import DIALECTS, Backoff, PollingPolicy
 from client import Response as Reply
@@ -276,6 +277,20 @@ def test_a_person_is_shown_the_guess_and_may_refuse_it(answer: str | None, statu
         from_curl(f"curl {service.url}/v2/tasks -d '{{}}'", Consent(frozenset(), yes=False), ask, said.append)
     assert (refused.value.status, str(refused.value)) == (status, "nothing is written")
     assert "        state: task.phase" in "\n".join(said)
+
+
+def test_at_a_terminal_the_guess_is_shown_and_asked_about(tmp_path: Path) -> None:
+    """With a real one: nothing is there before the answer, and the file after it."""
+    with foreign_service() as service:
+        command = f"curl {service.url}/v2/tasks -d '{{}}'"
+        with terminal(tmp_path, "--curl", command, "--out", "own.yaml") as at:
+            at.wait_for("state: task.phase")
+            at.wait_for("Write it? [y/N] ")
+            assert list(tmp_path.iterdir()) == []
+            at.type("y\n")
+            at.wait_for("own.yaml: check it with")
+            assert at.process.wait(60) == 0
+    assert target_of(tmp_path / "own.yaml").dialect.status.state == "task.phase"
 
 
 def test_a_host_that_was_named_is_asked_about_before_it_is_sent_anything(

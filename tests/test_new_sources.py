@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from terminal_parts import terminal
 
 from client import PRESETS, Backoff, PollingPolicy
 from harness._cli import main
@@ -30,8 +21,6 @@ from harness.new._pieces import Start, comment, exact, flow, named, quoted, rate
 from scenarios import Scenario, load_scenario
 from scenarios.documents import parse_rate, parse_seconds
 from scenarios.draws import Lognormal, Trace
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def harness(*arguments: object) -> Result:
@@ -272,56 +261,6 @@ def test_a_bad_answer_has_its_reason(text: str, said: str) -> None:
     """What is asked again is asked with what was wrong."""
     with pytest.raises(ValueError, match=re.escape(said)):
         _asked._polling(text)
-
-
-class Terminal:
-    """`python -m harness new` at a terminal."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.end, other = pty.openpty()
-        command = [sys.executable, "-m", "harness", "new", *arguments]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=other,
-            stdout=other,
-            stderr=other,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a signal,
-        )
-        os.close(other)
-        self.seen = ""
-
-    def answer(self, question: str, text: str) -> None:
-        """Wait for a question, then type."""
-        self.wait_for(question)
-        os.write(self.end, text.encode())
-
-    def wait_for(self, text: str) -> None:
-        """Read until this is there; what was before is forgotten."""
-        until = time.monotonic() + 60
-        while text not in self.seen:
-            assert time.monotonic() < until, self.seen
-            if select.select([self.end], [], [], 1)[0]:
-                try:
-                    self.seen += os.read(self.end, 4096).decode()
-                except OSError:  # the other end is closed
-                    break
-        assert text in self.seen, self.seen
-        self.seen = self.seen.partition(text)[2]
-
-
-@contextmanager
-def terminal(folder: Path, *arguments: str) -> Iterator[Terminal]:
-    at = Terminal(folder, *arguments)
-    try:
-        yield at
-    finally:
-        at.process.kill()
-        at.process.wait()
-        os.close(at.end)
 
 
 def test_a_few_questions_make_a_scenario(tmp_path: Path) -> None:
