@@ -139,6 +139,17 @@ def test_a_command_may_come_by_standard_input_and_its_notes_stay_in_the_file(tmp
     assert "  # a parameter that is in the address more than once" in out.read_text()
 
 
+def test_a_kind_of_json_of_its_own_is_kept(tmp_path: Path) -> None:
+    """The usual media type is sent anyway; another of JSON's must be."""
+    for media, kept in (("application/json; charset=utf-8", {}), ("application/vnd.api+json", None)):
+        call = read_curl(f"curl h -d '{{}}' -H 'content-type: {media}'")
+        assert call.headers == ({"content-type": media} if kept is None else kept)
+    with foreign_service() as service:
+        command = f"curl {service.url}/v2/tasks -d '{{}}' -H 'content-type: application/vnd.api+json'"
+        assert harness("new", "--curl", command, "--yes", "--out", tmp_path / "x.yaml").exit_code == 0
+        assert service.headers[0]["Content-Type"] == "application/vnd.api+json"
+
+
 def test_each_submission_keeps_a_key_of_its_own(tmp_path: Path) -> None:
     """An Idempotency-Key that stays the same would make all jobs one: it becomes a place."""
     with foreign_service(duration_s=0.1) as service:
@@ -165,7 +176,7 @@ def test_each_submission_keeps_a_key_of_its_own(tmp_path: Path) -> None:
         ("curl http://h -d '[1]'", "the body is no JSON object"),
         ("curl http://h -d '{\"a\": NaN}'", "the body is no JSON object"),
         ("curl http://h -d @/nowhere/body.json", "'/nowhere/body.json' cannot be read: No such file"),
-        ("curl http://h -d '{}' -H 'Content-Type: text/xml'", "Content-Type is not application/json"),
+        ("curl http://h -d '{}' -H 'Content-Type: text/xml'", "the Content-Type is none of JSON"),
         ("curl http://h -d '{}' -H 'X-Y: {who}'", "the header X-Y holds {...}"),
         ("curl http://h -d '{}' -H Oops", "-H: write it as 'Name: value'"),
         ("curl http://h -d '{}' -u me", "curl would ask for the password"),

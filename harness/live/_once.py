@@ -35,7 +35,9 @@ def submit_once(
     request = dialect.submission()
     out = driver.addressed(request)
     body = None if out.json is None else json.dumps(out.json).encode()
-    headers = out.headers if body is None else {"Content-Type": "application/json"} | out.headers
+    headers = dict(out.headers)
+    if body is not None and "content-type" not in map(str.lower, headers):
+        headers["Content-Type"] = "application/json"
     exchange = Exchange(_trust(ca, insecure))
     try:
         reply = exchange(request.method, out.url, headers, body, _TIMEOUT_S)

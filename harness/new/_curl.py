@@ -321,15 +321,14 @@ class _Reader:
         }
 
     def _is_kept(self, name: str, headers: Mapping[str, str]) -> bool:
-        plain = name.lower()
-        media = headers[name].partition(";")[0].strip().lower()
-        if plain == "content-type" and media != _JSON and self._given.data and not self._given.get:
-            self.faults.append("the Content-Type is not application/json, which a target's submissions have")
+        plain, media = name.lower(), headers[name].partition(";")[0].strip().lower()
+        if plain == "content-type" and self._given.data and not media.endswith(("/json", "+json")):
+            self.faults.append("the Content-Type is none of JSON, which a target's submissions are")
         if _PLACE.search(headers[name]) and "${" not in headers[name]:
             self.faults.append(
                 f"the header {name} holds {{...}}, which a scenario reads as a place for an input"
             )
-        usual = plain == "content-type" or (plain == "accept" and media in (_JSON, "*/*"))
+        usual = plain in ("content-type", "accept") and media in (_JSON, "*/*")
         return not usual and plain not in _BY_THE_TRANSPORT
 
 
