@@ -109,7 +109,7 @@ class Conversation:
         self._sent: Send | None = None  # the request in flight
         self._sent_at = started_at
         self._failure: Failure | None = None  # how the last read failed, None when it did not
-        self._unknown: set[str | int] = set()  # words of the server that the dialect does not have
+        self._unknown: frozenset[str | int] = frozenset()  # words that the dialect does not have
         if isinstance(self._command, Done):
             self._finish(self._command)
 
@@ -146,7 +146,7 @@ class Conversation:
             status = self._dialect.read(response)
         except UnknownState as unknown:  # its remedy is told once
             again = unknown.word in self._unknown
-            self._unknown.add(unknown.word)
+            self._unknown |= {unknown.word}
             said = unknown.short if again else None
             return self._failed(now, unknown, said, resent=response.resent)
         except StatusReadFailed as failed:

@@ -512,6 +512,19 @@ def test_errors_between_runs_leave_the_next_run_alone() -> None:
     assert run.record.incomplete is None
 
 
+def test_a_visit_knows_how_late_its_driver_was() -> None:
+    """At most, and by itself: each visit begins anew; between visits it is nobody's."""
+    run = Run()
+    run.schedule.overslept(9.0)
+    run.start()
+    for seconds in (0.001, 0.25, 0.002):
+        run.schedule.overslept(seconds)
+    run.finish(1)
+    run.start()
+    run.finish(2)
+    assert [visit.conductor_late_s for visit in run.record.visits] == [0.25, 0.0]
+
+
 def test_users_stay_where_locust_is_at_ease() -> None:
     """A hundred of them mark where any number of lanes live: they start within a second."""
     run = Run(two_settings(lanes=250))

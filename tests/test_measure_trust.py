@@ -119,6 +119,8 @@ FAULTS = [
     ("arrival lateness", "warn", "200 ms", sent_late(0.2)),
     ("arrival lateness", "invalid", "300 ms", sent_late(0.3)),
     ("generator CPU", "warn", "80 %", one_visit(generator_cpu=(0.1, 0.8))),
+    ("generator CPU", "warn", "polls/s)", one_visit(generator_cpu=(0.8,))),
+    ("generator CPU", "warn", "was late by 300 ms", one_visit(generator_cpu=(0.8,), conductor_late_s=0.3)),
     ("generator CPU", "invalid", "95 %", one_visit(generator_cpu=(0.95,))),
     ("generator CPU", "invalid", "96 %", one_visit(generator_cpu=(0.4,), generator_cpu_peak=0.96)),
     ("server CPU", "warn", "75 %", one_visit(server=counts(cpu_seconds=75.0))),

@@ -105,7 +105,9 @@ class Conductor:
                 if not command.had_users:  # Locust tells nobody of the end of a run that never had users
                     self.take_record()
                 return None
+            before = time.monotonic()
             gevent.sleep(_POLL_S)
+            self._schedule.overslept(time.monotonic() - before - _POLL_S)
 
     def stopping(self) -> None:
         """Call in what is still out there: Locust stops the run (its end, Ctrl-C, the web page's button).

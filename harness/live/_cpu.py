@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import psutil
-
 _CPU_INTERVAL_S: Final = 0.9  # no peak is taken over less than this
 
 
@@ -14,13 +12,12 @@ class CpuMeter:
     """Measure this process's CPU use as a share of a core: its mean since the start, and its peak second."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
         self._first = self._last = self._read()
         self.peak = 0.0
 
-    def _read(self) -> tuple[float, float]:
-        times = self._process.cpu_times()
-        return time.monotonic(), times.user + times.system
+    @staticmethod
+    def _read() -> tuple[float, float]:
+        return time.monotonic(), time.process_time()
 
     def sample(self) -> None:
         """Close the current interval once it is long enough for a share of it to mean something."""

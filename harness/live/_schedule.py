@@ -89,6 +89,11 @@ class Schedule:
             return None
         return self._current.snapshot(now, len(self._record.plans))
 
+    def overslept(self, seconds: float) -> None:
+        """Note how late the driver was this time; it may be told whatever the state."""
+        if self._current is not None:
+            self._current.late_s = max(self._current.late_s, seconds)
+
     # -- the run's own course ------------------------------------------------------------------------
 
     def begin(self, now: float, record: Record) -> Wait:

@@ -72,6 +72,7 @@ class VisitShare:
         self._failure = ""  # the last submission that was not accepted
         self._policy: PollingPolicy = scenario.settings[start.setting]
         self._origin = origin
+        self._jitter = scenario.jitter  # bound once, not for each job
         self._clock = clock
         self._on_request = on_request
         self.halt = halt
@@ -189,7 +190,7 @@ class VisitShare:
         return self.client.conversation(
             submission,
             policy=self._policy,
-            uniform=partial(self.scenario.jitter, job.key),
+            uniform=partial(self._jitter, job.key),
             started_at=now,
             epoch=self._origin,
         )

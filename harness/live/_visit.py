@@ -38,6 +38,8 @@ class VisitUnderWay:
         self.nodes = frozenset(lanes)
         self.waiting_for = set(lanes)
         """The processes that still work on it."""
+        self.late_s = 0.0
+        """How late the driver was at most."""
         self._started_at = started_at
         self._leaving: set[str] = set()
         self._lost = 0
@@ -113,6 +115,7 @@ class VisitUnderWay:
             workers_lost=self._lost,
             generator_cpu=tuple(each.cpu_mean for each in self._done),
             generator_cpu_peak=max((each.cpu_peak for each in self._done), default=0.0),
+            conductor_late_s=self.late_s,
             server=counts,
             complete=complete and not self._lost and not any(each.spent for each in self._done),
             failed_submissions=reduce(

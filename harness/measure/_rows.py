@@ -128,6 +128,7 @@ class Visit:
 
     ``duration_s`` runs from the start of the visit to the end of the drain, ``submit_window_s`` to the end
     of submissions. ``generator_cpu`` is each generator process's mean share of one core (1.0 is all of it).
+    ``conductor_late_s`` is how late the loop that gathers the rows was at most.
     ``planned_jobs`` is None where the plan has no fixed number (closed loops). ``complete`` is false when
     the visit was cut short. ``failed_submissions`` counts submissions that were not accepted, by response.
     ``held_jobs`` and ``held_polls`` are what the limits of the user's own API held back; ``left_jobs`` are
@@ -145,6 +146,7 @@ class Visit:
     workers_lost: int = 0
     generator_cpu: tuple[float, ...] = ()
     generator_cpu_peak: float | None = None
+    conductor_late_s: float | None = None
     server: ServerCounts | None = None
     complete: bool = True
     failed_submissions: Mapping[str, int] = field(default_factory=dict)

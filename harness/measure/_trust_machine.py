@@ -8,7 +8,7 @@ from typing import Final
 from harness.measure._evidence import MEAN_ERROR, Evidence, Finding, graded, named_visit, worst
 from harness.measure._figures import FIGURES
 from harness.measure._numbers import in_seconds, percent
-from harness.measure._rows import Held, Lateness, Visit
+from harness.measure._rows import Held, Lateness, PollAggregate, Visit
 
 # A processor that is busy more than about 70 % of the time queues noticeably (at 90 %, tenfold in M/M/1).
 _CPU_WARN: Final = 0.70
@@ -69,19 +69,37 @@ def _held(e: Evidence, which: Callable[[Visit], Held]) -> str:
     return f" ({held.requests} held back by target.limits, {most} at most: raise them or submit more slowly)"
 
 
+_HEADROOM_FROM: Final = 0.05  # of a core: below it, what a poll costs is lost in what the process costs
+_BEHIND_FROM_S: Final = 0.1
+
+
 def generator_cpu(e: Evidence) -> Finding:
     """Judge the busiest second: a mean over the whole visit has the drain in it, when little happens."""
     busy = [
-        (max(visit.generator_cpu_peak or 0.0, *visit.generator_cpu), visit)
-        for visit, _ in e.visits
+        (max(visit.generator_cpu_peak or 0.0, *visit.generator_cpu), visit, polls)
+        for visit, polls in e.visits
         if visit.generator_cpu
     ]
     if not busy:
         return "warn", "the load generator's processor time was not measured"
-    share, visit = max(busy, key=lambda pair: pair[0])
+    share, visit, polls = max(busy, key=lambda each: each[0])
     used = f"{percent(share)} of a core at its peak, {percent(max(visit.generator_cpu))} on average"
-    detail = f"{named_visit(visit)}: the busiest process used {used}"
-    return graded(share, _CPU_WARN, _CPU_INVALID), detail
+    detail = f"{named_visit(visit)}: the busiest process used {used}{_headroom(share, polls)}"
+    return graded(share, _CPU_WARN, _CPU_INVALID), f"{detail}{_behind(e)}"
+
+
+def _headroom(share: float, polls: PollAggregate | None) -> str:
+    """Say what this machine could send: as much more as the busiest second left of the processor."""
+    if polls is None or share < _HEADROOM_FROM:
+        return ""
+    most = polls.peak_per_second / share
+    return f" (this machine: {polls.peak_per_second:,} of about {float(f'{most:.2g}'):,.0f} polls/s)"
+
+
+def _behind(e: Evidence) -> str:
+    """Say how late the loop of the process was that gathers the rows."""
+    late = max((visit.conductor_late_s or 0.0 for visit, _ in e.visits), default=0.0)
+    return f"; who gathers the rows was late by {in_seconds(late)} at most" if late >= _BEHIND_FROM_S else ""
 
 
 def server_cpu(e: Evidence) -> Finding:
