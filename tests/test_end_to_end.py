@@ -198,7 +198,16 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
 
 
 def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) -> None:
-    """`--processes 2` spreads the lanes, not the experiment: same keys, lanes, arrivals and durations."""
+    """`--processes 2` spreads the lanes, not the experiment: same keys, lanes, arrivals and durations.
+
+    Of a trace, too, though what reads it starts threads, which do not survive Locust's fork.
+    """
+    lines = [f'{{"took_ms": {300 + 7 * number}}}\n' for number in range(80)]
+    (tmp_path / "t.jsonl").write_text("".join(lines))
+    text = SCENARIO.replace(
+        "{type: uniform, lower: 300ms, upper: 900ms}", f"{{type: trace, file: {tmp_path}/t.jsonl}}"
+    )
+    scenario.write_text(text)
     done = run([*LOCUST, *arguments(scenario), *two_processes()])
     results, rows = only_run(scenario)
     assert done.returncode == expected_status(results), done.stdout + done.stderr
@@ -206,7 +215,7 @@ def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) 
     assert_trustworthy_but_for_timing(results)
     alone = tmp_path / "alone" / "short.yaml"
     alone.parent.mkdir()
-    alone.write_text(SCENARIO)
+    alone.write_text(text)
     done = run([*LOCUST, *arguments(alone), "quick"])
     results_alone, rows_alone = only_run(alone)
     assert done.returncode == expected_status(results_alone), done.stdout + done.stderr

@@ -129,6 +129,18 @@ def test_every_key_is_in_the_reference() -> None:
     assert documented == keys
 
 
+def test_every_type_is_in_the_reference_with_its_keys() -> None:
+    """The tables of types in docs/scenarios.md have every type there is, and each names the keys it needs."""
+    reference = (ROOT / "docs" / "scenarios.md").read_text()
+    tables = "".join(re.findall(r"^\| `type:` \|.*\n((?:\|.*\n)+)", reference, re.MULTILINE))
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([^|]*) \|", tables, re.MULTILINE)
+    documented = {(name, key) for name, cell in rows for key in (*re.findall("`([a-z_0-9]+)`", cell), "type")}
+    for definition in json_schema()["$defs"].values():
+        name = definition["properties"].get("type", {}).get("const")
+        for key in (*definition.get("required", ()), "type") if name else ():
+            assert key == "weight" or (name, key) in documented, name
+
+
 def test_the_examples_in_the_reference_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each whole scenario in docs/scenarios.md is one, where its secrets are set."""
     monkeypatch.setenv("API_TOKEN", "s3cret")

@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -471,3 +473,20 @@ def test_a_process_of_its_own_reads_the_same(tmp_path: Path) -> None:
         == [[0.001, 0.003]]
     )
     assert replace(here, values=()) == replace(there, values=())
+
+
+def test_locusts_door_reads_traces_without_threads(tmp_path: Path) -> None:
+    """A process that forks later must not have loaded what reads them: its threads do not survive that."""
+    file_of(tmp_path, "s\n1\n2\n")
+    (tmp_path / "x.yaml").write_text(
+        "name: x\njob: {duration: {type: trace, file: t.csv}}\n"
+        "workload: {lanes: 1, arrivals: {type: burst, size: 2}, jobs: 2}\n"
+        "settings: {a: {curve: constant, initial: 1s}}\n"
+    )
+    code = (
+        "import sys; from harness.live._arguments import options_asked_for; "
+        f"options = options_asked_for(['--scenario', {str(tmp_path / 'x.yaml')!r}]); "
+        "print(options.scenario.job.duration.mean(), 'polars' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1.5", "False"]

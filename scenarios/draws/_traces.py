@@ -195,10 +195,7 @@ class MeasuredTimes(Model):
             if self.unit is None and (unit := unit_named(column)) not in (None, "s"):
                 yield f"numbers are taken as {unit}, by the name of the column {column!r}"
         if steps is not None:
-            yield (
-                f"the values are rounded to {describe_steps(steps)}; each is spread over {self._cell()} "
-                "that this leaves open"
-            )
+            yield f"the values are rounded to {describe_steps(steps)}; each is spread over {self._cell()}"
 
     def _used(self) -> str:
         used, out = self.seconds.size, self._reading.left_out
@@ -208,7 +205,7 @@ class MeasuredTimes(Model):
         return f"{used:,} of {rows:,} rows (left out: {spell_left_out(out)})"
 
     def _cell(self) -> str:
-        return "the cell"
+        return "the cell that this leaves open"
 
 
 def _thin(rows: int) -> Iterator[str]:
@@ -285,7 +282,7 @@ class Spans(MeasuredTimes):
         yield from _thin(self.seconds.size)
 
     def _cell(self) -> str:
-        return "the two cells" if self.spread == "difference" else super()._cell()
+        return "the cells of its two moments" if self.spread == "difference" else super()._cell()
 
 
 _OTHER_WAY: Final[Mapping[Rounding, Rounding]] = {"nearest": "nearest", "floor": "ceil", "ceil": "floor"}
