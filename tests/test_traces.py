@@ -389,6 +389,23 @@ def test_each_fault_of_a_file_has_its_place(tmp_path: Path, data: str | bytes, f
     assert all(one.startswith(each) for one, each in zip(said, faults, strict=True))
 
 
+SOUND = [
+    "id,s,t\n" + "1,2,3\n\n" * 3,
+    'id,s\n"a\nb",2\n"c, d",3\n',
+    "s\n2\n",
+    "s;t\r\n2;\r\n",
+    '{"s": 2}\n{"t": 1, "s": "3s"}\n',
+]
+
+
+@pytest.mark.parametrize("data", SOUND)
+def test_a_sound_file_is_read_once(tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polars takes what is well formed, ragged or quoted; row by row it would take five times as long."""
+    monkeypatch.setattr("scenarios.draws._tables._Csv._slowly", None)
+    monkeypatch.setattr("scenarios.draws._tables._JsonLines._slowly", None)
+    assert trace(tmp_path, data, column="s").seconds[0] == 2
+
+
 @pytest.mark.parametrize(
     "data", ['id,s\na,1\n5" disk,2\n', "id,s\na,1,,\nb,2,,\n", "id,s\r\n;,1\r\n\r\n,,\r\nb,2\r\n"]
 )

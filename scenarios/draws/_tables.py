@@ -128,6 +128,7 @@ class _Csv:
                     schema={f"column_{number + 1}": pl.String for number in range(len(self.names) + 1)},
                     columns=[*dict.fromkeys((*places.values(), beyond))],
                     separator=self._delimiter,
+                    missing_columns="insert",  # what is beyond the last, in rows with too many cells
                 )
             except pl.exceptions.PolarsError:
                 pass
@@ -236,6 +237,11 @@ class _JsonLines:
                 pass
             else:
                 return frame.to_dict()
+        return self._slowly(names)
+
+    def _slowly(self, names: Sequence[str]) -> Mapping[str, pl.Series]:
+        import polars as pl
+
         cells: dict[str, list[str | None]] = {name: [] for name in names}
         faults: list[tuple[str, str]] = []
         for row, line in enumerate(self._lines()):
