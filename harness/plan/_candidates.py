@@ -58,7 +58,8 @@ KINDS: Final = (
 
 _REACHED_BY: Final = 0.01  # of the jobs; rarer polls are left to the last delay
 _HARDLY_EVER: Final = (12.0, 50.0)  # times the interval, for jobs that no objective holds any more
-_BEYOND: Final = (0.05, 0.15)  # of the jobs that may be late: from there on
+_BEYOND: Final = (0.08, 0.2)  # of the jobs that may be late: from there on
+_OF_THE_BOUND: Final = (0.25, 0.4, 0.62, 0.97)  # intervals: as long as jobs may be late, or shorter
 _JITTERS: Final = ("equal", "full")
 
 
@@ -141,11 +142,14 @@ def families(
         yield Family(CONSTANT_JITTERED, 2, scales, partial(_constant, jitter=jitter))
     for first in _first_waits(values, objectives, round_trip_s, effort.waits):
         yield Family(_WAIT_THEN_CONSTANT, 2, scales, partial(_wait_then_constant, first=first))
-    rest = {*product(effort.slower, effort.switches), *_rests(objectives)}
-    for ratio, level in sorted(rest):
+    for ratio, level in product(effort.slower, effort.switches):
         until = max(float(values[int(level * values.size)]), 0.001)
         slowing = partial(_constant_then_slower, ratio=ratio, until=until)
         yield Family(_CONSTANT_THEN_SLOWER, 3, scales, slowing)
+    for bound, ratio, level in _rests(objectives):
+        until = max(float(values[int(level * values.size)]), 0.001)
+        hardly = partial(_constant_then_slower, ratio=ratio, until=until)
+        yield Family(_CONSTANT_THEN_SLOWER, 3, tuple(bound * part for part in _OF_THE_BOUND), hardly)
     for ratio in effort.increments:
         yield Family(_LINEAR, 2, scales, partial(_linear, ratio=ratio))
         for jitter in _JITTERS:
@@ -194,17 +198,17 @@ def _first_waits(
     return {rounded(wait - round_trip_s, 3) for wait in waits if wait > round_trip_s}
 
 
-def _rests(objectives: Mapping[str, float]) -> Iterator[tuple[float, float]]:
-    """Yield how much slower to ask, and from which quantile of the duration on, where no bound holds jobs.
+def _rests(objectives: Mapping[str, float]) -> Iterator[tuple[float, float, float]]:
+    """Yield a bound on a quantile of the lag, how much slower to ask beyond it, and from which quantile on.
 
     Where 95 in 100 jobs are to be found in time the others may wait: a heavy tail takes most of the polls.
     """
-    for name in objectives:
+    for name, bound in objectives.items():
         objective = OBJECTIVES[name]
         if objective.figure == "lag" and objective.p is not None and 0.5 <= objective.p < 1.0:
             # A little beyond the quantile, for the objective must hold surely.
             levels = (objective.p + (1.0 - objective.p) * beyond for beyond in _BEYOND)
-            yield from product(_HARDLY_EVER, levels)
+            yield from product([bound], _HARDLY_EVER, levels)
 
 
 def _schedules(

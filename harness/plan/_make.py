@@ -77,7 +77,7 @@ def make_plan(
         scenario=scenario.name,
         cost_reason=reason,
         optimum=best,
-        frontier=tuple(frontier(limit.grid)),
+        frontier=tuple(frontier(LimitCurve(durations, task.effort.coarse).grid)),
         settings=settings,
         alternatives=_alternatives(task, durations, criteria, chosen),
         recommendation=named,

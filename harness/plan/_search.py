@@ -149,8 +149,8 @@ class Search:
         """Return each family's best scale with its key.
 
         Along the scales keys fall to the best and rise again, and short ones take nearly all of the time. So
-        every other scale is tried from the third on, and then those beside the best until it has both; of the
-        plainest family, which has dips where durations hardly vary, all.
+        every other scale is tried from the third on, and then those beside the best until it has both (the
+        longer one, if it meets all); of the plainest family, which has dips where durations hardly vary, all.
         """
         twin = replace(self.twin, scenario=_without_the_longest(self.twin.scenario))
         if twin.sampling == "visits":  # whole arrays of jobs are simulated fast, queues are not
@@ -178,7 +178,10 @@ class Search:
                 (family, scale)
                 for family, keys in tried.items()
                 for best in [min(keys, key=keys.__getitem__)]
-                for scale in (best - 1, best + 1)
+                # A shorter scale takes more polls: no need to look where they are all that counts.
+                for scale in (
+                    (best + 1,) if criteria.by_polls and not keys[best][0] else (best - 1, best + 1)
+                )
                 if 0 <= scale < len(family.scales) and scale not in keys
             ]
         found = ((min(keys.values()), family, keys) for family, keys in tried.items())
