@@ -251,7 +251,7 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bo
             click.echo(
                 f"as code: {shlex.join(['python', '-m', 'harness', 'export', *words, '--to', 'python'])}"
             )
-        if results.target == "simulator":
+        if results.target == "simulator" and not (results.plan and results.plan.words()):
             planned = folder / "scenario.yaml" if scenario is None else scenario.path
             words = ["python", "-m", "harness", "plan", str(planned)]
             click.echo(f"a better schedule, if there is one: {shlex.join(words)}")
