@@ -143,7 +143,10 @@ class Backoff:
         """
         if attempt < 1:
             raise ValueError(f"attempt={attempt!r} cannot be used: delays are numbered from 1")
-        return min(self._cap, self._law.ceiling(attempt, elapsed))
+        ceiling = self._law.ceiling(attempt, elapsed)
+        if ceiling > self._cap:
+            return self._cap
+        return ceiling
 
     def delay(self, attempt: int, previous: float | None, u: float, elapsed: float = 0.0) -> float:
         """Return delay number ``attempt`` (from 1) in seconds: a pure function of its arguments.
@@ -157,7 +160,10 @@ class Backoff:
             raise ValueError(f"u={u!r} cannot be used: give a number in [0, 1)")
         jitter = self._jitter
         if jitter.grows is None:
-            return min(self._most, float(jitter.draw(self.ceiling(attempt, elapsed), self._first, u)))
+            drawn = float(jitter.draw(self.ceiling(attempt, elapsed), self._first, u))
+            if drawn > self._most:
+                return self._most
+            return drawn
         first = self.ceiling(min(attempt, 1))
         since = first if previous is None else min(previous, FARTHEST)
         return min(self._most, float(jitter.draw(first, since, u)))

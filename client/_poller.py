@@ -53,7 +53,7 @@ import math
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, NoReturn
 
 from ._anchors import ANCHORS, Anchor, FromReply
 from ._curves import EDGE_S, LONGEST, spell
@@ -87,7 +87,6 @@ class Event(Enum):
 
 
 _Command = Wait | Send | Done
-_C = TypeVar("_C", Wait, Send, Done)
 
 TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[type[_Command], ...]]]] = MappingProxyType(
     {
@@ -100,6 +99,11 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[type[_Command], ...]]]] =
 AFTER: Final[Mapping[type[_Command], State]] = MappingProxyType(
     {Wait: State.WAITING, Send: State.POLLING, Done: State.DONE}
 )
+
+# A poll is two events. An Enum's attribute, a look into a table and the built-in max each take as long as
+# several lines of this machine, so events compare with these and tests hold them to the tables.
+_WAITING: Final = State.WAITING
+_POLLING: Final = State.POLLING
 
 
 class Poller:
@@ -166,19 +170,25 @@ class Poller:
         if self._policy.first_poll == "immediately":
             if retry_after is not None:
                 return self._wait(None, retry_after)
-            self._until = self._now
-            return self._issue(Wait(self._until))
+            return self._until_then(self._now)
         return self._wait(self._cadence, retry_after)
 
     def wake(self, now: float) -> Send:
         """End the wait: the next status request is due."""
-        self._admit(Event.WAKE, now)
-        self._now = max(self._now, self._until)
+        if self._state is not _WAITING:
+            self._refuse(Event.WAKE)
+        if now < self._until:
+            now = self._until
+        self._now = now
         self._attempts += 1
-        self._at_edge = self._now >= self._edge
+        self._state = _POLLING
+        left = self._edge - now
+        self._at_edge = left <= 0.0
         if self._at_edge:
-            return self._issue(Send(self._attempts, self._policy.last_poll_timeout))
-        return self._issue(Send(self._attempts, min(self._policy.request_timeout, self._edge - self._now)))
+            return Send(self._attempts, self._policy.last_poll_timeout)
+        if left > self._policy.request_timeout:
+            left = self._policy.request_timeout
+        return Send(self._attempts, left)
 
     def reply(
         self, now: float, status: JobState, retry_after: float | None = None, progress: object = None
@@ -193,11 +203,12 @@ class Poller:
             raise ValueError(
                 f"status={status!r} cannot be used: report anything but a known status with fail()"
             )
-        self._admit(Event.REPLY, now)
+        self._hear(Event.REPLY, now)
         if status != "pending":
             return self._finish(status, f"the job ended: {status}")
         self._wasted += 1
-        self._errors.start(self._now)
+        if self._errors.count:
+            self._errors.start(self._now)
         if self._at_edge:
             return self._time_out("the last poll was answered 'pending'")
         if self._wasted == self._policy.max_attempts:
@@ -210,7 +221,7 @@ class Poller:
 
     def fail(self, now: float, failure: Failure, retry_after: float | None = None) -> Wait | Done:
         """Take a failed read, which says nothing of the job. ``retry_after``: the hint in seconds."""
-        self._admit(Event.FAIL, now)
+        self._hear(Event.FAIL, now)
         self._failures += 1
         if self._at_edge:
             return self._time_out(f"the last poll failed: {failure}")
@@ -230,27 +241,40 @@ class Poller:
     def _admit(self, event: Event, now: float) -> None:
         """Refuse an event that has no row in the table; otherwise move time forward, never back."""
         if event not in TRANSITIONS[self._state]:
-            raise IllegalEvent(f"{event.value}() is not allowed while {self._state.value}")
+            self._refuse(event)
         self._now = max(self._now, now)
 
-    def _issue(self, command: _C) -> _C:
-        """Give a command; it is also the next state."""
-        self._state = AFTER[type(command)]
-        return command
+    def _hear(self, event: Event, now: float) -> None:
+        """Do what ``_admit`` does, for what may happen only while a request is in flight."""
+        if self._state is not _POLLING:
+            self._refuse(event)
+        if now > self._now:
+            self._now = now
+
+    def _refuse(self, event: Event) -> NoReturn:
+        raise IllegalEvent(f"{event.value}() is not allowed while {self._state.value}")
 
     def _wait(self, waits: Anchor | None, hint: float | None) -> Wait:
         """Compute the next wait (None: there is none of our own), lengthen it, and clamp it to the edge."""
         self._draws += 1
         u = self._uniform(self._draws)
-        until = waits.next(self._now, u) if waits else self._now
-        hinted = self._now + self._policy.hints.lengthen(0.0, hint, u)
-        if hinted > until:
-            until = hinted
-            self._cadence.put_off(until)
-        self._until = min(until, LONGEST)  # even "for ever" twice over is a time
-        if self._until > self._edge - EDGE_S:
-            self._until = max(self._now, self._edge)
-        return self._issue(Wait(self._until))
+        now = self._now
+        until = now if waits is None else waits.next(now, u)
+        if hint is not None:
+            hinted = now + self._policy.hints.lengthen(0.0, hint, u)
+            if hinted > until:
+                until = hinted
+                self._cadence.put_off(until)
+        if until > LONGEST:
+            until = LONGEST  # even "for ever" twice over is a time
+        if until > self._edge - EDGE_S:
+            until = max(now, self._edge)
+        return self._until_then(until)
+
+    def _until_then(self, until: float) -> Wait:
+        self._until = until
+        self._state = _WAITING
+        return Wait(until)
 
     def _may_yet_appear(self, failure: Failure) -> bool:
         return failure.status_code == 404 and self._now - self._started <= self._policy.errors.not_found_grace
@@ -261,7 +285,8 @@ class Poller:
         )
 
     def _finish(self, outcome: Outcome, reason: str) -> Done:
-        return self._issue(Done(outcome, self._now, self._attempts, self._wasted, self._failures, reason))
+        self._state = State.DONE
+        return Done(outcome, self._now, self._attempts, self._wasted, self._failures, reason)
 
 
 def _count(number: int, noun: str) -> str:

@@ -179,7 +179,8 @@ class Board:
                 answer = partial(self._answer_shared, job, delay, fault, told)
             return self._share(self._sharing, now, key, attempt, answer)
         served_at = now if self._workers is None else self._serve(now, self._workers, key, attempt)
-        return self._counted(self._answer(delay, ticket, fault, told, served_at))
+        at = served_at + delay
+        return self._counted(self._reply(at, at, ticket, fault, told))
 
     @property
     def next_departure(self) -> float:
@@ -364,4 +365,5 @@ def _progress(ticket: Ticket, at: float, steps: int) -> float:
     if at <= ticket.started_at:
         return 0.0
     share = (at - ticket.started_at) / (ticket.finished_at - ticket.started_at)
-    return min(int(share * steps), steps - 1) / steps
+    done = int(share * steps)
+    return (done if done < steps else steps - 1) / steps

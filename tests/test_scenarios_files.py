@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,25 @@ def test_every_type_is_in_the_reference_with_the_keys_it_needs(model: type[BaseM
     ]
     needed = {field.alias or name for name, field in model.model_fields.items() if field.is_required()}
     assert any(needed <= set(each) for each in keys)
+
+
+def test_every_kind_is_in_the_reference() -> None:
+    """Each value of each key that has a choice, a row of some table, is named there, or with the presets."""
+    reference = "".join((ROOT / "docs" / name).read_text() for name in ("scenarios.md", "presets.md"))
+    values = set(_choices(json_schema()))
+    assert {each for each in values if not re.search(rf"\b{re.escape(each)}\b", reference)} == set()
+
+
+def _choices(part: object) -> Iterator[str]:
+    """Yield every word that a schema allows by name."""
+    if isinstance(part, dict):
+        words = [*part.get("enum", ()), part.get("const")]
+        yield from (word for word in words if isinstance(word, str))
+        for each in part.values():
+            yield from _choices(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _choices(each)
 
 
 def test_the_examples_in_the_reference_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

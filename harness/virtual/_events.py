@@ -17,7 +17,7 @@ at that moment, though the service has counted the poll.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush, heapreplace
@@ -119,7 +119,8 @@ class EventVisit:
         self._arrivals = _open_arrivals(scenario, repeat) if self._open else iter(())
         self._iterations = [0] * scenario.workload.lanes
         self._counter = PollCounter()
-        self._responses: defaultdict[int | None, int] = defaultdict(int)
+        self._responses: Counter[int | None] = Counter()
+        self._codes: list[int | None] = []
         self._sent: list[float] = []
         self._latencies: list[float] = []
         self._finished = FinishedJobs()
@@ -247,16 +248,17 @@ class EventVisit:
 
         None: it hears none in time.
         """
-        poller, code, view, state = job.poller, None, None, "failed"
+        poller = job.poller
+        view, code, state = None, None, "failed"
         command: Wait | Done
-        if reply is None or reply.at + self._reply_s > heard_at:
+        if reply is None or (at := reply.at + self._reply_s) > heard_at:
             command = poller.fail(heard_at, _TIMED_OUT)
         else:
-            heard_at = reply.at + self._reply_s
+            heard_at = at
             view, code, hint = reply.job, reply.status_code, reply.hint
             if view is not None:
-                state = view.status
-                command = poller.reply(heard_at, view.status, hint, view.progress)
+                state, progress, _ = view
+                command = poller.reply(at, state, hint, progress)
             elif code is None:
                 command = poller.fail(heard_at, _UNANSWERED)
             elif code in self._not_ready:
@@ -267,7 +269,7 @@ class EventVisit:
             else:
                 mendable = hint is not None or code in self._retryable
                 command = poller.fail(heard_at, _http_failure(code, hinted=mendable), hint)
-        self._responses[code] += 1
+        self._codes.append(code)
         self._sent.append(sent_at)
         self._latencies.append(heard_at - sent_at)
         if self._on_poll is not None:
@@ -292,6 +294,8 @@ class EventVisit:
 
     def _flush(self, polls: int) -> None:
         self._counter.add(np.array(self._sent), np.array(self._latencies))
+        self._responses.update(self._codes)
+        self._codes.clear()
         self._sent.clear()
         self._latencies.clear()
         if self._on_progress is not None:
