@@ -37,7 +37,7 @@ def capacity(service_time: str, discipline: str, *, shared: bool) -> dict[str, A
 
 
 def test_requests_that_divide_a_worker_are_all_slow(service: Service) -> None:
-    """Three of 0.4 s that come together are served after 1.2 s each; in line the first would be after 0.4 s."""
+    """Three of 0.4 s that come together take 1.2 s each; in line the first would be served after 0.4 s."""
     service.serve(capacity=capacity("400ms", "ps", shared=False))
     begun, ended = time.monotonic(), list[float]()
 
