@@ -24,10 +24,11 @@ import numpy as np
 
 from harness.measure import Calibration, Run
 from harness.measure._basis import Basis, of_visits
-from harness.measure._compare import Margins, compare_with_baseline, judge
+from harness.measure._compare import compare_with_baseline
 from harness.measure._compare_sides import Pair, Side
 from harness.measure._intervals import Floats
 from harness.measure._metrics import job_order
+from harness.measure._verdicts import Margins, judge
 from harness.virtual import calibrate, simulate
 from scenarios import Scenario, load_scenario
 

@@ -24,8 +24,9 @@ from harness.measure import (
     write_report,
 )
 from harness.measure._basis import Basis
-from harness.measure._compare import Margins, compare_with_baseline
+from harness.measure._compare import compare_with_baseline
 from harness.measure._metrics import job_order
+from harness.measure._verdicts import Margins
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DRAWS = np.random.default_rng(17)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from harness.measure._basis import Basis, basis_of, residual_spread
 from harness.measure._calibration import Calibration, read_calibration
-from harness.measure._compare import Margins, compare_with_baseline
+from harness.measure._compare import compare_with_baseline
 from harness.measure._figures import Limit, SettingFigures
 from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, read_json, write_text
 from harness.measure._frames import job_frame
@@ -25,6 +25,7 @@ from harness.measure._results import Check, LimitPoint, Offer, Results, Scenario
 from harness.measure._rows import Run
 from harness.measure._trust import trust_checks
 from harness.measure._twin import Twin
+from harness.measure._verdicts import Margins
 
 # The trust check that holds a run against the twin, job by job.
 _TWIN_CHECK: Final = "twin residual"

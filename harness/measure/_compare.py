@@ -1,37 +1,29 @@
-"""Comparisons that use what the jobs have in common, and verdicts with a margin.
+"""Comparisons that use what the jobs have in common.
 
 Every random draw is keyed by the job, so job 17 needs the same work under every setting: differences are
 taken job by job (common random numbers; Law, section 11.2), which removes the jobs' own spread from them.
 The intervals of one comparison hold *together* at 95 % (Bonferroni: each at 1 - 5 %/m for m intervals).
-
-Less is better in every figure. With d the smallest difference that matters, a difference whose interval
-[low, high] lies above d is *worse*, below -d *better*; it is *equivalent* where two one-sided tests say that
-it lies within ±d (TOST: the interval at twice the error does; D. J. Schuirmann, J. Pharmacokin. Biopharm. 15
-(1987) 657), and *indistinguishable* otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure._basis import Basis, noise, of_visits
+from harness.measure._basis import Basis, of_visits
 from harness.measure._figures import (
     COMPARED,
-    FIGURES,
     QUANTILES,
     ComparisonRow,
     Interval,
-    Verdict,
     job_values,
 )
 from harness.measure._intervals import (
-    LEVEL,
     Estimate,
     Floats,
     Integers,
@@ -40,8 +32,8 @@ from harness.measure._intervals import (
     quantile_interval,
 )
 from harness.measure._lags import Lags
-from harness.measure._numbers import number, percent
 from harness.measure._objectives import LOST_SHARE_ALLOWED, with_lost_jobs
+from harness.measure._verdicts import Difference, Margins, judge
 from scenarios import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -50,62 +42,9 @@ if TYPE_CHECKING:
 _FEWEST_PAIRS: Final = 20
 """With fewer jobs a mean says little of what other jobs would give, whatever its interval."""
 
-_FLOOR_S: Final = 0.005
-"""No schedule is resolved finer than a request's own round trip: less time than that cannot matter."""
-
-_NOISES: Final = 3.0  # standard deviations of what the machine adds from visit to visit
 _NO_SPREAD: Final = 1e-9  # of the reference: what rounding leaves of differences that are all the same
 
-Intervals = Callable[[float], Interval | None]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A setting's figure less its reference's, before the verdict.
-
-    ``interval`` gives its interval at a level. ``pairs`` is 0 for unpaired samples. ``reason`` says why there
-    can be no verdict, and ``spread`` whether anything is left to chance. ``quits`` says that the setting
-    loses jobs that the reference finds: what it saves by that is no gain.
-    """
-
-    setting: str
-    baseline: str
-    metric: str
-    difference: float | None
-    reference: float | None
-    interval: Intervals
-    pairs: int
-    unpaired: int
-    margin: float = 0.0
-    reason: str | None = None
-    spread: bool = True
-    quits: bool = False
-
-
-@dataclass(frozen=True)
-class Margins:
-    """The smallest differences that matter: a share of the reference, and what the machine adds by itself."""
-
-    share: float
-    noise: Mapping[str, float]
-    """By figure: the standard deviation, over visits, of what was measured less the twin's figure."""
-
-    @classmethod
-    def of(cls, share: float, residuals: Mapping[str, Sequence[float]]) -> Margins:
-        """Take the noise from how far each visit lies from the twin's."""
-        return cls(share, {figure: noise(off) for figure, off in residuals.items()})
-
-    def margin(self, metric: str, reference: float | None) -> float:
-        """Return the margin of a figure: max(5 ms, share, 3 noises) for times, 0 for lost jobs."""
-        if metric == "lost_share" or reference is None:
-            return 0.0
-        floor = _FLOOR_S if _in_seconds(metric) else 0.0
-        return max(floor, self.share * abs(reference), _NOISES * self.noise.get(metric, 0.0))
-
-
-def _in_seconds(metric: str) -> bool:
-    return OBJECTIVES[metric].unit == "s" if metric in OBJECTIVES else metric.endswith("_s")
 
 
 def compared(objectives: Iterable[str]) -> list[str]:
@@ -321,79 +260,3 @@ def matched(ours: pl.DataFrame, theirs: pl.DataFrame, metric: str) -> tuple[Floa
 
 def _keyed(jobs: pl.DataFrame, metric: str) -> pl.DataFrame:
     return jobs.select("repeat", "key").with_columns(value=job_values(jobs, metric))
-
-
-def judge(differences: Iterable[Difference], margins: Margins) -> list[ComparisonRow]:
-    """Return the differences with intervals that hold together, and verdicts; less is better everywhere."""
-    rows = [replace(row, margin=margins.margin(row.metric, row.reference)) for row in differences]
-    # A difference without any spread (say, no lost jobs on either side) leaves nothing to chance.
-    judged = sum(row.spread and row.difference is not None for row in rows)
-    alpha = (1 - LEVEL) / max(judged, 1)
-    return [_judged(row, alpha) for row in rows]
-
-
-def _judged(row: Difference, alpha: float) -> ComparisonRow:
-    interval = row.interval(1 - alpha) if row.difference is not None else None
-    verdict: Verdict = "indistinguishable"
-    reason = row.reason
-    if interval is None and reason is None:
-        reason = "too few jobs for an interval that holds together with the others"
-    if reason is None and interval is not None:
-        verdict = _verdict(interval, row.interval(1 - 2 * alpha) or interval, row.margin)
-        if verdict == "better" and row.quits and row.metric != "lost_share":
-            verdict, reason = "indistinguishable", "more of its jobs were lost: what that saves is no gain"
-    return ComparisonRow(
-        setting=row.setting,
-        baseline=row.baseline,
-        metric=row.metric,
-        difference=row.difference,
-        ci95=interval,
-        relative=row.difference / row.reference if row.difference is not None and row.reference else None,
-        pairs=row.pairs,
-        unpaired=row.unpaired,
-        margin=row.margin,
-        verdict=verdict,
-        reason=reason,
-    )
-
-
-def _verdict(interval: Interval, one_sided: Interval, margin: float) -> Verdict:
-    if interval[0] > margin:
-        return "worse"
-    if interval[1] < -margin:
-        return "better"
-    return (
-        "equivalent" if -margin <= one_sided[0] and one_sided[1] <= margin and margin else "indistinguishable"
-    )
-
-
-def worse_settings(rows: Sequence[ComparisonRow]) -> list[str]:
-    """Return the settings that lose more jobs, or are worse somewhere and better nowhere.
-
-    Polls against waiting is a trade and no failure; jobs given up buy nothing that counts.
-    """
-    verdicts: dict[str, dict[str, Verdict]] = {}
-    for row in rows:
-        verdicts.setdefault(row.setting, {})[row.metric] = row.verdict
-    return [
-        name
-        for name, seen in verdicts.items()
-        if seen.get("lost_share") == "worse" or ("worse" in seen.values() and "better" not in seen.values())
-    ]
-
-
-def heading(metric: str) -> str:
-    """Return what a column of comparisons in this metric is called."""
-    return COMPARED[metric] if metric in COMPARED else OBJECTIVES[metric].words()
-
-
-def change(row: ComparisonRow) -> str:
-    """Return a difference in the most telling form: relative, or absolute where the reference is nothing."""
-    if row.difference is None:
-        return "–"
-    if row.metric in FIGURES and FIGURES[row.metric].points:
-        points = row.difference * 100
-        return f"{points:+.3g} points" if points else "0"
-    if row.relative is None:
-        return f"{'+' if row.difference > 0 else ''}{number(row.difference)}"
-    return percent(row.relative, sign=True)

@@ -12,7 +12,6 @@ import numpy as np
 from harness.measure._analysis import analyse
 from harness.measure._basis import Basis, basis_of, residual_spread
 from harness.measure._calibration import read_calibration
-from harness.measure._compare import Margins, judge, worse_settings
 from harness.measure._compare_sides import Pair, Side
 from harness.measure._figures import ComparisonRow
 from harness.measure._folder import RunUnusable, folder_of, load_run, load_twin
@@ -22,6 +21,7 @@ from harness.measure._results import Results
 from harness.measure._rows import Run
 from harness.measure._twin import Twin
 from harness.measure._unlike import unlike
+from harness.measure._verdicts import Margins, judge, worse_settings
 from scenarios import OBJECTIVES
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import numpy as np
 
 from harness.measure._basis import Basis, noise, of_visits
 from harness.measure._compare import (
-    Difference,
     Sides,
     compared,
     is_lag,
@@ -33,6 +32,7 @@ from harness.measure._intervals import (
     share_difference,
 )
 from harness.measure._lags import Lags
+from harness.measure._verdicts import Difference
 
 if TYPE_CHECKING:
     import polars as pl

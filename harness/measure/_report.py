@@ -10,12 +10,12 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from harness.measure._charts import charts, describe_load_versus_lag, styles_of
-from harness.measure._compare import change, heading
 from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow, Figure, SettingFigures
 from harness.measure._numbers import number
 from harness.measure._recommend import bound, headline
 from harness.measure._results import Results
 from harness.measure._rows import Run
+from harness.measure._verdicts import change, heading
 
 # The legend's keys, drawn as the charts draw them: marker paths around (0, 0) and dash patterns.
 _SHAPES: Final = {

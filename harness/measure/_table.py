@@ -9,13 +9,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.measure._compare import change, heading
 from harness.measure._compare_runs import RunComparison
 from harness.measure._figures import ESTIMATE_MARK, FIGURES, VERDICTS, ComparisonRow
 from harness.measure._numbers import number
 from harness.measure._recommend import headline
 from harness.measure._results import Check, Results
 from harness.measure._text import Page, grid
+from harness.measure._verdicts import change, heading
 
 _LEGEND: Final = "less is better; = no difference that matters, ≈ no verdict; all at 95 % together"
 _STYLES: Final = {"better": "green", "worse": "red", "pass": "green", "warn": "yellow", "invalid": "bold red"}
