@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
 from benchmarks.coverage import ROWS, coverage, pool_of, verdicts_of_equals
+from harness._cli import main
 from harness.measure import Calibration, Results, Run, RunFolder, analyse, read_calibration, write_report
 from harness.measure import _analysis as analysis
 from harness.measure._results import Check
@@ -220,3 +222,29 @@ def test_runs_of_two_seeds_are_rarely_told_apart() -> None:
     """At 90 % load of the slots, hardly more than 5 % of pairs have a verdict, as chance has it."""
     false, _ = verdicts_of_equals(replace(ROWS["slots 10, 90 %"], jobs=50), 24)
     assert false <= stats.binom.ppf(0.999, 24, 0.05) / 24
+
+
+@pytest.mark.parametrize(("bound", "status"), [("1500ms", 0), ("900ms", 3), (None, 2)])
+def test_objectives_can_be_required(tmp_path: Path, bound: str | None, status: int) -> None:
+    """Status 3 where the figures can be trusted and no setting meets them; 2 where there are none to meet."""
+    path = tmp_path / "required.yaml"
+    path.write_text(
+        "name: required\njob: {duration: {type: uniform, lower: 2s, upper: 6s}}\n"
+        "workload: {lanes: 4, arrivals: {type: poisson, rate: 5}, jobs: 100}\n"
+        "settings: {every-1s: {curve: constant, initial: 1s}}\n"
+        + (f"objectives: {{lag_p95: {bound}}}\n" if bound else "")
+    )
+    words = [
+        "simulate",
+        str(path),
+        "--out",
+        str(tmp_path / "run"),
+        "--require-objectives",
+        "--margin",
+        "0.05",
+    ]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == status, done.output
+    assert (tmp_path / "run" / "calibration.json").exists() == (status != 2)
+    if status != 2:
+        assert json.loads((tmp_path / "run" / "results.json").read_text())["margin"] == 0.05
