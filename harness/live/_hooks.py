@@ -29,6 +29,7 @@ from harness.live._messages import (
     receive,
     send,
 )
+from harness.live._page import guard
 from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
@@ -61,6 +62,8 @@ def install(events: Events, options: Options) -> None:
             )
             _stop_on_signals(environment)
             return
+        if environment.web_ui is not None:
+            guard(environment.web_ui.app, environment.parsed_options.web_host)
         conductor = _set_up_conductor(environment, runner, options)
         if isinstance(runner, LocalRunner):
             _set_up_generator(environment, runner, options)
