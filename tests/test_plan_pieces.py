@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from client import CURVES, Backoff, ErrorPolicy, HintPolicy, PollingPolicy
+from harness._cli import main
 from harness.plan import polls_at_lag
 from harness.plan._answer import SettingPlan
 from harness.plan._candidates import KINDS, families, rounded
@@ -364,3 +366,21 @@ def test_a_held_out_frontier_is_no_better_than_the_limit_of_the_sample() -> None
     assert polls == sorted(polls, reverse=True)
     for many, lag in curve:
         assert many >= polls_at_lag(limit, lag)
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("0.5", 0.5), ("250ms", 0.25), ("1m30s", 90.0), ("2", 2.0)])
+def test_the_price_of_a_poll_is_written_as_durations_are(written: str, seconds: float) -> None:
+    """A plain number is seconds, as it always was; units mean what they mean in scenarios."""
+    assert price(written) == seconds
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "nan", "1x", "soon"])
+def test_a_price_that_is_none_is_refused(written: str) -> None:
+    """Nothing, less than nothing and what is no duration are usage errors."""
+    with pytest.raises(click.BadParameter):
+        price(written)
+
+
+def price(written: str) -> object:
+    (cost,) = (each for each in main.commands["plan"].params if each.name == "cost")
+    return cost.type.convert(written, cost, None)
