@@ -107,6 +107,13 @@ def test_what_is_wrong_with_a_run_is_seen(name: str, folder: Path) -> None:
     assert_is_seen(CORRUPTIONS[name], PLAIN, 300, folder)
 
 
+@pytest.mark.parametrize("text", [QUEUED, CLOSED], ids=["queued", "closed"])
+@pytest.mark.parametrize("name", ["finished_ago x 0.8", "replies read 150 ms late"])
+def test_it_is_seen_where_jobs_wait_for_each_other(name: str, text: str, folder: Path) -> None:
+    """Finishes are held against the service's own queue, and figures against twins that differ as much."""
+    assert_is_seen(CORRUPTIONS[name], text, 41, folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [PLAIN, FAST], ids=["plain", "fast"])
 @pytest.mark.parametrize("name", CORRUPTIONS)
