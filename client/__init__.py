@@ -18,6 +18,7 @@ from __future__ import annotations
 from ._address import checked_address, same_origin
 from ._anchors import ANCHORS
 from ._backoff import Backoff
+from ._bounded import BadReply, Body
 from ._calls import Source, StatusCall, SubmitCall
 from ._causes import Cause, cause_of
 from ._checks import InvalidSetting, Parameter, parameters
@@ -53,6 +54,8 @@ __all__ = [
     "ANCHORS",
     "Attempt",
     "Backoff",
+    "BadReply",
+    "Body",
     "Budget",
     "CURVES",
     "Cause",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-MOST_BODY: Final = 8 << 20
-"""Bytes of a body, as sent and as unpacked, from which on it is no job's status."""
+_MOST_BODY: Final = 8 << 20  # bytes, as sent and as unpacked: a job's status is a few hundred
 
 ENCODINGS: Final = "gzip, deflate"
 """What the drivers accept: what ``unpacked`` can unpack piece by piece."""
@@ -17,7 +16,9 @@ class BadReply(ConnectionError):
 
 
 class Body:
-    """A body that comes in pieces."""
+    """A body that comes in pieces; for drivers, ours and others."""
+
+    __slots__ = ("_pieces", "_size")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -26,8 +27,8 @@ class Body:
     def add(self, piece: bytes) -> None:
         """Add a piece. Raises BadReply when there is too much of it."""
         self._size += len(piece)
-        if self._size > MOST_BODY:
-            raise BadReply(f"the reply is larger than {MOST_BODY} bytes")
+        if self._size > _MOST_BODY:
+            raise BadReply(f"the reply is larger than {_MOST_BODY} bytes")
         self._pieces.append(piece)
 
     def unpacked(self, encoding: str | None) -> bytes:
@@ -43,11 +44,11 @@ class Body:
         raw = packing == "deflate" and body[0] & 0x0F != 8  # some servers leave zlib's own header away
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
         try:
-            whole = unpacker.decompress(body, MOST_BODY + 1)
+            whole = unpacker.decompress(body, _MOST_BODY + 1)
         except zlib.error as error:
             raise BadReply(f"the reply's {packing} is broken: {error}") from error
-        if len(whole) > MOST_BODY:
-            raise BadReply(f"the reply unpacks to more than {MOST_BODY} bytes")
+        if len(whole) > _MOST_BODY:
+            raise BadReply(f"the reply unpacks to more than {_MOST_BODY} bytes")
         if not unpacker.eof:
             raise BadReply(f"the reply's {packing} is cut short")
         return whole

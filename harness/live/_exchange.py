@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -25,9 +24,8 @@ from gevent.hub import get_hub
 from gevent.monkey import get_original
 from gevent.socket import wait
 
-from client import Response
+from client import BadReply, Body, Response
 
-_MOST_BODY: Final = 8 << 20  # bytes, as sent and as unpacked: a job's status is a few hundred
 _MOST_HEAD: Final = 1 << 16
 _MOST_INTERIM: Final = 16  # 1xx replies before the one that counts
 _RECEIVE: Final = 1 << 16
@@ -41,10 +39,6 @@ _ALWAYS: Final = {"User-Agent": "backoff-harness", "Accept-Encoding": "gzip, def
 
 UNSENT: Final = "unsent_by_the_exchange"
 """The attribute of an exchange's error that is there if there was no connection to send anything over."""
-
-
-class BadReply(ConnectionError):
-    """The peer sent what is no HTTP/1.1 reply, or one that is larger than any status."""
 
 
 class _Origin(NamedTuple):
@@ -195,25 +189,17 @@ def _ours(names: tuple[str, ...]) -> list[str]:
 class _Reply:
     """One reply as the parser tells of it."""
 
-    __slots__ = ("_chunks", "_size", "headers", "status", "whole")
+    __slots__ = ("body", "headers", "status", "whole")
 
     def __init__(self) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.whole = False
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self.body = Body()
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header; one that comes again is appended to the first, as lists are (RFC 9110, 5.3)."""
         self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
-
-    def add(self, chunk: bytes) -> None:
-        """Add a piece of the body. Raises BadReply when it grows too large."""
-        self._size += len(chunk)
-        if self._size > _MOST_BODY:
-            raise BadReply(f"the reply is larger than {_MOST_BODY} bytes")
-        self._chunks.append(chunk)
 
     @property
     def ends_with_the_connection(self) -> bool:
@@ -222,21 +208,7 @@ class _Reply:
 
     def content(self) -> bytes:
         """Return the body, unpacked. Raises BadReply when it is broken or too large."""
-        body = b"".join(self._chunks)
-        packing = self.headers.get("content-encoding", "").strip().lower()
-        if not body or packing not in ("gzip", "x-gzip", "deflate"):
-            return body
-        raw = packing == "deflate" and body[0] & 0x0F != 8  # some servers leave zlib's own header away
-        unpacker = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
-        try:
-            unpacked = unpacker.decompress(body, _MOST_BODY + 1)
-        except zlib.error as error:
-            raise BadReply(f"the reply's {packing} is broken: {error}") from error
-        if len(unpacked) > _MOST_BODY:
-            raise BadReply(f"the reply unpacks to more than {_MOST_BODY} bytes")
-        if not unpacker.eof:
-            raise BadReply(f"the reply's {packing} is cut short")
-        return unpacked
+        return self.body.unpacked(self.headers.get("content-encoding"))
 
 
 class _Connection:
@@ -373,7 +345,7 @@ class _Connection:
 
     def on_body(self, chunk: bytes) -> None:
         if not self._surplus:
-            self._reply.add(chunk)
+            self._reply.body.add(chunk)
 
     def on_message_complete(self) -> None:
         if self._surplus:
