@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 import threading
 import time
@@ -150,6 +151,10 @@ class Server:
                     if not data:
                         return
                     request += data
+                head, _, body = request.partition(b"\r\n\r\n")
+                length = re.search(rb"Content-Length: (\d+)", head)
+                while length and len(body) < int(length[1]):  # closing on unread bytes would reset the reply
+                    body += connection.recv(65536)
                 reply, keep = self.reply, self.keep
                 self.asked.append(request)
                 try:
