@@ -206,6 +206,7 @@ def test_the_same_reply_is_read_by_both(server: Server, name: str) -> None:
 
 def test_both_ask_for_the_same(server: Server) -> None:
     """Request line and every header of the dialect's; each has a few words of its own."""
+    server.keep = True
     asked: list[set[bytes]] = []
     for transport in CLIENTS:
         client = CLIENTS[transport](server.url, POLICY, dialect=NATIVE, ca=None)
