@@ -7,7 +7,7 @@ It blocks the thread or greenlet that calls it, and works unchanged when gevent 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from os import PathLike
 from types import TracebackType
@@ -238,7 +238,7 @@ class VideoTranslationClient(Driver):
                 allow_redirects=False,
                 stream=True,
             ) as reply:
-                for piece in reply.raw.stream(_PIECE, decode_content=False):
+                for piece in _pieces(reply.raw):
                     body.add(piece)
                     if time.monotonic() > until:
                         raise TimeoutError("the reply was not whole in time")
@@ -249,6 +249,14 @@ class VideoTranslationClient(Driver):
         except ValueError as error:  # what these libraries find in a header, they do not always catch
             raise BadReply(f"{type(error).__name__}: {error}") from error
         return reply, body.unpacked(reply.headers.get("Content-Encoding"))
+
+
+def _pieces(raw: Any) -> Iterator[bytes]:
+    """Return a body piece by piece, as it was sent; adapters of one's own may have any file for it."""
+    if hasattr(raw, "stream"):
+        pieces: Iterator[bytes] = raw.stream(_PIECE, decode_content=False)
+        return pieces
+    return iter(lambda: raw.read(_PIECE), b"")
 
 
 class _Http(KeptConnection, HTTPConnection):

@@ -126,7 +126,7 @@ def test_retries_are_counted_and_not_timed(tmp_path: Path) -> None:
     assert fault.startswith("1: settings.only.on_error.delays[0]: '1s until 3s' cannot be used: retries are")
 
 
-SECONDS = st.sampled_from([0.001, 0.0125, 0.5, 1.0, 5.0, 90.0, 3600.0]) | st.floats(1e-9, 1e9)
+SECONDS = st.sampled_from([0.001, 0.0125, 0.5, 1.0, 5.0, 90.0, 3600.0]) | st.floats(1e-6, 3e7)
 
 
 @given(
