@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from scenarios import FAULTS, ConnectionReset, ErrorReply, Fault, Outage, Simulation, Unanswered, json_schema
 from server import Board, NoReply, Reply
-from server._no_reply import NO_REPLIES
+from server._no_reply import ENDINGS
 from server._replies import JobView
 
 
@@ -59,7 +59,7 @@ def test_every_named_fault_is_known_wherever_faults_are_read(name: str) -> None:
     assert Fault(fault=name, rate=0.5, **own).failure == kind(**own)
     options = json_schema()["$defs"]["Fault"]["properties"]["fault"]["anyOf"]
     assert any(name in (option.get("const"), *option.get("enum", ())) for option in options)
-    assert (kind in NO_REPLIES) == issubclass(kind, Unanswered)
+    assert (kind in ENDINGS) == issubclass(kind, Unanswered)
     reply, counted = polled(fault=name, **own)
     assert counted == {kind.counted_as: 1}
     assert reply.status_code == kind.status_code
@@ -69,7 +69,7 @@ def test_every_named_fault_is_known_wherever_faults_are_read(name: str) -> None:
 def test_unanswered_requests_are_counted_apart() -> None:
     """Each by a name of its own."""
     unanswered = [kind for kind in FAULTS.values() if issubclass(kind, Unanswered)]
-    assert len({kind.counted_as for kind in unanswered}) == len(unanswered) == len(NO_REPLIES)
+    assert len({kind.counted_as for kind in unanswered}) == len(unanswered) == len(ENDINGS)
 
 
 @pytest.mark.parametrize(
