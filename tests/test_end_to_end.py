@@ -377,7 +377,7 @@ def test_the_web_page_stops_a_run_and_starts_another(scenario: Path) -> None:
     assert left_behind(scenario) == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path, how: signal.Signals) -> None:
     """A worker that is killed or told to quit takes jobs with it: the others finish, and the run says so."""
     scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 5s, upper: 7s"))

@@ -239,7 +239,7 @@ def test_rows_are_taken_once(play: Play) -> None:
 
 
 def test_a_job_in_flight_costs_less_than_two_kilobytes(clock: Clock) -> None:
-    """All in: its machine, its conversation, its place in the fleet. A hundred thousand fit in 250 MB."""
+    """All in: its machine, its conversation, its place in the fleet."""
     jobs = 2000
     experiment = scenario({"quick": every(1)}, arrivals={"type": "burst", "size": jobs}, lanes=500, jobs=jobs)
     share = VisitShare(
