@@ -252,6 +252,7 @@ def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Pat
     assert_trustworthy_but_for_timing(results)
 
 
+@pytest.mark.slow
 def test_a_worker_that_joins_in_the_middle_changes_nothing(scenario: Path) -> None:
     """Locust moves its users about when a worker joins; the jobs under way stay where they are."""
     scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 3s, upper: 4s"))

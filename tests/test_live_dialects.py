@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 from live_parts import live_run
 
 from harness.measure import load_run
@@ -30,6 +31,7 @@ OWN = (
 )
 
 
+@pytest.mark.slow
 def test_a_live_run_in_a_language_of_its_own_is_as_its_twin_foresees(tmp_path: Path) -> None:
     """Each job has the twin's outcome and its polls, and every end is told with its age."""
     file = tmp_path / "spoken.yaml"

@@ -47,6 +47,7 @@ def test_the_harness_finds_its_own_modules(folder: Path, command: list[str]) -> 
     assert "often" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_live_run_finds_its_own_modules_in_every_process(folder: Path) -> None:
     """The simulator, Locust and the report's process are started from the same folder."""
     (folder / "harness.py").write_text("raise SystemExit('the working directory was imported')")
