@@ -95,6 +95,10 @@ def _where_detected(column: str) -> Callable[[pl.DataFrame], Floats]:
     return lambda jobs: np.where(detected(jobs), _numbers(jobs, column), np.nan)
 
 
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1_000
+
+
 def _lag_is_estimated(figures: SettingFigures) -> bool:
     return figures.detection_lag_s.basis == "interval"
 
@@ -169,10 +173,10 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
             verified=True,
         ),
         "overhead_s.p99": Figure(
-            words="overhead of polls, p99, s",
-            read=lambda s: s.overhead_s.p99,
-            page="overhead\np99, s",
-            note=lambda s: "" if s.overhead_s.p50 is None else f"p50 {number(s.overhead_s.p50)}",
+            words="overhead of polls, p99, ms",
+            read=lambda s: _ms(s.overhead_s.p99),
+            page="overhead\np99, ms",
+            note=lambda s: "" if s.overhead_s.p50 is None else f"p50 {number(_ms(s.overhead_s.p50))}",
         ),
         "lost_jobs": Figure(
             words="lost jobs",
