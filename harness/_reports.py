@@ -32,7 +32,6 @@ from harness.measure import (
 )
 from harness.plan import limits, offer
 from harness.virtual import (
-    MOST_ROWS,
     Progress,
     VisitTooLong,
     calibrate,
@@ -41,7 +40,7 @@ from harness.virtual import (
     simulate,
     twin_of,
 )
-from scenarios import Options, Scenario, load_scenario, portable
+from scenarios import MOST_ROWS, Options, Scenario, load_scenario, portable
 from scenarios.documents import DocumentError
 
 _WORTH_A_POOL: Final = 200_000  # jobs; below, starting processes costs more than it saves

@@ -50,7 +50,7 @@ from scenarios._scenario import (
     planned,
     think_time,
 )
-from scenarios._schema import MARGIN, Transport, Workload
+from scenarios._schema import MARGIN, MOST_ROWS, Transport, Workload
 from scenarios._service import Capacity, Job, Outage, Service, Simulation
 from scenarios._setting_line import read_setting
 from scenarios._settings import original_yaml, setting_yaml
@@ -87,6 +87,7 @@ __all__ = [
     "Limit",
     "Limits",
     "MARGIN",
+    "MOST_ROWS",
     "MalformedChunk",
     "NamedFault",
     "NothingToSimulate",

@@ -1,4 +1,4 @@
-"""How much a scenario asks for, told by arithmetic before anything is made: jobs, and polls of each."""
+"""How much a scenario asks for, told by arithmetic before anything is made: polls, and the time they take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from typing import Final, NamedTuple
 
 from client import Done, Poller, PollingPolicy, Wait
-from scenarios._arrivals import Closed, OpenArrivals, Shape
 
 _FOLLOWED: Final = 1_000  # polls of one job, from which on its rate is taken to stay
 
@@ -38,19 +37,3 @@ def effort_of(policy: PollingPolicy, length: float, latency: float = 0.0, follow
         now += latency
         command = poller.reply(now, "completed" if now >= length else "pending")
     return Effort(polls, now)
-
-
-def expected_jobs(
-    arrivals: Shape, lanes: int, duration: float | None, jobs: int | None, cycle: float
-) -> float:
-    """Return how many jobs a visit is expected to have, ended by ``duration`` seconds or ``jobs``.
-
-    ``cycle``: seconds from a job's submission until its client is done, which a closed loop waits for.
-    """
-    most = min(math.inf if jobs is None else jobs, math.inf if arrivals.most is None else arrivals.most)
-    if duration is None:
-        return most
-    if isinstance(arrivals, OpenArrivals):
-        return min(most, arrivals.expected(duration))
-    cycle += arrivals.think.mean() if isinstance(arrivals, Closed) else 0.0
-    return min(most, lanes * (duration / cycle + 1) if cycle else math.inf)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
-from scenarios._arrivals import Arrivals, OpenArrivals
-from scenarios._effort import effort_of, expected_jobs
+from scenarios._arrivals import Arrivals, Closed, OpenArrivals
+from scenarios._effort import effort_of
 from scenarios._objective import Objectives
 from scenarios._service import Job, Seed, Service, mismatches
 from scenarios._settings import Setting
@@ -29,7 +29,7 @@ from scenarios.documents import (
 )
 
 MOST_ROWS: Final = 10**7
-"""Jobs in all visits of a run; each is a row that is kept."""
+"""Most jobs, over all visits of a run: each is a row that is kept, in about 1.5 GB of memory then."""
 
 _MOST_POLLS: Final = 10**9  # of a setting: hours of simulation, or days of real load
 _MOST_VISITS: Final = 100_000
@@ -97,7 +97,14 @@ class Workload(Model):
 
     def expected(self, cycle: float) -> float:
         """Return how many jobs a visit is expected to have; clients take ``cycle`` seconds for one."""
-        return expected_jobs(self.arrivals, self.lanes, self.duration, self.jobs, cycle)
+        arrivals, bounds = self.arrivals, (self.jobs, self.arrivals.most)
+        most = min((float(each) for each in bounds if each is not None), default=math.inf)
+        if self.duration is None:
+            return most
+        if isinstance(arrivals, OpenArrivals):
+            return min(most, arrivals.expected(self.duration))
+        cycle += arrivals.think.mean() if isinstance(arrivals, Closed) else 0.0
+        return min(most, self.lanes * (self.duration / cycle + 1) if cycle else math.inf)
 
     def is_over(self, at: float, index: int) -> bool:
         """Say whether a submission at ``at`` seconds, number ``index`` from 0, is no longer due."""

@@ -171,8 +171,9 @@ def _wrapped(text: str) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return what a user typed so that it stays on one line of a comment, cut."""
-    kept = text if len(text) <= _LONGEST_WORDS else text[: _LONGEST_WORDS - 3] + "..."
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in kept)
+    from scenarios.documents import printable
+
+    return printable(text if len(text) <= _LONGEST_WORDS else text[: _LONGEST_WORDS - 3] + "...")
 
 
 def _json(policy: PollingPolicy, origin: Origin) -> str:

@@ -7,11 +7,12 @@ this machine's, and must not come from a page of another origin (OWASP on cross-
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
+
+from scenarios import is_loopback
 
 _NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost")
 
@@ -22,11 +23,11 @@ def guard(app: Flask, web_host: str) -> None:
     web_host: where the page listens. Beyond loopback any name is good, for it was asked for; other pages stay
     refused.
     """
-    any_name = not is_loopback(web_host or "0.0.0.0")  # noqa: S104 - what Locust takes no host for
+    any_name = not _is_ours(web_host or "0.0.0.0")  # noqa: S104 - what Locust takes no host for
 
     @app.before_request
     def check() -> Response | None:
-        if not any_name and not is_loopback(_host_of(f"//{request.host}")):
+        if not any_name and not _is_ours(_host_of(f"//{request.host}")):
             return _refused(f"this page does not go by the name {request.host}; use http://localhost")
         origin = request.headers.get("Origin")
         if origin is not None and _own_of(origin) != request.host.lower():
@@ -39,12 +40,9 @@ def guard(app: Flask, web_host: str) -> None:
 _OWN: Final = ("none", "same-origin")  # typed by the user, or from the page itself
 
 
-def is_loopback(host: str) -> bool:
+def _is_ours(host: str) -> bool:
     """Return whether this is a name or an address of this machine that others cannot reach."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") in _NAMES
+    return is_loopback(host) or host.lower().rstrip(".") in _NAMES
 
 
 def _host_of(address: str) -> str:

@@ -16,7 +16,6 @@ from harness.virtual._counts import PollCounts, VisitCounter, VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
 from harness.virtual._run import (
-    MOST_ROWS,
     EngineChoice,
     Progress,
     Resized,
@@ -32,7 +31,6 @@ __all__ = [
     "EngineChoice",
     "EventVisit",
     "JobColumns",
-    "MOST_ROWS",
     "Overhead",
     "Part",
     "PollCounts",

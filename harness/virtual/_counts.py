@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from scenarios.documents import YEAR
 from scenarios.draws import Floats, Integers
 
 _BINS_PER_SECOND: Final = 128
@@ -23,9 +24,6 @@ _THIN: Final = 4  # places per value, from which on values lie too thinly to be 
 
 _Counted: TypeAlias = tuple[Integers, Integers]  # different values in order, and how often each occurs
 _NOTHING: Final[_Counted] = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-
-_LONGEST_VISIT_S: Final = 366 * 86_400.0
-"""A visit may last a year: the counts per second are kept for all of it."""
 
 
 class VisitTooLong(ValueError):
@@ -65,7 +63,7 @@ class PollCounter:
         Raises VisitTooLong for one that is sent after a year.
         """
         latest = float(sent.max(initial=0.0))
-        if not latest < _LONGEST_VISIT_S:
+        if not latest < YEAR:
             raise VisitTooLong(
                 f"a poll would be sent {latest:.3g} s after the start of the visit, "
                 "beyond a year of virtual time; give the setting a maximum or a deadline, or raise the rate"
@@ -107,7 +105,7 @@ class VisitCounter:
         self.responses.update(part.responses)
         self._latencies = _merged(self._latencies, (part.latency_us, part.latency_counts))
         self._open = _merged(self._open, (part.bins, part.counts))
-        self._settle(int(min(finished_before, _LONGEST_VISIT_S)) * _BINS_PER_SECOND)
+        self._settle(int(min(finished_before, YEAR)) * _BINS_PER_SECOND)
 
     def _settle(self, limit: int) -> None:
         """Look at every window that ends by bin ``limit``, and forget the bins where those began."""
@@ -129,7 +127,7 @@ class VisitCounter:
 
     def peak(self) -> int:
         """Return the most polls in one second that begins at a multiple of 1/128 s, and end the count."""
-        self._settle((int(_LONGEST_VISIT_S) + 2) * _BINS_PER_SECOND)
+        self._settle((int(YEAR) + 2) * _BINS_PER_SECOND)
         return self._peak
 
     def latencies(self) -> tuple[Floats, Integers]:

@@ -21,7 +21,7 @@ from harness.virtual._counts import VisitCounter
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
 from harness.virtual._vector import obstacle, run_block
-from scenarios import Block, Scenario
+from scenarios import MOST_ROWS, Block, Scenario
 from scenarios import Visit as PlannedVisit
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 BLOCK: Final = 2**17
 """Jobs per block: enough work for one task of a pool of processes, and a bounded amount of memory."""
-
-MOST_ROWS: Final = 10**7
-"""Most jobs, over all visits, whose rows ``simulate`` keeps: about 1.5 GB of memory."""
 
 _MOST_JOBS: Final = 10**9
 """Most jobs in a visit: beyond, keys would be those of the next repeat."""
