@@ -11,3 +11,5 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("search", settings.get_profile("project"), derandomize=False, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
+
+pytest_plugins = ["browser_parts"]
