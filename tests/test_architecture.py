@@ -168,6 +168,7 @@ def test_the_clients_core_needs_the_standard_library_alone() -> None:
         "harness/live/_budget.py",
         "harness/live/_commands.py",
         "harness/live/_schedule.py",
+        "harness/live/_sweep.py",
         "harness/live/_states.py",
         "harness/live/_visit.py",
         "server/_board.py",

@@ -14,7 +14,7 @@ from harness._refusal import FAILED, INTERRUPTED
 from harness.live import _conductor
 from harness.live._conductor import Conductor
 from harness.live._messages import AbortVisit, CheckScenario, Rows, ScenarioChecked, ShareDone, StartVisit
-from harness.live._record import Snapshot
+from harness.live._sweep import Sweep, SweepNow
 from harness.measure import ServerCounts
 
 QUICK, SLOW = type("quick", (), {}), type("slow", (), {})
@@ -60,8 +60,8 @@ class Stage:
         self.present = {"worker" if workers else "local": 0}
         self.listeners: dict[str, Callable[..., None]] = {}
         self.sent: list[tuple[str | None, Any]] = []
-        self.snapshots: list[Snapshot] = []
-        self.also: list[Snapshot] = []
+        self.looks: list[SweepNow] = []
+        self.also: list[SweepNow] = []
         self.now = 0.0
         self.meanwhile: Callable[[], None] = self.finish_shares
         self.target = FakeTarget()
@@ -77,7 +77,15 @@ class Stage:
         processes: Any = self
         self.scenario = scenario({"quick": every(1), "slow": every(5)})
         self.conductor = Conductor(
-            environment, self, self.scenario, processes, [self.snapshots.append, self.also.append]
+            environment,
+            self,
+            self.scenario,
+            processes,
+            Sweep(self.scenario),
+            [
+                lambda sweep, now: self.looks.append(sweep.look(now)),
+                lambda sweep, now: self.also.append(sweep.look(now)),
+            ],
         )
         self.conductor.target = self.target
 
@@ -149,14 +157,18 @@ def test_only_the_chosen_settings_are_visited(monkeypatch: pytest.MonkeyPatch) -
     assert [stage.tick() for _ in range(3)] == [(3, 3.0, [SLOW]), (0, 3.0, [SLOW]), None]
 
 
-def test_every_observer_sees_every_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a visit is under way, and at no other time."""
+def test_every_observer_is_shown_the_sweep_at_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first visit, while one is under way and between two."""
     stage = Stage(monkeypatch)
-    stage.tick()
-    stage.tick()
-    assert stage.snapshots
-    assert stage.snapshots == stage.also
-    assert {(at.visit, at.visits, at.setting) for at in stage.snapshots} == {(1, 2, "quick")}
+    for _ in range(3):
+        stage.tick()
+    assert stage.looks == stage.also
+    states = [tuple(each.state.value for each in at.visits) for at in stage.looks]
+    assert list(dict.fromkeys(states)) == [
+        ("waiting", "waiting"),
+        ("running", "waiting"),
+        ("ended", "waiting"),
+    ]
 
 
 def test_a_message_that_cannot_be_used_ends_the_visit_with_one_line(

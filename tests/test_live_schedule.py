@@ -26,7 +26,7 @@ from harness.live._commands import (
 )
 from harness.live._messages import ScenarioChecked
 from harness.live._ramp import deal, users_for
-from harness.live._record import Record, Snapshot
+from harness.live._record import Record
 from harness.live._schedule import IllegalEvent, Schedule
 from harness.live._states import TRANSITIONS, Event, State
 from harness.measure import ServerCounts
@@ -126,7 +126,8 @@ SEND: dict[Event, Callable[[Run], Any]] = {
 
 def memory(schedule: Schedule) -> dict[str, Any]:
     """Everything a schedule remembers, of the visit under way too."""
-    return copy.deepcopy({**vars(schedule), "_current": schedule._current and vars(schedule._current)})
+    current, sweep = schedule._current and vars(schedule._current), schedule._sweep.look(0.0)
+    return copy.deepcopy({**vars(schedule), "_current": current, "_sweep": sweep})
 
 
 # The table
@@ -544,24 +545,6 @@ def test_lanes_are_dealt_in_proportion_to_users() -> None:
     }
     assert deal(3, {"a": 1, "b": 0, "c": 2}) == {"a": range(1), "c": range(1, 3)}
     assert [users_for(lanes, 200) for lanes in (3, 150, 5000)] == [3, 150, 200]
-
-
-def test_a_snapshot_says_where_the_visit_under_way_is() -> None:
-    """Counts are of this visit alone; between visits there is none."""
-    run = Run(two_settings(repeats=2))
-    assert run.schedule.snapshot(run.now) is None
-    run.now = 10.0
-    run.start()
-    assert run.schedule.snapshot(10.1) == Snapshot(1, 4, "quick", 0, 0.0, 0, 0, 0)
-    run.schedule.rows(rows(1, job_row(0), submitted=2))
-    at = run.schedule.snapshot(12.3)
-    assert at == Snapshot(1, 4, "quick", 0, pytest.approx(2.0), 2, 1, 1)
-    run.finish(1)
-    assert run.schedule.snapshot(12.4) is None
-    run.start()
-    at = run.schedule.snapshot(12.5)
-    assert at is not None
-    assert (at.visit, at.jobs_submitted, at.jobs_ended, at.polls) == (2, 0, 0, 0)
 
 
 STORIES = [

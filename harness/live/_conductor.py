@@ -44,9 +44,10 @@ from harness.live._messages import (
     send,
 )
 from harness.live._processes import Processes
-from harness.live._record import Record, Snapshot
+from harness.live._record import Record
 from harness.live._schedule import Schedule
 from harness.live._states import State
+from harness.live._sweep import Sweep
 from harness.live._target import Target
 from scenarios import Scenario, more_than_allowed
 
@@ -58,13 +59,13 @@ logger = logging.getLogger("backoff")
 _POLL_S: Final = 0.05
 
 Tick = tuple[int, float, list[type[Any]]]
-Observer = Callable[[Snapshot], None]
+Observer = Callable[[Sweep, float], None]
 
 
 class Conductor:
     """Own one run at a time, from Locust's first ``tick`` until its record is taken.
 
-    observers: each is called with a ``Snapshot`` some 20 times a second while a visit is under way.
+    sweep: is told what happens. observers: each is called with it, and the time, some 20 times a second.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Conductor:
         runner: Runner,
         scenario: Scenario,
         processes: Processes,
+        sweep: Sweep,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._environment = environment
@@ -80,11 +82,14 @@ class Conductor:
         self._scenario = scenario
         self._processes = processes
         self._observers = observers
+        self.sweep = sweep
         self.target: Target | None = None
         self._ledger: Ledger | None = None  # of the run under way, if the target has limits
         self._run = ""  # what tells the run under way from others, on a target
         self._visit = 0  # the number of the visit under way
-        self._schedule = Schedule(scenario, accepted=processes.accepted, workers=processes.wanted)
+        self._schedule = Schedule(
+            scenario, accepted=processes.accepted, workers=processes.wanted, sweep=sweep
+        )
         schedule, bad = self._schedule, self._on_bad
         receive(runner, ScenarioChecked, lambda node, told: self._obey(schedule.checked(node, told)), bad)
         receive(runner, Rows, lambda _node, told: self._obey(schedule.rows(told)), bad)
@@ -141,12 +146,10 @@ class Conductor:
 
     def _look(self) -> Command:
         now = time.monotonic()
-        if self._schedule.state is State.RUNNING:
-            if death := self._death():
-                return self._schedule.error(death)
-            if snapshot := self._schedule.snapshot(now):
-                for observe in self._observers:
-                    observe(snapshot)
+        if self._schedule.state is State.RUNNING and (death := self._death()):
+            return self._schedule.error(death)
+        for observe in self._observers:
+            observe(self.sweep, now)
         return self._schedule.tick(now, self._processes.lanes())
 
     def _death(self) -> str | None:

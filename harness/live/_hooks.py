@@ -33,7 +33,9 @@ from harness.live._page import guard
 from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
+from harness.live._sweep import Sweep
 from harness.live._target import OwnTarget, SimulatorTarget, Target
+from harness.virtual import visit_costs
 from scenarios import Options, Scenario, one_process_only
 
 logger = logging.getLogger("backoff")
@@ -111,7 +113,8 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
     processes = (
         Workers(runner, parsed.expect_workers) if isinstance(runner, MasterRunner) else ThisProcess(runner)
     )
-    conductor = Conductor(environment, runner, options.scenario, processes, [progress.update])
+    sweep = Sweep(options.scenario, visit_costs(options.scenario) if options.scenario.job else None)
+    conductor = Conductor(environment, runner, options.scenario, processes, sweep, [progress.update])
     environment.backoff_conductor = conductor
     finisher = Finisher(environment, options, conductor, progress)
     events = environment.events

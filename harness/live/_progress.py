@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from harness.live._record import Snapshot
+from harness.live._sweep import Sweep
 
 _REDRAW_INTERVAL_S: Final = 0.25
 
@@ -24,10 +23,12 @@ class Progress:
         self._started = False
         self._drawn_at = 0.0
 
-    def update(self, at: Snapshot) -> None:
-        """Redraw, at most a few times a second."""
-        now = time.monotonic()
+    def update(self, sweep: Sweep, now: float) -> None:
+        """Redraw, at most a few times a second, while a visit is under way."""
         if self._live is None or now - self._drawn_at < _REDRAW_INTERVAL_S:
+            return
+        at = sweep.look(now)
+        if at.current is None or (visit := at.visit) is None:
             return
         if not self._started:
             self._live.start()
@@ -35,8 +36,8 @@ class Progress:
         self._drawn_at = now
         self._live.update(
             Text(
-                f"[{at.visit}/{at.visits}] {at.setting}  {at.elapsed_s:.0f} s  "
-                f"{at.jobs_ended} jobs ended  {at.polls} polls"
+                f"[{at.current + 1}/{len(at.visits)}] {visit.setting}  {visit.elapsed_s:.0f} s  "
+                f"{visit.ended} jobs ended  {visit.polls} polls"
             ),
             refresh=True,
         )

@@ -24,22 +24,3 @@ class Record:
     jobs: Columns[JobRow] = field(default_factory=lambda: Columns(JobRow))
     polls: Columns[PollRow] = field(default_factory=lambda: Columns(PollRow))
     incomplete: str | None = None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Where a run is: what observers are given, many times a second.
-
-    visit: the visit under way, from 1. visits: how many the run has. repeat: from 0. elapsed_s: seconds since
-    the visit's time zero, 0 before. jobs_submitted, jobs_ended, polls: counts of this visit, as far as they
-    were reported.
-    """
-
-    visit: int
-    visits: int
-    setting: str
-    repeat: int
-    elapsed_s: float
-    jobs_submitted: int
-    jobs_ended: int
-    polls: int

@@ -23,8 +23,9 @@ from harness.live._commands import (
 )
 from harness.live._messages import Rows, ScenarioChecked, ShareDone
 from harness.live._ramp import SPAWN_RATE, deal, users_for
-from harness.live._record import Record, Snapshot
+from harness.live._record import Record
 from harness.live._states import TRANSITIONS, Answer, Event, State
+from harness.live._sweep import Sweep
 from harness.live._visit import VisitUnderWay
 from harness.measure import ServerCounts, Visit
 from scenarios import Scenario
@@ -50,15 +51,23 @@ class Schedule:
     """Decide what a run does next; see the module's theory. It does no input or output.
 
     accepted: the processes that need not be asked for their scenario (the standalone one). workers: how many
-    processes a run needs to start.
+    processes a run needs to start. sweep: is told what happens, for people to look at.
 
     Each event is a method and returns one command; those that time matters to are stamped. ``lanes`` is how
     many users each process has now, ``{node: count}``. An event that the state does not allow raises
     IllegalEvent and changes nothing.
     """
 
-    def __init__(self, scenario: Scenario, *, accepted: Iterable[str] = (), workers: int = 1) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        accepted: Iterable[str] = (),
+        workers: int = 1,
+        sweep: Sweep | None = None,
+    ) -> None:
         self._scenario = scenario
+        self._sweep = sweep or Sweep(scenario)
         self._wanted = workers
         self._accepted = set(accepted)
         self._refused: set[str] = set()
@@ -83,12 +92,6 @@ class Schedule:
         """How many visits of the run have not begun."""
         return len(self._pending)
 
-    def snapshot(self, now: float) -> Snapshot | None:
-        """Return where the visit under way is, None between visits."""
-        if self._current is None or self._record is None:
-            return None
-        return self._current.snapshot(now, len(self._record.plans))
-
     def overslept(self, seconds: float) -> None:
         """Note how late the driver was this time; it may be told whatever the state."""
         if self._current is not None:
@@ -103,6 +106,7 @@ class Schedule:
         self._pending = list(record.plans)
         self._had_users = False
         self._first_number = self._numbers + 1
+        self._sweep.begin(now, record.plans)
         return self._clear(Event.BEGIN, now, Wait())
 
     def tick(self, now: float, lanes: Mapping[str, int]) -> Command:
@@ -131,6 +135,7 @@ class Schedule:
         shares = deal(self._scenario.workload.lanes, lanes)
         self._numbers += 1
         self._current = VisitUnderWay(plan, self._numbers, shares, now + _LEAD_S, len(self._run.jobs))
+        self._sweep.start(now + _LEAD_S, self._numbers, plan)
         start = StartShares(self._numbers, plan.setting, plan.repeat, shares, _LEAD_S)
         return self._issue(Event.RESET, start, State.RUNNING)
 
@@ -162,8 +167,7 @@ class Schedule:
         if self._record is not None and rows.visit >= self._first_number:
             self._record.jobs.extend(rows.jobs)
             self._record.polls.extend(rows.polls)
-        if self._current is not None:
-            self._current.rows(rows)
+        self._sweep.rows(rows)
         return self._issue(Event.ROWS, Wait(), self._state)
 
     def done(self, node: str, done: ShareDone) -> Wait:
@@ -201,6 +205,7 @@ class Schedule:
         """Return the record of the run that has ended, once; the next run starts afresh."""
         self._admit(Event.TAKE)
         record, self._record, self._current = self._run, None, None
+        self._sweep.end(record.incomplete)
         return self._issue(Event.TAKE, record, State.IDLE)
 
     # -- what each wait looks at ---------------------------------------------------------------------
@@ -303,4 +308,5 @@ class Schedule:
         planned = run.jobs.column("planned_at_s")[current.first_job :]
         visit = current.record(now, self._scenario, planned, counts, complete=complete)
         run.visits.append(visit)
+        self._sweep.close(now, visit)
         return visit

@@ -10,8 +10,7 @@ from operator import add, or_
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.live._messages import Rows, ShareDone
-from harness.live._record import Snapshot
+from harness.live._messages import ShareDone
 from harness.measure import Held, ServerCounts, Visit
 from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
@@ -44,16 +43,6 @@ class VisitUnderWay:
         self._leaving: set[str] = set()
         self._lost = 0
         self._done: list[ShareDone] = []
-        self._submitted = 0
-        self._ended = 0
-        self._polls = 0
-
-    def rows(self, rows: Rows) -> None:
-        """Count what a process has measured, if it is of this visit."""
-        if rows.visit == self.number:
-            self._submitted += rows.submitted
-            self._ended += len(rows.jobs)
-            self._polls += len(rows.polls)
 
     def done(self, node: str, done: ShareDone, *, called_in: bool) -> None:
         """Note that a process has ended its share, if it is of this visit and was waited for.
@@ -78,19 +67,6 @@ class VisitUnderWay:
         self._lost += len(gone)
         self.waiting_for -= gone
         return len(gone)
-
-    def snapshot(self, now: float, visits: int) -> Snapshot:
-        """Return where the visit is, one of ``visits``."""
-        return Snapshot(
-            visit=self.plan.index + 1,
-            visits=visits,
-            setting=self.plan.setting,
-            repeat=self.plan.repeat,
-            elapsed_s=max(0.0, now - self._started_at),
-            jobs_submitted=self._submitted,
-            jobs_ended=self._ended,
-            polls=self._polls,
-        )
 
     def record(
         self,
