@@ -513,19 +513,27 @@ def new(
 @click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
 @_MARGIN
 @click.option("--force", is_flag=True, help="Compare runs of different experiments all the same.")
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def compare(runs: tuple[str, ...], margin: float | None, force: bool, as_json: bool) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "markdown", "junit", "html"]),
+    default="table",
+    show_default=True,
+    help="What to print: markdown for a pull request, junit for a build server, html as a page of its own.",
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def compare(runs: tuple[str, ...], margin: float | None, force: bool, form: str) -> None:
     """Tell whether RUNs differ.
 
     On paired jobs where they are the same, with intervals. Of one RUN, its settings against its baseline.
     Exit status 0: the same or better; 1: something is worse, or an objective that was met is missed; 2: the
     runs cannot be used, or are of different experiments.
     """
-    from harness.measure import RunUnusable, compare_runs, render_comparison
+    from harness.measure import COMPARISON_FORMATS, RunUnusable, compare_runs
 
     try:
         comparison = compare_runs(*runs, force=force, margin=margin)
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
-    click.echo(json.dumps(comparison.to_json(), indent=2) if as_json else render_comparison(comparison))
+    click.echo(COMPARISON_FORMATS[form](comparison), nl=False)
     _end(comparison.exit_code)

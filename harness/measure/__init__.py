@@ -11,6 +11,7 @@ from harness.measure._calibration import Calibration, VisitJobs, read_calibratio
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
 from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_polls, load_run
+from harness.measure._formats import COMPARISON_FORMATS
 from harness.measure._frames import JOB_KEY, job_frame, poll_aggregates, poll_frame
 from harness.measure._info import run_info
 from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
@@ -45,6 +46,7 @@ from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin
 
 __all__ = [
     "COMPARED",
+    "COMPARISON_FORMATS",
     "Calibration",
     "Check",
     "DETECTED",

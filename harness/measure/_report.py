@@ -15,7 +15,7 @@ from harness.measure._numbers import number
 from harness.measure._recommend import bound, headline
 from harness.measure._results import Results
 from harness.measure._rows import Run
-from harness.measure._verdicts import change, heading
+from harness.measure._verdicts import change, heading, span
 
 # The legend's keys, drawn as the charts draw them: marker paths around (0, 0) and dash patterns.
 _SHAPES: Final = {
@@ -65,7 +65,7 @@ def render_report(results: Results, run: Run) -> str:
         note=_note,
         estimates=any(figures.detection_lag_s.basis == "interval" for figures in results.settings.values()),
         change=change,
-        span=_span,
+        span=span,
         bound=bound,
         figures=_script_json(charts(results, run)),
         plotly=_script(get_plotlyjs()),
@@ -110,17 +110,6 @@ def _comparison(results: Results) -> dict[str, list[ComparisonRow | None]]:
 
 def _metrics(results: Results) -> list[str]:
     return list(dict.fromkeys(row.metric for row in results.comparison))
-
-
-def _span(row: ComparisonRow) -> str:
-    scale = 100 if row.metric in FIGURES and FIGURES[row.metric].points else 1
-    if row.difference is None:
-        return ""
-    difference = f"{number(row.difference * scale)}"
-    if row.ci95 is None:
-        return difference
-    low, high = (number(each * scale) for each in row.ci95)
-    return f"{difference} [{low}, {high}]"
 
 
 def _flat(environment: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

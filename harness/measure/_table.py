@@ -16,8 +16,11 @@ from harness.measure._recommend import headline
 from harness.measure._results import Check, Results
 from harness.measure._text import Page, grid
 from harness.measure._verdicts import change, heading
+from scenarios.documents import printable
 
-_LEGEND: Final = "less is better; = no difference that matters, ≈ no verdict; all at 95 % together"
+LEGEND: Final = "less is better; = no difference that matters, ≈ no verdict; all at 95 % together"
+"""How to read a table of differences."""
+
 _STYLES: Final = {"better": "green", "worse": "red", "pass": "green", "warn": "yellow", "invalid": "bold red"}
 
 
@@ -56,13 +59,14 @@ def render_table(results: Results, width: int | None = None, *, colour: bool = F
 def render_comparison(comparison: RunComparison, width: int | None = None, *, colour: bool = False) -> str:
     """Return a comparison of runs as text, as ``render_table`` does, below what was compared."""
     console = Page(width, colour=colour)
-    console.print(Text(comparison.note))
+    for line in comparison.note.split("\n"):
+        console.print(Text(printable(line)))
     for line in comparison.differs:
-        console.print(Text(f"differs: {line}"))
+        console.print(Text(f"differs: {printable(line)}"))
     console.print()
     _print_comparison(console, comparison.rows)
     for line in comparison.missed:
-        console.print(Text(f"missed: {line}", "red"))
+        console.print(Text(f"missed: {printable(line)}", "red"))
     worse = ", ".join(comparison.worse)
     return console.text() + (f"Worse: {worse}.\n" if worse else "Nothing is worse.\n")
 
@@ -111,7 +115,7 @@ def _print_comparison(console: Page, rows: Sequence[ComparisonRow], title: str =
     for name, cells in by_setting.items():
         table.add_row(Text(name), *(_difference(cells.get(metric)) for metric in metrics))
     console.print(table)
-    console.print(Text(_LEGEND + "\n"))
+    console.print(Text(LEGEND + "\n"))
 
 
 def _difference(row: ComparisonRow | None) -> Text:

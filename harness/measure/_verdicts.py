@@ -65,11 +65,12 @@ class Margins:
         """Return the margin of a figure: max(5 ms, share, 3 noises) for times, 0 for lost jobs."""
         if metric == "lost_share" or reference is None:
             return 0.0
-        floor = _FLOOR_S if _in_seconds(metric) else 0.0
+        floor = _FLOOR_S if in_seconds(metric) else 0.0
         return max(floor, self.share * abs(reference), _NOISES * self.noise.get(metric, 0.0))
 
 
-def _in_seconds(metric: str) -> bool:
+def in_seconds(metric: str) -> bool:
+    """Return whether a figure that is compared is a time."""
     return OBJECTIVES[metric].unit == "s" if metric in OBJECTIVES else metric.endswith("_s")
 
 
@@ -147,3 +148,15 @@ def change(row: ComparisonRow) -> str:
     if row.relative is None:
         return f"{'+' if row.difference > 0 else ''}{number(row.difference)}"
     return percent(row.relative, sign=True)
+
+
+def span(row: ComparisonRow) -> str:
+    """Return a difference with its interval, as "0.31 [0.29, 0.33]", in points where it is one of shares."""
+    scale = 100 if row.metric in FIGURES and FIGURES[row.metric].points else 1
+    if row.difference is None:
+        return ""
+    difference = f"{number(row.difference * scale)}"
+    if row.ci95 is None:
+        return difference
+    low, high = (number(each * scale) for each in row.ci95)
+    return f"{difference} [{low}, {high}]"
