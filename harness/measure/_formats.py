@@ -93,12 +93,12 @@ def _junit(comparison: RunComparison) -> str:
         suites.add_testsuite(suite)
     if comparison.missed:
         suite = TestSuite("objectives")
-        for said in comparison.missed:
-            case = TestCase(printable(said), "objectives")
-            case.result = [Failure(f"missed now: {printable(said)}", "missed")]
+        for missed in map(printable, comparison.missed):
+            case = TestCase(missed, "objectives")
+            case.result = [Failure(f"missed now: {missed}", "missed")]
             suite.add_testcase(case)
         suites.add_testsuite(suite)
-    text: str = suites.tostring().decode()
+    text = suites.tostring().decode()  # type: ignore[no-untyped-call]
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
