@@ -6,6 +6,7 @@ They want a token and a client on this machine. Forwarding headers are not belie
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import inf
 from typing import Final
@@ -14,7 +15,9 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, UnprocessableEntity
 
-from scenarios.documents import DocumentError
+from scenarios import Simulation
+from scenarios.documents import DocumentError, LocalDiagnostic
+from scenarios.draws import measured
 from server._parsing import LARGEST_SCENARIO, json_object, simulation
 from server._problems import refusal
 from server._routes import follow_dialect
@@ -51,6 +54,12 @@ def reset() -> Response:
     return Response(status=204)
 
 
+def _recorded(wanted: Simulation) -> Iterator[LocalDiagnostic]:
+    """Yield the recorded times: other processes would have to read their files, which may have changed."""
+    for path, _ in measured(wanted):
+        yield path, "its times are in a file; start the simulator with this scenario instead"
+
+
 @admin.put("/scenario")
 def swap_scenario() -> Response:
     """Serve another simulation from now on."""
@@ -60,8 +69,8 @@ def swap_scenario() -> Response:
     except DocumentError as error:
         problems = [str(one) for one in error.diagnostics]
         return refusal(422, "this is no simulation; see 'problems'", problems=problems)
-    if _simulator().processes > 1 and (shared := [*wanted.shared_state()]):
-        problems = [f"{'.'.join(map(str, path))}: {why}" for path, why in shared]
+    if _simulator().processes > 1 and (unfit := [*wanted.shared_state(), *_recorded(wanted)]):
+        problems = [f"{'.'.join(map(str, path))}: {why}" for path, why in unfit]
         return refusal(422, "several processes cannot serve this; see 'problems'", problems=problems)
     _simulator().install(wanted)
     follow_dialect(current_app, _simulator())

@@ -8,8 +8,8 @@ do not count.
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import tempfile
 import time
 from collections.abc import Iterator
@@ -45,6 +45,7 @@ class Tally:
 
     def __init__(self, processes: int, served: Served) -> None:
         self.processes = processes
+        self._first = served.simulation
         self._words = memoryview(mmap(-1, 8 * (1 + processes * _ROW))).cast("q")
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the processes
         self.announce(served)
@@ -56,10 +57,14 @@ class Tally:
 
     def announce(self, served: Served) -> None:
         """Have every process serve this before its next request."""
+        # The first one is inherited by all processes, with the recorded times that its files held.
+        first = served.simulation == self._first
+        simulation = None if first else served.simulation.model_dump(mode="json")
+        data = json.dumps([simulation, served.now, served.epoch]).encode()
         with self._alone():
             self._file.seek(0)
             self._file.truncate()
-            pickle.dump(served, self._file)
+            self._file.write(data)
             self._file.flush()
             self._words[0] += 1
 
@@ -67,8 +72,10 @@ class Tally:
         """Return the generation, and what is served in it."""
         with self._alone():
             data = os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0)
-            served: Served = pickle.loads(data)  # noqa: S301 - our own file, which has no name
-            return self.generation, served
+            generation = self.generation
+        simulation, now, epoch = json.loads(data)
+        known = self._first if simulation is None else Simulation.model_validate(simulation)
+        return generation, Served(known, now, epoch)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

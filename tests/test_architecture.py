@@ -133,6 +133,13 @@ def test_the_harness_ground_floor_imports_nothing_of_ours(module: str) -> None:
     assert not {name for name in imported(folder(module).with_suffix(".py")) if room_of(name)}
 
 
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_nothing_is_unpickled(room: str) -> None:
+    """Data from files, pipes and sockets is only ever read as data."""
+    for path in modules(room):
+        assert not imported(path) & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}, path
+
+
 def test_only_the_edges_of_the_harness_exit() -> None:
     """Helpers raise a refusal, so that they can be called from Python."""
     edges = {"harness/__main__.py", "harness/_cli.py", "harness/live/_arguments.py", "harness/live/_hooks.py"}

@@ -20,15 +20,17 @@ from host_parts import HERE, PATIENCE, TOKEN, Service, hosted
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.live._process import SimulatorProcess
-from scenarios import Simulation, load_config
+from scenarios import Simulation, load_config, load_scenario
 from scenarios.documents import DocumentError
 from server import _command as command
 from server._serve import open_listeners
+from server._tally import Served, Tally
 
 pytestmark = pytest.mark.skipif(
     not hasattr(socket, "SO_REUSEPORT") or not hasattr(os, "fork"), reason="needs fork and SO_REUSEPORT"
 )
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
+SHIPPED = sorted(path.stem for path in (HERE.parent / "scenarios").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -208,6 +210,30 @@ def test_a_swapped_scenario_with_shared_state_is_refused(service: Service) -> No
         assert json.loads(reply.read())["problems"][0].startswith("job.slots: all jobs wait in one line")
 
 
+def test_swapped_recorded_times_are_refused(service: Service, tmp_path: Path) -> None:
+    """Each process would have to read the file, which another may meanwhile have changed."""
+    (tmp_path / "t.csv").write_text("s\n1\n2\n")
+    with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)) as connection:
+        body = json.dumps({"job": {"duration": {"type": "trace", "file": str(tmp_path / "t.csv")}}})
+        connection.request("PUT", "/admin/scenario", body, {**AUTH, "Content-Type": "application/json"})
+        reply = connection.getresponse()
+        assert reply.status == 422
+        assert json.loads(reply.read())["problems"][0].startswith("job.duration: its times are in a file")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_is_announced_is_what_is_served(name: str) -> None:
+    """Another simulation reaches the others whole, and the first one again as itself."""
+    first = Simulation.model_validate({"job": {"duration": 1}})
+    other = load_scenario(HERE.parent / "scenarios" / f"{name}.yaml").simulation
+    tally = Tally(2, Served(first, 0.1, 0.2))
+    assert tally.served()[1].simulation is first
+    tally.announce(Served(other, 1 / 3, 2 / 3))
+    assert tally.served() == (2, Served(other, 1 / 3, 2 / 3))
+    tally.announce(Served(first, 1.0, 1.0))
+    assert tally.served()[1].simulation is first
+
+
 def test_what_shares_nothing_may_be_served_by_many() -> None:
     """Delays, faults, outages and dialects are functions of the request and the clock."""
     service = {
@@ -282,6 +308,7 @@ def test_a_process_that_fails_ends_the_simulator() -> None:
 import sys
 from server import _processes
 from server._serve import open_listeners
+from server._tally import Served, Tally
 from server.app import create_app
 def fail(*_, **__): sys.exit(3)
 _processes.serve = fail

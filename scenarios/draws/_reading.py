@@ -9,12 +9,13 @@ bound of memory.
 from __future__ import annotations
 
 import contextlib
-import pickle
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -137,7 +138,8 @@ def spell_left_out(left_out: Mapping[str, int]) -> str:
 def read_apart(request: Request) -> Reading:
     """Return what ``read`` does, from a process of its own, in bounds of memory and time."""
     command = [sys.executable, "-P", "-c", _SERVE, str(Path(__file__).resolve().parents[2])]
-    done = subprocess.run(command, input=pickle.dumps(request), capture_output=True, check=False)  # noqa: S603 - our own module, no shell
+    asked = json.dumps(asdict(request), default=str).encode()
+    done = subprocess.run(command, input=asked, capture_output=True, check=False)  # noqa: S603 - our own module, no shell
     if done.returncode > 0 and b"MemoryError" not in done.stderr and b"PanicException" not in done.stderr:
         raise RuntimeError(
             f"the reader of {request.file.name} failed:\n{done.stderr.decode(errors='replace')}"
@@ -145,8 +147,7 @@ def read_apart(request: Request) -> Reading:
     if done.returncode:
         reason = f"it is damaged, or takes more than {_MEMORY >> 30} GiB of memory or {_SECONDS} s"
         return Reading(faults=(f"cannot read {request.file.name}: {reason}",))
-    reading: Reading = pickle.loads(done.stdout)  # noqa: S301 - our own process has written it
-    return reading
+    return _unpacked(done.stdout)
 
 
 _SERVE: Final = """
@@ -163,13 +164,30 @@ serve()
 
 def serve() -> None:
     """Be the process of ``read_apart``: a request on standard input, its reading on standard output."""
-    request: Request = pickle.load(sys.stdin.buffer)  # noqa: S301 - our own parent has written it
+    asked = json.load(sys.stdin.buffer)
+    request = Request(**{**asked, "file": Path(asked["file"]), "columns": tuple(asked["columns"])})
     with contextlib.suppress(ImportError, ValueError):  # not every system has such bounds
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    pickle.dump(read(request), sys.stdout.buffer, protocol=pickle.HIGHEST_PROTOCOL)
+    sys.stdout.buffer.write(_packed(read(request)))
+
+
+def _packed(reading: Reading) -> bytes:
+    """Return a reading as NumPy's arrays, the first of which is the JSON of all else."""
+    about = asdict(replace(reading, values=())) | {"left_out": dict(reading.left_out)}
+    packed = BytesIO()
+    np.savez(packed, np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), *reading.values)
+    return packed.getvalue()
+
+
+def _unpacked(packed: bytes) -> Reading:
+    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
+        about, *values = (arrays[name] for name in arrays.files)
+    told = json.loads(about.tobytes())
+    told |= {key: tuple(told[key]) for key in ("columns", "faults")}
+    return Reading(**told | {"values": tuple(values)})
 
 
 def _only(table: Table) -> str:
