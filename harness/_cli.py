@@ -105,6 +105,11 @@ def _check_required(required: bool, scenario: Scenario) -> None:
         )
 
 
+_EXECUTOR: Final = click.option(
+    "--executor",
+    metavar="dask://HOST:PORT",
+    help="Have a Dask cluster simulate, instead of this machine alone; what comes out is the same.",
+)
 _LEAVE: Final = (
     click.option(
         "--allow-host",
@@ -207,6 +212,7 @@ def run(
 @click.option(
     "--out", metavar="DIR", help="The run's own folder (default: a new one in config.yaml's reports)."
 )
+@_EXECUTOR
 @_MARGIN
 @_REQUIRED
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
@@ -215,6 +221,7 @@ def simulate(
     jobs: int | None,
     settings: tuple[str, ...],
     out: str | None,
+    executor: str | None,
     margin: float | None,
     required: bool,
     as_json: bool,
@@ -231,7 +238,7 @@ def simulate(
     _check_required(required, options.scenario)
     if sys.stderr.isatty():
         _say(f"engine: {choose_engine(options.scenario).reason}")
-    folder = simulate_to_folder(options, jobs, settings or None, out, on_note=_say)
+    folder = simulate_to_folder(options, jobs, settings or None, out, executor, on_note=_say)
     _report(folder, as_json, options.scenario, required)
 
 
@@ -301,6 +308,7 @@ _PLANNING: Final = [
         help="How many jobs the server must be sized for.",
     ),
     click.option("--run", metavar="RUN", help="A live run whose server CPU time sizes the server."),
+    _EXECUTOR,
     click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON."),
 ]
 
@@ -315,7 +323,12 @@ def _planning(command: Callable[..., None]) -> Callable[..., None]:
 @main.command(epilog="Example: python -m harness plan outage --cost 0.5")
 @_planning
 def plan(
-    scenario: str | None, cost: float | None, jobs_per_day: float, run: str | None, as_json: bool
+    scenario: str | None,
+    cost: float | None,
+    jobs_per_day: float,
+    run: str | None,
+    executor: str | None,
+    as_json: bool,
 ) -> None:
     """Name the setting to ship for SCENARIO.
 
@@ -323,7 +336,7 @@ def plan(
     """
     from harness._plans import ask
 
-    _print_plan(ask(_simulated(_options(scenario)), cost, jobs_per_day, run), as_json)
+    _print_plan(ask(_simulated(_options(scenario)), cost, jobs_per_day, run, executor), as_json)
 
 
 def _print_plan(answer: Plan, as_json: bool) -> None:
@@ -344,6 +357,7 @@ def tune(
     cost: float | None,
     jobs_per_day: float,
     run: str | None,
+    executor: str | None,
     as_json: bool,
     verified: bool,
     port: int | None,
@@ -358,7 +372,7 @@ def tune(
     from harness._plans import ask, print_verification, verify
 
     options = _simulated(_options(scenario))
-    answer = ask(options, cost, jobs_per_day, run)
+    answer = ask(options, cost, jobs_per_day, run, executor)
     _print_plan(answer, as_json)
     if verified:
         verification = verify(options, answer, port, hosts, agreed=yes)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness._child import environment, python_module
+from harness._executors import executor_at
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import FIGURES, Results, RunUnusable, analyse, load_run
 from harness.plan import RECOMMENDED, Plan, make_plan
@@ -24,20 +25,23 @@ from scenarios import Options, Scenario, load_scenario
 from scenarios.documents import DocumentError
 
 
-def ask(options: Options, cost: float | None, jobs_per_day: float, run: str | None) -> Plan:
+def ask(
+    options: Options, cost: float | None, jobs_per_day: float, run: str | None, cluster: str | None = None
+) -> Plan:
     """Return the plan for a scenario; raises ``Refusal`` for input that cannot be used.
 
     run: a live run whose server CPU time sizes the server; by default the scenario's newest in the reports
-    folder, if there is one.
+    folder, if there is one. cluster: the address of a Dask scheduler that has candidates simulated.
     """
     console = Console(stderr=True)
     try:
-        with console.status("planning") as status:
+        with executor_at(cluster, 0) as executor, console.status("planning") as status:
             return make_plan(
                 options.scenario,
                 cost_per_poll_s=cost,
                 jobs_per_day=jobs_per_day,
                 cpu_per_poll_s=_cpu_per_poll(options, run),
+                executor=executor,
                 on_progress=status.update if console.is_terminal else None,
             )
     except (DocumentError, RunUnusable, ValueError) as error:

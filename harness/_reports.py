@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 
 import scenarios
+from harness._executors import WORTH_A_POOL, executor_at
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from harness.measure import (
     Calibration,
@@ -42,8 +39,6 @@ from harness.virtual import (
 )
 from scenarios import MOST_ROWS, Options, Scenario, load_scenario, portable
 from scenarios.documents import DocumentError
-
-_WORTH_A_POOL: Final = 200_000  # jobs; below, starting processes costs more than it saves
 
 
 def make_report(
@@ -110,10 +105,11 @@ def _calibration(folder: Path, run: Run, scenario: Scenario | None) -> Calibrati
     return _calibrated(scenario, run)
 
 
-def _calibrated(scenario: Scenario, run: Run) -> Calibration:
+def _calibrated(scenario: Scenario, run: Run, cluster: str | None = None) -> Calibration:
     polls = int(run.jobs["polls"].sum()) // max(1, len({visit.repeat for visit in run.visits}))
     # Starting processes takes as long as all of it where arrays do it.
-    with _pool(_WORTH_A_POOL if choose_engine(scenario).engine == "event" else 0) as executor:
+    jobs = WORTH_A_POOL if choose_engine(scenario).engine == "event" else 0
+    with executor_at(cluster, jobs) as executor:
         return calibrate(scenario, polls, list(run.info.settings), executor=executor)
 
 
@@ -131,13 +127,15 @@ def simulate_to_folder(
     jobs: int | None,
     settings: Sequence[str] | None,
     out: str | None,
+    cluster: str | None = None,
     on_note: Callable[[str], object] = lambda _note: None,
 ) -> Path:
     """Run the scenario in virtual time and write its records; return the run's folder.
 
+    ``cluster``: the address of a Dask scheduler, ``dask://HOST:PORT``, that has it computed.
     ``on_note`` is told where ``jobs`` is not what makes each visit longer.
-    Raises ``Refusal`` when the folder cannot be written, and when the scenario is too large to keep or never
-    ends.
+    Raises ``Refusal`` when the folder cannot be written, when the scenario is too large to keep or never
+    ends, and when the cluster cannot be used. No folder is left where nothing could be written into it.
     """
     scenario = options.scenario
     try:
@@ -146,11 +144,12 @@ def simulate_to_folder(
             scenario, note = resized(scenario, jobs)
             if note is not None:
                 on_note(f"--jobs {jobs}: {note}")
-        folder = _run_folder(options, out)
-        with _pool((jobs or 0) * len(settings or scenario.settings)) as executor, _progress() as tell:
-            run = simulate(scenario, only=settings, executor=executor, on_progress=tell).run
-        folder.write(run.info, run.visits, run.jobs, run.polls)
-        _calibrated(scenario, run).write(folder.path)
+        rows = (jobs or 0) * len(settings or scenario.settings)
+        with _run_folder(options, out) as folder:
+            with executor_at(cluster, rows) as executor, _progress() as tell:
+                run = simulate(scenario, only=settings, executor=executor, on_progress=tell).run
+            folder.write(run.info, run.visits, run.jobs, run.polls)
+            _calibrated(scenario, run, cluster).write(folder.path)
     except OSError as error:
         raise Refusal(str(error), FAILED) from error
     except (ValueError, VisitTooLong) as error:
@@ -167,7 +166,19 @@ def _check_size(scenario: Scenario, jobs: int | None, settings: Sequence[str] | 
         )
 
 
-def _run_folder(options: Options, out: str | None) -> RunFolder:
+@contextmanager
+def _run_folder(options: Options, out: str | None) -> Iterator[RunFolder]:
+    """Give the folder of a run; where nothing comes of it, it is taken away again, if it is empty."""
+    folder = _new_folder(options, out)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # something was written
+            folder.path.rmdir()
+        raise
+
+
+def _new_folder(options: Options, out: str | None) -> RunFolder:
     if out is None:
         return RunFolder.create(options.config.reports, options.scenario.name, datetime.now(UTC))
     path = Path(out)
@@ -178,16 +189,6 @@ def _run_folder(options: Options, out: str | None) -> RunFolder:
     if any(path.iterdir()):
         raise ValueError(f"{path} is not empty, and a run is never overwritten; name a new folder with --out")
     return RunFolder(path)
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[Executor | None]:
-    if jobs < _WORTH_A_POOL or (os.cpu_count() or 1) < 2:
-        yield None
-    else:
-        # Not forked from this process, which may have frames and so polars' threads by now.
-        with ProcessPoolExecutor(mp_context=get_context("forkserver")) as executor:
-            yield executor
 
 
 @contextmanager
