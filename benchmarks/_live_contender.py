@@ -1,6 +1,6 @@
 """One contender of the benchmark of load generators, in a process of its own: what its polls cost.
 
-``python -m benchmarks._live_contender NAME URL`` prints figures as JSON.
+``python -m benchmarks._live_contender NAME URL [COUNT]`` prints figures as JSON.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -17,8 +18,10 @@ from typing import Any
 
 import gevent
 import psutil
+from gevent.event import Event
 from locust import FastHttpUser, HttpUser, constant, task
 from locust.env import Environment
+from locust.exception import StopUser
 
 from benchmarks._live_host import POLLS_PER_JOB
 from harness.live._lanes import LoadGenerator
@@ -26,6 +29,8 @@ from harness.live._messages import Message, Rows, ShareDone, StartVisit
 from scenarios import load_scenario
 
 AT_ONCE = 64
+LONGEST_S = 60
+"""After which a round, or what is measured once, ends this process."""
 
 
 def begun(*lines: str) -> tuple[LoadGenerator, list[Message]]:
@@ -66,7 +71,7 @@ def over_requests(url: str, polls: int) -> int:
 
 def users(base: type[Any], url: str, polls: int) -> int:
     """Locust's own users, each of which reads the status and its JSON again and again."""
-    left = [polls]
+    left, over = [polls], Event()
 
     class Reader(base):  # type: ignore[misc]
         host = url
@@ -76,15 +81,16 @@ def users(base: type[Any], url: str, polls: int) -> int:
         def read(self) -> None:
             left[0] -= 1
             if left[0] < 0:
-                self.environment.runner.quit()
-                return
+                over.set()
+                raise StopUser
             with self.client.get("/jobs/some-job-of-a-benchmark", name="quick", catch_response=True) as reply:
                 assert reply.json()["status"] == "pending"
 
     environment = Environment(user_classes=[Reader])
     runner = environment.create_local_runner()
     runner.start(AT_ONCE, spawn_rate=AT_ONCE)
-    runner.greenlet.join()
+    over.wait()
+    runner.quit()  # not by a user: it would wait for itself
     return int(environment.stats.total.num_requests)
 
 
@@ -106,12 +112,17 @@ CONTENDERS: dict[str, Callable[[str, int], int]] = {
 }
 
 
-def compare(name: str, url: str, polls: int) -> dict[str, float]:
-    """Run one contender; return what it took."""
-    CONTENDERS[name](url, min(polls, 2000))  # imports, connections, caches
-    cpu, wall = time.process_time(), time.perf_counter()
-    done = CONTENDERS[name](url, polls)
-    return {"polls": done, "cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+def serve(name: str, url: str) -> None:
+    """Run one contender for each line of standard input, a number of polls, and print what they took."""
+    contender = CONTENDERS[name]
+    signal.alarm(LONGEST_S)
+    contender(url, 2000)  # imports, connections, caches
+    print("ready", flush=True)
+    for line in sys.stdin:
+        signal.alarm(LONGEST_S)
+        cpu = time.process_time()
+        done = contender(url, int(line))
+        print(json.dumps({"polls": done, "cpu_s": time.process_time() - cpu}), flush=True)
 
 
 def waiting(url: str, jobs: int) -> dict[str, float]:
@@ -128,12 +139,11 @@ def waiting(url: str, jobs: int) -> dict[str, float]:
 
 
 def until_submitted(told: list[Message], jobs: int) -> int:
-    """Return how many jobs were submitted: all of them, or those until nothing has come for ten seconds."""
-    submitted, since = 0, time.perf_counter()
-    while submitted < jobs and time.perf_counter() < since + 10.0:
+    """Return how many jobs were submitted: all of them, or those until there is no time for more."""
+    submitted, until = 0, time.perf_counter() + LONGEST_S - 15.0
+    while submitted < jobs and time.perf_counter() < until:
         gevent.sleep(0.05)
-        before, submitted = submitted, sum(each.submitted for each in told if isinstance(each, Rows))
-        since = time.perf_counter() if submitted > before else since
+        submitted = sum(each.submitted for each in told if isinstance(each, Rows))
     return submitted
 
 
@@ -154,13 +164,16 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def main(name: str, url: str, count: int) -> None:
-    """Run one contender and print what it took."""
+def main(name: str, url: str, *count: str) -> None:
+    """Run one contender again and again, or measure what waits and starts once."""
     others = {"waiting": waiting, "start": first_requests}
-    told = others[name](url, count) if name in others else compare(name, url, count)
-    print(json.dumps(told), flush=True)
+    if name in others:
+        signal.alarm(LONGEST_S)
+        print(json.dumps(others[name](url, int(count[0]))), flush=True)
+    else:
+        serve(name, url)
     os._exit(0)  # jobs may still wait
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])

@@ -48,26 +48,26 @@ class Server(NamedTuple):
     paths: list[str]
 
 
-def main() -> None:
+def main(rounds: int = ROUNDS, seconds: float = SECONDS) -> None:
     """Print both tables."""
     with TemporaryDirectory() as folder:
-        compare(Path(folder))
-        keep_a_delay(Path(folder))
+        compare(Path(folder), rounds, seconds)
+        keep_a_delay(Path(folder), rounds, seconds)
 
 
-def compare(folder: Path) -> None:
+def compare(folder: Path, rounds: int, seconds: float) -> None:
     """Load the simulator and plain Flask in turns."""
     rates: dict[str, list[float]] = {}
     per_core: dict[str, list[float]] = {}
     with simulator(folder, FREE) as ours, plain_flask() as plain:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, server in (("simulator", ours), ("plain Flask + jsonify", plain)):
                 before = sum(server.process.cpu_times()[:2])
-                took = latencies(server.port, server.paths, CONNECTIONS, SECONDS)
+                took = latencies(server.port, server.paths, CONNECTIONS, seconds)
                 cpu = sum(server.process.cpu_times()[:2]) - before
-                rates.setdefault(name, []).append(len(took) / SECONDS)
+                rates.setdefault(name, []).append(len(took) / seconds)
                 per_core.setdefault(name, []).append(len(took) / cpu)
-    print(f"Status requests, {CONNECTIONS} connections ({ROUNDS} rounds of {SECONDS:g} s in turns, medians)")
+    print(f"Status requests, {CONNECTIONS} connections ({rounds} rounds of {seconds:g} s in turns, medians)")
     print(f"{'':24}{'status/s':>12}{'per s of CPU':>14}{'times Flask':>13}{'(by CPU)':>10}")
     flask = [statistics.median(each["plain Flask + jsonify"]) for each in (rates, per_core)]
     for name in rates:
@@ -76,16 +76,16 @@ def compare(folder: Path) -> None:
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
 
 
-def keep_a_delay(folder: Path) -> None:
+def keep_a_delay(folder: Path, rounds: int, seconds: float) -> None:
     """Ask for replies of 50 ms over 500 connections."""
     ideal = DELAYED_CONNECTIONS / DELAY_S
     print(f"Replies of {DELAY_S * 1e3:g} ms, {DELAYED_CONNECTIONS} connections, ideal {ideal:,.0f}/s")
     print(f"{'':24}{'status/s':>12}{'of ideal':>10}{'late by ms: p50':>17}{'p99':>8}{'max':>8}")
     with simulator(folder, DELAYED) as server:
-        for number in range(ROUNDS):
-            took = latencies(server.port, server.paths, DELAYED_CONNECTIONS, SECONDS)
+        for number in range(rounds):
+            took = latencies(server.port, server.paths, DELAYED_CONNECTIONS, seconds)
             late = sorted((each - DELAY_S) * 1e3 for each in took)
-            rate = len(took) / (SECONDS - DELAY_S)
+            rate = len(took) / (seconds - DELAY_S)
             shown = "".join(f"{late[int(len(late) * q)]:{w}.2f}" for q, w in ((0.5, 17), (0.99, 8)))
             print(f"{f'round {number + 1}':24}{rate:12,.0f}{rate / ideal:10.1%}{shown}{late[-1]:8.2f}")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
