@@ -97,13 +97,16 @@ def assert_is_seen(corruption: Corruption, text: str, seed: int, folder: Path) -
         return
     assert corruption.harmless, worst(results)
     for name, figures in results.settings.items():
-        ideal = twins.filter(pl.col("setting") == name)["detection_lag_s"].mean()
-        assert figures.detection_lag_s.mean == pytest.approx(ideal, rel=0.10, abs=0.010)
+        mine = twins.filter(pl.col("setting") == name).group_by("twin")
+        means = mine.agg(pl.col("detection_lag_s").mean())["detection_lag_s"].to_numpy()
+        # What a hair decides differs from one healthy machine to the next, most where polls are close.
+        allowed = max(0.10 * means.mean(), 0.010) + 3.0 * means.std(ddof=1)
+        assert figures.detection_lag_s.mean == pytest.approx(means.mean(), abs=allowed)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_what_is_wrong_with_a_run_is_seen(name: str, folder: Path) -> None:
-    """The run is invalid and nothing is recommended, or no mean lag is off by more than a tenth."""
+    """The run is invalid and nothing is recommended, or no mean lag is off by a tenth more than by chance."""
     assert_is_seen(CORRUPTIONS[name], PLAIN, 300, folder)
 
 

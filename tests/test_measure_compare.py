@@ -372,6 +372,18 @@ def test_more_repeats_and_another_transport_are_the_same_experiment(tmp_path: Pa
     assert len(compare_runs(before, after).differs) == 2
 
 
+def test_another_spelling_of_the_same_value_is_no_difference(tmp_path: Path) -> None:
+    """Durations and rates are compared by what they say, and null is as good as nothing."""
+    other = (
+        PLAIN.replace("4s", "4000ms").replace("rate: 2", "rate: 120/min").replace("lanes: 4", "lanes: 4.0")
+    )
+    before, after = (
+        saved(tmp_path, jobs_of("a", LAGS), scenario=of_scenario(text))
+        for text in (PLAIN, other + "target: null\n")
+    )
+    assert compare_runs(before, after).differs == []
+
+
 def test_an_objective_that_was_met_and_is_missed_is_worse(tmp_path: Path) -> None:
     """Whatever the mean does: here it falls, and the tail crosses the line."""
     ordered = np.sort(LAGS)

@@ -25,7 +25,6 @@ from harness.measure import needed
 from scenarios.draws import Sample, Trace
 from scenarios.draws._cells import durations
 from scenarios.draws._reading import Request, read, read_apart
-from scenarios.draws._traces import needed_rows
 from scenarios.draws._where import Where
 
 
@@ -353,7 +352,6 @@ def test_a_thin_trace_says_what_it_supports(tmp_path: Path, rows: int, said: str
     found = trace(tmp_path, "s\n" + "1.5\n" * rows).found()
     assert [note for note in found.notes if "few" in note] == ([said] if said else [])
     assert found.supports == tuple(p for p in (0.5, 0.9, 0.95, 0.99) if rows >= needed(p))
-    assert [needed_rows(p) for p in (0.5, 0.9, 0.95, 0.99)] == [needed(p) for p in (0.5, 0.9, 0.95, 0.99)]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scenarios.draws import needed
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Interval = tuple[float, float]
@@ -109,13 +111,7 @@ def independent_difference(a: Estimate, b: Estimate) -> Estimate:
 
 def supports(p: float, n: int) -> bool:
     """Whether ``n`` values support the p-quantile: p50 needs 6, p90 36, p95 72, p99 368."""
-    tail = (1 - LEVEL) / 2
-    return n > 0 and p**n <= tail and (1 - p) ** n <= tail
-
-
-def needed(p: float) -> int:
-    """Return the smallest sample that supports the p-quantile."""
-    return int(np.ceil(np.log((1 - LEVEL) / 2) / np.log(max(p, 1 - p))))
+    return n >= needed(p)
 
 
 def quantile(ordered: Floats, p: float, counts: NDArray[np.int64] | None = None) -> float | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import yaml
 
 from harness.measure._rows import Run
+from scenarios.documents import parse_rate, parse_seconds
 
 _CONDITIONS: Final = ("job", "service", "target", "workload")
 """What is polled, and under which load: with another of these, another experiment was run."""
@@ -86,8 +88,23 @@ def _changes(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, Any,
         for key in dict.fromkeys((*theirs, *ours)):
             inner = f"{path}.{key}" if path else str(key)
             yield from _changes(ours.get(key, _ABSENT), theirs.get(key, _ABSENT), inner)
-    elif ours != theirs:
+    elif _meant(ours) != _meant(theirs):
         yield path, _short(ours), _short(theirs)
+
+
+def _meant(value: Any) -> Any:
+    """Return what a leaf says, however it is spelt: seconds, a rate per second, or the value itself.
+
+    No key may be a duration in one file and a rate in another. A null is a key that is not there.
+    """
+    if isinstance(value, list):
+        return [_meant(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _meant(each) for key, each in value.items()}
+    for read in (parse_seconds, parse_rate) if isinstance(value, str) else ():
+        with contextlib.suppress(ValueError):
+            return read(value)
+    return _ABSENT if value is None else value
 
 
 def _short(value: object) -> str:

@@ -18,7 +18,7 @@ from scenarios.draws._keyed import (
 from scenarios.draws._reading import columns_of
 from scenarios.draws._resolution import describe_steps
 from scenarios.draws._sample import Sample, sample_of
-from scenarios.draws._traces import Found, MeasuredTimes, Wanted, measured
+from scenarios.draws._traces import Found, MeasuredTimes, Wanted, measured, needed
 
 __all__ = [
     "Capped",
@@ -47,6 +47,7 @@ __all__ = [
     "describe_steps",
     "draws_of",
     "measured",
+    "needed",
     "quantiles",
     "sample_of",
     "subjects",

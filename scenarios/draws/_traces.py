@@ -63,8 +63,11 @@ class Wanted(NamedTuple):
     kind: Literal["durations", "moments"]
 
 
-def needed_rows(p: float) -> int:
-    """Return the fewest rows of which two bound the p-quantile at 95 %: p50 6, p90 36, p95 72, p99 368."""
+def needed(p: float) -> int:
+    """Return the size of the smallest sample of which two values bound the p-quantile at 95 %.
+
+    p50 needs 6, p90 36, p95 72, p99 368: p**n and (1-p)**n are to be 2.5 % at most.
+    """
     return math.ceil(math.log(_TAIL) / math.log(max(p, 1.0 - p)))
 
 
@@ -183,7 +186,7 @@ class MeasuredTimes(Model):
             unit=self.unit or unit_named(reading.columns[0]) or "s",
             steps={} if steps is None else {f"{step:.9g}": share for step, share in shares_of(steps)},
             origin_s=self.origin,
-            supports=tuple(p for p in _QUANTILES if values.size >= needed_rows(p)),
+            supports=tuple(p for p in _QUANTILES if values.size >= needed(p)),
             notes=tuple(self._notes()),
         )
 
@@ -210,8 +213,8 @@ class MeasuredTimes(Model):
 
 def _thin(rows: int) -> Iterator[str]:
     """Yield what so few measured values tell and do not; nothing where they are enough."""
-    able = [f"p{100 * p:.0f}" for p in _QUANTILES if rows >= needed_rows(p)]
-    unable = [f"p{100 * p:.0f} (from {needed_rows(p)})" for p in _QUANTILES if rows < needed_rows(p)]
+    able = [f"p{100 * p:.0f}" for p in _QUANTILES if rows >= needed(p)]
+    unable = [f"p{100 * p:.0f} (from {needed(p)})" for p in _QUANTILES if rows < needed(p)]
     if unable:
         few = "1 value is" if rows == 1 else f"{rows} values are"
         enough = f"enough for {_and(able)}, not for" if able else "not enough for"
