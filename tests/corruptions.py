@@ -15,6 +15,7 @@ from live_like import WELL, LiveLike, Machine, Seconds, live_like
 
 from harness.measure import JOB_KEY
 from scenarios import Scenario
+from scenarios.draws import Scaled
 
 Change = Callable[[LiveLike], LiveLike]
 TIMES: Final = ("planned_at_s", "sent_at_s", "submitted_at_s", "detected_at_s", "finished_at_s")
@@ -22,13 +23,14 @@ TIMES: Final = ("planned_at_s", "sent_at_s", "submitted_at_s", "detected_at_s", 
 
 @dataclass(frozen=True)
 class Corruption:
-    """What is wrong: the machine of the settings in ``where``, and rows that are changed when all is done.
+    """What is wrong: the machine, what is really played, and rows that are changed when all is done.
 
     ``harmless``: no figure is off by more than the checks allow, so it need not be noticed. ``refused``: such
     rows cannot even be read from a run's folder.
     """
 
     machine: Machine = WELL
+    played: Callable[[Scenario], Scenario] = lambda scenario: scenario
     change: Change = lambda run: run
     only_baseline: bool = False
     harmless: bool = False
@@ -37,7 +39,8 @@ class Corruption:
     def run(self, scenario: Scenario, seed: int) -> LiveLike:
         """Play the scenario with this wrong."""
         names = {scenario.baseline} if self.only_baseline else set(scenario.settings)
-        return self.change(live_like(scenario, seed, lambda name: self.machine if name in names else WELL))
+        run = live_like(self.played(scenario), seed, lambda name: self.machine if name in names else WELL)
+        return self.change(replace(run, scenario=scenario))
 
 
 def always(seconds: float) -> Seconds:
@@ -155,6 +158,73 @@ def late_ones_gone(run: LiveLike) -> LiveLike:
     return without(run, run.jobs.filter(pl.col("planned_at_s") > 6.0).select(JOB_KEY))
 
 
+def dropped(gone: pl.Expr) -> Change:
+    """These polls leave no trace, unless one is its job's last: those after them are numbered anew."""
+
+    def change(run: LiveLike) -> LiveLike:
+        last = pl.col("attempt") == pl.col("attempt").max().over(JOB_KEY)
+        rows = run.polls.filter(~gone | last).sort(*JOB_KEY, "attempt", maintain_order=True)
+        rows = rows.with_columns(attempt=pl.int_range(1, pl.len() + 1).over(JOB_KEY))
+        counts = rows.group_by(JOB_KEY).agg(
+            polls=pl.len().cast(pl.Int64), wasted_polls=(pl.col("state") == "pending").sum().cast(pl.Int64)
+        )
+        told = run.jobs.drop("polls", "wasted_polls").join(
+            counts, on=JOB_KEY, how="left", maintain_order="left"
+        )
+        return _recount(replace(run, jobs=told.select(run.jobs.columns), polls=rows))
+
+    return change
+
+
+def lane_under_other_keys(run: LiveLike) -> LiveLike:
+    """All rows of a lane are there again as those of other jobs, and the server counts them, too."""
+    mine = run.jobs.filter(pl.col("lane") == 3)
+    frames = [
+        pl.concat([frame, frame.join(mine, on=JOB_KEY, how="semi").with_columns(pl.col("key") + 50_000)])
+        for frame in (run.jobs, run.polls)
+    ]
+    return _recount(replace(run, jobs=frames[0], polls=frames[1]))
+
+
+def noisy(seconds: float) -> Change:
+    """Finishes are off by so much, now to this and now to that side, and not at all on average."""
+    return lags(
+        pl.max_horizontal(LAG + pl.when(pl.col("key") % 2 == 0).then(seconds).otherwise(-seconds), 0.0)
+    )
+
+
+# -- something else is played --------------------------------------------------------------------------
+
+
+def stretched(factor: float) -> Callable[[Scenario], Scenario]:
+    """Clients wait longer between polls than their settings say."""
+
+    def played(scenario: Scenario) -> Scenario:
+        slow = {
+            name: replace(each, cadence=replace(each.cadence, initial=factor * each.cadence.ceiling(1)))
+            for name, each in scenario.settings.items()
+        }
+        return replace(scenario, settings=slow)
+
+    return played
+
+
+def of_job(**changes: object) -> Callable[[Scenario], Scenario]:
+    """The service does something else with jobs."""
+    return lambda scenario: replace(scenario, job=scenario.simulation.job.model_copy(update=changes))
+
+
+def longer_jobs(scenario: Scenario) -> Scenario:
+    return of_job(duration=Scaled(scenario.simulation.job.duration, 1.1))(scenario)
+
+
+def other_draws(scenario: Scenario) -> Scenario:
+    return replace(scenario, seed=scenario.seed + 99)
+
+
+# -- rows lost, doubled, exchanged ---------------------------------------------------------------------
+
+
 def jobs_twice(run: LiveLike) -> LiveLike:
     return replace(run, jobs=pl.concat([run.jobs, run.jobs[10:13]]))
 
@@ -261,7 +331,15 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
         Machine(late=lambda at, _: max(0.0, 6.0 - at) if at >= 3.0 else 0.0), only_baseline=True
     ),
     "replies read 1 s late for 2 s": Corruption(Machine(back=during(4.0, 6.0, 1.0))),
+    "2 % of the replies are lost": Corruption(Machine(back=sometimes(0.02, 400.0))),
+    "the machine slows down": Corruption(Machine(back=lambda at, _: 0.01 * at)),
+    # something else is played
+    "clients poll 4 % slower": Corruption(played=stretched(1.04)),
+    "jobs take 10 % longer": Corruption(played=longer_jobs),
+    "another seed": Corruption(played=other_draws),
     # rows lost, doubled, exchanged
+    "one poll in twenty-five dropped": Corruption(change=dropped(pl.int_range(pl.len()) % 25 == 7)),
+    "a lane twice under other keys": Corruption(change=lane_under_other_keys),
     "1 % of job rows lost": Corruption(change=some_gone),
     "the four slowest jobs lost with every trace": Corruption(change=slowest_gone),
     "jobs of a stretch lost with every trace": Corruption(change=late_ones_gone),
@@ -289,6 +367,10 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
         change=lags(LAG + 0.3, lambda _: pl.col("key") % 10 == 0)
     ),
     "finished_ago x 0.5 after 5 s": Corruption(change=lags(0.5 * LAG, lambda _: pl.col("planned_at_s") > 5)),
+    "finishes off by 50 ms to either side": Corruption(change=noisy(0.05)),
+    "submitted_at_s 200 ms late": Corruption(
+        change=jobs((pl.col("submitted_at_s") + 0.2).alias("submitted_at_s"))
+    ),
     "lags of zero": Corruption(change=lags(0.0 * LAG)),
     # other fields
     "duration_s 5 % long": Corruption(change=jobs((1.05 * pl.col("duration_s")).alias("duration_s"))),
@@ -318,3 +400,10 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     "replies faster than the service": Corruption(change=latencies(pl.col("latency_s") * 0.5)),
     "replies 60 ms slower than they were": Corruption(change=latencies(pl.col("latency_s") + 0.06)),
 }
+
+
+QUEUED_WRONG: Final[Mapping[str, Corruption]] = {
+    "slots are ignored": Corruption(played=of_job(slots=None)),
+    "one slot more": Corruption(played=lambda run: of_job(slots=1 + (run.simulation.job.slots or 0))(run)),
+}
+"""What can be wrong where jobs queue for slots alone."""

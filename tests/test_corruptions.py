@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from corruptions import CORRUPTIONS, Corruption
+from corruptions import CORRUPTIONS, QUEUED_WRONG, Corruption
 from live_like import LiveLike, Machine, live_like, scenario_of
 from live_parts import ROOT
 
@@ -110,11 +110,17 @@ def test_what_is_wrong_with_a_run_is_seen(name: str, folder: Path) -> None:
     assert_is_seen(CORRUPTIONS[name], PLAIN, 300, folder)
 
 
+WHERE_JOBS_WAIT = {
+    name: CORRUPTIONS[name]
+    for name in ("finished_ago x 0.8", "finishes off by 50 ms to either side", "replies read 150 ms late")
+} | QUEUED_WRONG
+
+
 @pytest.mark.parametrize("text", [QUEUED, CLOSED], ids=["queued", "closed"])
-@pytest.mark.parametrize("name", ["finished_ago x 0.8", "replies read 150 ms late"])
+@pytest.mark.parametrize("name", WHERE_JOBS_WAIT)
 def test_it_is_seen_where_jobs_wait_for_each_other(name: str, text: str, folder: Path) -> None:
-    """Finishes are held against the service's own queue, and figures against twins that differ as much."""
-    assert_is_seen(CORRUPTIONS[name], text, 41, folder)
+    """Each finish is held against those that freed a slot, and figures against twins that differ as much."""
+    assert_is_seen(WHERE_JOBS_WAIT[name], text, 41, folder)
 
 
 @pytest.mark.slow

@@ -76,9 +76,9 @@ class VisitResiduals:
     ``overhead``: of each reply, its latency less the delay drawn for (job, attempt); None where polls wait
     for the service's workers, too. ``finish``: of each job, its finish less submission and work, beyond what
     the measured round trips of its submission and its last poll leave open: nothing on a machine that is
-    merely slow. ``queued``: jobs wait for slots, so single finishes depend on who came first, and only most
-    of them are to be believed. ``contradictions``: jobs whose row does not follow from the rows of their
-    polls, by what is wrong.
+    merely slow. ``queued``: jobs wait for slots behind others whose finish is unknown, so single finishes
+    depend on who came first, and only most of them are to be believed. ``contradictions``: jobs whose row
+    does not follow from the rows of their polls, or these not from the setting, by what is wrong.
     """
 
     setting: str
