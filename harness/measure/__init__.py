@@ -14,7 +14,7 @@ from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load
 from harness.measure._formats import COMPARISON_FORMATS
 from harness.measure._frames import JOB_KEY, job_frame, poll_aggregates, poll_frame
 from harness.measure._info import run_info
-from harness.measure._intervals import Estimate, estimate_mean, needed, quantile
+from harness.measure._intervals import Estimate, estimate_mean, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._observed import Observed, observe
@@ -43,6 +43,7 @@ from harness.measure._table import render_comparison, render_table
 from harness.measure._text import Page, grid
 from harness.measure._trust import TRUST_CHECKS, TrustCheck
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin_rows
+from scenarios.draws import needed
 
 __all__ = [
     "COMPARED",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from harness.measure._figures import Interval, Judged, SettingFigures, job_values
-from harness.measure._intervals import Floats, needed, quantile, supports
+from harness.measure._intervals import Floats, quantile, supports
 from harness.measure._lags import SettingLags
 from harness.measure._numbers import in_seconds, percent
 from scenarios import OBJECTIVES, Objective
+from scenarios.draws import needed
 
 if TYPE_CHECKING:
     import polars as pl
