@@ -191,6 +191,8 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
     withheld = expected_status(results) == 1
     assert (results["recommendation"]["setting"] is None) == withheld, results["recommendation"]
     assert "report.html" in done.stdout
+    (server_cpu,) = (each["detail"] for each in results["trust"] if each["check"] == "server CPU")
+    assert server_cpu.endswith("at its peak")  # its processes were looked at every second
     quick, slow = results["settings"]["quick"], results["settings"]["slow"]
     assert quick["polls_per_job"]["mean"] > slow["polls_per_job"]["mean"]
     assert quick["detection_lag_s"]["mean"] < slow["detection_lag_s"]["mean"]

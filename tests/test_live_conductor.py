@@ -36,6 +36,9 @@ class FakeTarget:
         if self.dies_on_reset:
             self.died = "the simulator stopped"
 
+    def sample(self) -> None:
+        pass
+
     def counters(self) -> ServerCounts | None:
         return COUNTS
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from measure_records import job, polls_of, results_of, run_of, statuses, twin_of_rows, visits_of
 
-from harness.measure import Run, ServerCounts, Visit
+from harness.measure import Run, ServerCounts, Visit, analyse, render_table
 
 SOUND = [job(name, key) for name in ("a", "b") for key in range(100)]
 TWICE = [job(name, key, repeat=repeat) for repeat in (0, 1) for name in ("a", "b") for key in range(100)]
@@ -169,3 +169,27 @@ def test_a_run_without_jobs_is_invalid() -> None:
     results = results_of(run_of([], visits=[visit], settings={"a": "x"}))
     assert statuses(results)["jobs conserved"] == "invalid"
     assert results["recommendation"]["setting"] is None
+
+
+def test_headroom_is_that_of_the_side_nearest_to_its_ceiling() -> None:
+    """The busiest second's polls over the share of a core that they took, of generator and simulator."""
+    run = one_visit(generator_cpu=(0.2,), generator_cpu_peak=0.5, server=counts(cpu_peak=0.8))
+    found = analyse(run).headroom
+    assert found is not None
+    peak = found.polls_per_second
+    assert peak == next(each for each in run.polls if each.setting == found.setting).peak_per_second
+    assert found.generator_per_second == float(f"{peak / 0.5:.2g}")
+    assert found.simulator_per_second == found.capacity_per_second == float(f"{peak / 0.8:.2g}")
+    assert (found.limited_by, found.share) == ("simulator", peak / found.capacity_per_second)
+    assert found.words() in render_table(analyse(run), width=500)
+
+
+def test_there_is_no_headroom_where_too_little_was_done_to_tell() -> None:
+    """Below a twentieth of a core a straight line through one point says nothing; nor does virtual time."""
+    idle = {"generator_cpu": (0.01,), "generator_cpu_peak": 0.02}
+    run = run_of(SOUND, visits=[replace(each, **idle) for each in visits_of(SOUND)])
+    assert analyse(run).headroom is None
+    visits = [
+        replace(each, generator_cpu=(), generator_cpu_peak=None, server=None) for each in visits_of(SOUND)
+    ]
+    assert analyse(run_of(SOUND, visits=visits)).headroom is None

@@ -146,6 +146,8 @@ class Conductor:
 
     def _look(self) -> Command:
         now = time.monotonic()
+        if self._schedule.state is State.RUNNING and self.target:
+            self.target.sample()
         if self._schedule.state is State.RUNNING and (death := self._death()):
             return self._schedule.error(death)
         for observe in self._observers:

@@ -15,9 +15,11 @@ from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import IO, Any, Final
 
+import psutil
 import requests
 
 from harness._child import environment, python_module
+from harness.live._cpu import ProcessesMeter
 
 _MOST_LOG: Final = 1 << 16  # bytes of the child's output that are looked at
 _STARTUP_TIMEOUT_S: Final = 20.0
@@ -133,6 +135,15 @@ class SimulatorProcess:
         """Its counts since the last reset: submissions, polls, replies, busy_seconds, cpu_seconds, ..."""
         counted: dict[str, Any] = self._call("GET", "/admin/counters").json()
         return counted
+
+    def cpu(self) -> ProcessesMeter | None:
+        """Return what measures its processes; None where somebody else started it, perhaps elsewhere."""
+        if self._process is None:
+            return None
+        try:
+            return ProcessesMeter(self._process.pid)
+        except (OSError, psutil.Error):  # it has died, which is told elsewhere, or files have run out
+            return None
 
     def _call(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         try:

@@ -6,6 +6,9 @@ import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil
+
+from harness.live._cpu import ProcessesMeter
 from harness.live._process import SimulatorError, SimulatorProcess
 from harness.measure import ServerCounts
 from scenarios import Address
@@ -21,6 +24,9 @@ class Target(Protocol):
 
     def reset(self, lead_s: float) -> None:
         """Start afresh, counts and scenario clock, ``lead_s`` seconds from now; if it can."""
+
+    def sample(self) -> None:
+        """Look at what it costs its machine; called many times a second during a visit."""
 
     def counters(self) -> ServerCounts | None:
         """Return its counts since the last reset, None when it cannot tell them: a matter for trust."""
@@ -46,6 +52,9 @@ class OwnTarget:
     def reset(self, lead_s: float) -> None:
         """Do nothing: a service does not start afresh for us."""
 
+    def sample(self) -> None:
+        """Do nothing: its machine is not ours to look at."""
+
     def counters(self) -> ServerCounts | None:
         """Return None: its own counts are not known."""
         return None
@@ -64,6 +73,7 @@ class SimulatorTarget:
     def __init__(self, simulator: SimulatorProcess) -> None:
         self._simulator = simulator
         self._before: dict[str, Any] | None = None
+        self._cpu: ProcessesMeter | None = None
 
     @classmethod
     def start(cls, scenario: Path, place: Address) -> SimulatorTarget:
@@ -86,6 +96,13 @@ class SimulatorTarget:
         with contextlib.suppress(SimulatorError):  # unreadable counts are a trust check, not the end
             self._simulator.reset(lead_s)
             self._before = self._simulator.counters()
+        self._cpu = self._simulator.cpu()
+
+    def sample(self) -> None:
+        """Take the busiest of its processes' share of a core, once a second."""
+        if self._cpu is not None:
+            with contextlib.suppress(OSError, psutil.Error):  # then the peak is that of what was seen
+                self._cpu.sample()
 
     def counters(self) -> ServerCounts | None:
         """Return the simulator's counts since the last reset; None if either end of them was unreadable."""
@@ -102,6 +119,7 @@ class SimulatorTarget:
             cpu_seconds=after["cpu_seconds"] - self._before["cpu_seconds"],
             busy_seconds=after["busy_seconds"],
             processes=after.get("processes", 1),
+            cpu_peak=self._cpu.peak if self._cpu else None,
         )
 
     def death(self) -> str | None:

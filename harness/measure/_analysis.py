@@ -17,6 +17,7 @@ from harness.measure._compare import compare_with_baseline
 from harness.measure._figures import Limit, SettingFigures
 from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, read_json, write_text
 from harness.measure._frames import job_frame
+from harness.measure._headroom import headroom
 from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order, setting_figures
 from harness.measure._recommend import recommend
@@ -116,6 +117,7 @@ def analyse(
         limit_bound=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.bound],
         trust=trust,
         recommendation=recommend(settings, jobs, info, trust, basis),
+        headroom=headroom(run),
     )
 
 

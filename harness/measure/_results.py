@@ -82,6 +82,36 @@ class Offer(Part):
         return f"A schedule found by plan needs {polls}{fewer}: {self.command}"
 
 
+class Headroom(Part):
+    """How near a live run came to what its machine can do: the visit that came nearest.
+
+    Capacities are a straight line from one point, the busiest second to a whole core of the busiest process,
+    to two digits; above 70 % of a core queues grow faster than that.
+    """
+
+    setting: str
+    repeat: int
+    polls_per_second: int
+    """The busiest second's."""
+    capacity_per_second: float
+    """About what the side that is nearest to its ceiling could do."""
+    share: float
+    """The former over the latter; 1 is the ceiling."""
+    limited_by: Literal["generator", "simulator"]
+    """Which side that is."""
+    generator_per_second: float | None
+    """What the generator could send, with the processes that it had; null where it did too little to tell."""
+    simulator_per_second: float | None
+    """What the simulator could answer; null where it is not known, as of your own service."""
+
+    def words(self) -> str:
+        """Return it in a sentence."""
+        return (
+            f"This machine: {self.polls_per_second:,} of about {self.capacity_per_second:,.0f} polls/s, "
+            f"in the busiest second; the {self.limited_by} is nearest to its ceiling."
+        )
+
+
 class ScenarioText(Part):
     """The scenario as it was run."""
 
@@ -127,6 +157,8 @@ class Results(Part):
     recommendation: Recommendation
     plan: Offer | None = None
     """What a short search found; null where none was made."""
+    headroom: Headroom | None = None
+    """How near the run came to what its machine can do; null in virtual time, and where it did too little."""
 
     @property
     def worst_status(self) -> Status:

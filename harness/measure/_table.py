@@ -51,6 +51,8 @@ def render_table(results: Results, width: int | None = None, *, colour: bool = F
     console.print(Text.assemble("Recommendation: ", (headline(results), "bold")))
     console.print(Padding(Text(results.recommendation.why), (0, 0, 0, 2)))
     console.print(Text(f"Intervals: {results.intervals.note}."))
+    if results.headroom:
+        console.print(Text(results.headroom.words()))
     if results.plan and (said := results.plan.words()) and results.worst_status != "invalid":
         console.print(Text(said), soft_wrap=True)  # it ends in a command, there to be pasted
     return console.text()

@@ -7,6 +7,7 @@ from typing import Final
 
 from harness.measure._evidence import MEAN_ERROR, Evidence, Finding, graded, named_visit, worst
 from harness.measure._figures import FIGURES
+from harness.measure._headroom import capacity
 from harness.measure._numbers import in_seconds, percent
 from harness.measure._rows import Held, Lateness, PollAggregate, Visit
 
@@ -69,7 +70,6 @@ def _held(e: Evidence, which: Callable[[Visit], Held]) -> str:
     return f" ({held.requests} held back by target.limits, {most} at most: raise them or submit more slowly)"
 
 
-_HEADROOM_FROM: Final = 0.05  # of a core: below it, what a poll costs is lost in what the process costs
 _BEHIND_FROM_S: Final = 0.1
 
 
@@ -90,10 +90,10 @@ def generator_cpu(e: Evidence) -> Finding:
 
 def _headroom(share: float, polls: PollAggregate | None) -> str:
     """Say what this machine could send: as much more as the busiest second left of the processor."""
-    if polls is None or share < _HEADROOM_FROM:
+    most = capacity(polls, share)
+    if polls is None or most is None:
         return ""
-    most = polls.peak_per_second / share
-    return f" (this machine: {polls.peak_per_second:,} of about {float(f'{most:.2g}'):,.0f} polls/s)"
+    return f" (this machine: {polls.peak_per_second:,} of about {most:,.0f} polls/s)"
 
 
 def _behind(e: Evidence) -> str:
