@@ -284,6 +284,20 @@ class _Seconds(click.ParamType):  # type: ignore[type-arg]  # generic only from 
         return seconds
 
 
+class _RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.4 on
+    """A run's folder, or a file in it; ``latest`` and ``latest~1`` by the reports folder."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        del param, ctx
+        if isinstance(value, Path) or not value.startswith("latest"):
+            return Path(value)
+        from harness._runs import run_called
+
+        return run_called(value)
+
+
 def _plain(text: Any) -> Any:
     """Return a plain number of seconds as a number: on a command line nothing else can tell it from text."""
     try:
@@ -307,7 +321,9 @@ _PLANNING: Final = [
         show_default=True,
         help="How many jobs the server must be sized for.",
     ),
-    click.option("--run", metavar="RUN", help="A live run whose server CPU time sizes the server."),
+    click.option(
+        "--run", type=_RunFolder(), metavar="RUN", help="A live run whose server CPU time sizes the server."
+    ),
     _EXECUTOR,
     click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON."),
 ]
@@ -326,7 +342,7 @@ def plan(
     scenario: str | None,
     cost: float | None,
     jobs_per_day: float,
-    run: str | None,
+    run: Path | None,
     executor: str | None,
     as_json: bool,
 ) -> None:
@@ -356,7 +372,7 @@ def tune(
     scenario: str | None,
     cost: float | None,
     jobs_per_day: float,
-    run: str | None,
+    run: Path | None,
     executor: str | None,
     as_json: bool,
     verified: bool,
@@ -444,19 +460,20 @@ def check(scenarios: tuple[str, ...], presets: bool) -> None:
         raise Refusal("\n".join(faults), UNUSABLE)
 
 
-@main.command(epilog="Example: python -m harness report reports/outage-20260101T000000Z")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@main.command(epilog="Example: python -m harness report latest")
+@click.argument("folder", type=_RunFolder(), metavar="RUN")
 @click.option("--scenario", metavar="FILE", help="The scenario that was run, where its trace files are.")
 @_REQUIRED
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
 def report(folder: Path, scenario: str | None, required: bool, as_json: bool) -> None:
-    """Make the report of a run's FOLDER anew.
+    """Make the report of a RUN anew: of its folder, or of a file in it.
 
     results.json and report.html are functions of the raw rows in the folder.
     """
     from scenarios import resolve
     from scenarios.documents import DocumentError
 
+    folder = folder.parent if folder.is_file() else folder
     original = None
     if scenario:
         try:
@@ -479,7 +496,9 @@ Examples:
 
 
 @main.command(epilog=_NEW)
-@click.option("--from", "run", metavar="RUN", help="Model the service that this run polled.")
+@click.option(
+    "--from", "run", type=_RunFolder(), metavar="RUN", help="Model the service that this run polled."
+)
 @click.option("--trace", metavar="FILE", help="Measured durations: CSV, TSV, JSON Lines or Parquet.")
 @click.option(
     "--column", metavar="C", help="With --trace: the column of durations (default: found by its name)."
@@ -499,7 +518,7 @@ Examples:
 @click.option("--out", metavar="FILE", help="The scenario to write (default: its name, in this folder).")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def new(
-    run: str | None,
+    run: Path | None,
     trace: str | None,
     column: str | None,
     preset: str | None,
@@ -523,8 +542,8 @@ def new(
     click.echo(f"{path}: check it with {shlex.join(['python', '-m', 'harness', 'check', str(path)])}")
 
 
-@main.command(epilog="Example: python -m harness compare reports/before reports/after")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
+@main.command(epilog="Example: python -m harness compare latest~1 latest --format markdown")
+@click.argument("runs", type=_RunFolder(), nargs=-1, required=True, metavar="RUN [RUN...]")
 @_MARGIN
 @click.option("--force", is_flag=True, help="Compare runs of different experiments all the same.")
 @click.option(
@@ -536,7 +555,7 @@ def new(
     help="What to print: markdown for a pull request, junit for a build server, html as a page of its own.",
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
-def compare(runs: tuple[str, ...], margin: float | None, force: bool, form: str) -> None:
+def compare(runs: tuple[Path, ...], margin: float | None, force: bool, form: str) -> None:
     """Tell whether RUNs differ.
 
     On paired jobs where they are the same, with intervals. Of one RUN, its settings against its baseline.
@@ -551,3 +570,32 @@ def compare(runs: tuple[str, ...], margin: float | None, force: bool, form: str)
         raise Refusal(str(error), UNUSABLE) from error
     click.echo(COMPARISON_FORMATS[form](comparison), nl=False)
     _end(comparison.exit_code)
+
+
+@main.command(epilog="Example: python -m harness runs --json")
+@click.option("--reports", metavar="DIR", help="The folder of runs (default: config.yaml's).")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def runs(reports: str | None, as_json: bool) -> None:
+    """List the runs, newest first, and write index.html beside them.
+
+    The page has the trends of each scenario's settings over its runs. What stands before a run (latest,
+    latest~1, ...) is its name wherever a RUN is asked for.
+    """
+    from harness._runs import render_runs, runs_in
+    from harness._runs_page import write_index
+    from scenarios import reports_folder
+    from scenarios.documents import DocumentError
+
+    try:
+        folder = reports_folder(reports)
+    except DocumentError as error:
+        raise Refusal(str(error), UNUSABLE) from error
+    found = runs_in(folder)
+    page = write_index(folder, found) if found else None
+    if as_json:
+        click.echo(json.dumps([each.to_json() for each in found], indent=2))
+    elif page is None:
+        click.echo(f"no runs in {folder} yet; make one: python -m harness run")
+    else:
+        click.echo(render_runs(found, colour=sys.stdout.isatty()), nl=False)
+        click.echo(f"page: {page}")

@@ -26,7 +26,11 @@ from scenarios.documents import DocumentError
 
 
 def ask(
-    options: Options, cost: float | None, jobs_per_day: float, run: str | None, cluster: str | None = None
+    options: Options,
+    cost: float | None,
+    jobs_per_day: float,
+    run: str | Path | None,
+    cluster: str | None = None,
 ) -> Plan:
     """Return the plan for a scenario; raises ``Refusal`` for input that cannot be used.
 
@@ -146,7 +150,7 @@ def print_verification(verification: Verification) -> None:
             print(f"invalid: {check.check}: {check.detail}")
 
 
-def _cpu_per_poll(options: Options, run: str | None) -> float | None:
+def _cpu_per_poll(options: Options, run: str | Path | None) -> float | None:
     """Seconds of server CPU that a status request cost in a live run; None where no run says so."""
     if run is not None:
         cost = _cost_in(Path(run))

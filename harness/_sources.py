@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from harness._refusal import UNUSABLE, Refusal
@@ -27,7 +28,7 @@ _FROM_STDIN: Final = "-"
 class Wanted:
     """What was asked for on the command line."""
 
-    run: str | None = None
+    run: str | Path | None = None
     trace: str | None = None
     column: str | None = None
     preset: str | None = None

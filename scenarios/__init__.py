@@ -19,6 +19,7 @@ from scenarios._deployment import (
     deployment,
     load_config,
     one_process_only,
+    reports_folder,
     resolve,
 )
 from scenarios._describe import VisitCost, describe
@@ -132,6 +133,7 @@ __all__ = [
     "planned",
     "portable",
     "read_setting",
+    "reports_folder",
     "resolve",
     "sending_lines",
     "setting_yaml",

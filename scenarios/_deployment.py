@@ -130,11 +130,7 @@ def deployment(
     Raises ``DocumentError`` when the scenario that is named does not exist, and with every fault of
     ``config.yaml``.
     """
-    config = (
-        _config_at(Path(_CONFIG))
-        or (behind and _config_at(behind))
-        or Config(None, Address("127.0.0.1", 5000), Path("reports"), None)
-    )
+    config = _config_here(behind)
     here = config.simulator
     return replace(
         config,
@@ -143,6 +139,23 @@ def deployment(
             host or here.host, here.port if port is None else port, processes or here.processes
         ),
         reports=config.reports if reports is None else Path(reports),
+    )
+
+
+def reports_folder(reports: str | None = None) -> Path:
+    """Return where runs are kept: ``reports``, or what ``config.yaml`` says, whatever scenario it names.
+
+    Raises ``DocumentError`` with every fault of ``config.yaml``.
+    """
+    return Path(reports) if reports is not None else _config_here(_PROJECTS_CONFIG).reports
+
+
+def _config_here(behind: Path | None) -> Config:
+    """Return the working directory's configuration, or what stands in for it."""
+    return (
+        _config_at(Path(_CONFIG))
+        or (behind and _config_at(behind))
+        or Config(None, Address("127.0.0.1", 5000), Path("reports"), None)
     )
 
 

@@ -6,11 +6,11 @@ them. See ``docs/reading-the-report.md``. Importing this room loads neither pola
 
 from __future__ import annotations
 
-from harness.measure._analysis import Limits, analyse, write_report
+from harness.measure._analysis import Limits, analyse, load_results, write_report
 from harness.measure._calibration import Calibration, VisitJobs, read_calibration, table
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
-from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_polls, load_run
+from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_polls, load_run, write_text
 from harness.measure._formats import COMPARISON_FORMATS
 from harness.measure._frames import JOB_KEY, job_frame, poll_aggregates, poll_frame
 from harness.measure._info import run_info
@@ -18,6 +18,8 @@ from harness.measure._intervals import Estimate, estimate_mean, quantile
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._observed import Observed, observe
+from harness.measure._pages import render_page
+from harness.measure._recommend import headline
 from harness.measure._report import render_report
 from harness.measure._results import Check, Offer, Recommendation, Results, results_schema
 from harness.measure._rows import (
@@ -93,9 +95,11 @@ __all__ = [
     "compare_runs",
     "estimate_mean",
     "grid",
+    "headline",
     "in_seconds",
     "job_frame",
     "load_polls",
+    "load_results",
     "load_run",
     "needed",
     "no_twin_rows",
@@ -108,6 +112,7 @@ __all__ = [
     "quantity",
     "read_calibration",
     "render_comparison",
+    "render_page",
     "render_report",
     "render_table",
     "response_name",
@@ -116,4 +121,5 @@ __all__ = [
     "sliding_peak",
     "table",
     "write_report",
+    "write_text",
 ]

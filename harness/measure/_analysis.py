@@ -167,6 +167,11 @@ def write_report(
     return results
 
 
+def load_results(folder: str | Path) -> Results:
+    """Read ``results.json`` of a run's folder back; RunUnusable when it is missing or damaged."""
+    return read_json(Path(folder) / "results.json", TypeAdapter(Results), "not a run's results")
+
+
 @cache
 def _limits_json() -> TypeAdapter[Limits]:
     return TypeAdapter(Limits)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
 from harness.measure._compare_runs import RunComparison
 from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow
 from harness.measure._numbers import number
+from harness.measure._pages import render_page
 from harness.measure._table import LEGEND, render_comparison
 from harness.measure._verdicts import change, heading, in_seconds, span
 from scenarios.documents import printable
@@ -121,25 +121,17 @@ def _said(row: ComparisonRow) -> str:
 
 def _html(comparison: RunComparison) -> str:
     """Return a page of its own, without scripts or outside references."""
-    from jinja2 import Environment
-
-    room = files("harness.measure")
-    source = room.joinpath("comparison.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
-    return (
-        template.render(
-            c=comparison,
-            css=room.joinpath("page.css").read_text(encoding="utf-8"),
-            rows=_by_setting(comparison),
-            metrics={metric: heading(metric) for metric in _metrics(comparison)},
-            verdict=_verdict(comparison, printable),
-            verdicts=VERDICTS,
-            legend=LEGEND,
-            change=change,
-            span=span,
-            printable=printable,
-        )
-        + "\n"
+    return render_page(
+        "harness.measure",
+        "comparison.html",
+        c=comparison,
+        rows=_by_setting(comparison),
+        metrics={metric: heading(metric) for metric in _metrics(comparison)},
+        verdict=_verdict(comparison, printable),
+        verdicts=VERDICTS,
+        legend=LEGEND,
+        change=change,
+        span=span,
     )
 
 

@@ -20,7 +20,7 @@ _LONGEST_NAME: Final = 64
 _COPIED: Final = ("workload", "settings", "objectives", "baseline")
 
 
-def from_run(folder: str) -> Draft:
+def from_run(folder: str | Path) -> Draft:
     """Return a model of the service that a run polled, with the run's own workload and settings.
 
     Raises ``Refusal`` when the run cannot be read, or shows no job's end.

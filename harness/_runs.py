@@ -1,0 +1,181 @@
+"""The runs in the reports folder: newest first, by name where a RUN is asked for, and as a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.padding import Padding
+from rich.text import Text
+
+from harness._refusal import UNUSABLE, Refusal
+from harness.measure import Page, Results, RunUnusable, headline, load_results
+from scenarios import reports_folder
+from scenarios.documents import DocumentError, printable
+
+LATEST: Final = re.compile(r"latest(?:~(\d{1,6}))?")
+"""The newest run, or that many before it."""
+
+_RECORD: Final = "run.json"
+_STAMP: Final = re.compile(r"-(\d{8}T\d{6}Z)(?:-(\d{1,6}))?$")
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A folder among the reports: what is known of a run, or in ``fault`` why nothing is.
+
+    ``name`` is what stands for it where a RUN is asked for, next to its folder; None where it is no run.
+    """
+
+    folder: Path
+    name: str | None
+    results: Results | None
+    fault: str | None = None
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it was started, if that is known."""
+        return _moment(self.results.started_at) if self.results else None
+
+    @property
+    def when(self) -> str:
+        """The same for people, to the minute."""
+        at = self.started_at
+        return f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
+
+    @property
+    def trust(self) -> str:
+        """What became of the checks, in a few words."""
+        if self.results is None:
+            return ""
+        seen = [check.status for check in self.results.trust]
+        for status, words in (("invalid", "invalid"), ("warn", "with a warning")):
+            if count := seen.count(status):  # type: ignore[arg-type]
+                return f"{count} of {len(seen)} checks {words}"
+        return f"{len(seen)} of {len(seen)} checks passed"
+
+    @property
+    def verdict(self) -> str:
+        """The recommendation in a few words."""
+        if self.results is None:
+            return ""
+        return headline(self.results) if self.results.complete else "incomplete"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as JSON-ready data."""
+        found = self.results
+        return {
+            "run": self.name,
+            "folder": str(self.folder),
+            "scenario": found and found.scenario.name,
+            "started_at": found and found.started_at,
+            "engine": found and found.engine,
+            "target": found and found.target,
+            "complete": found and found.complete,
+            "setting": found and found.recommendation.setting,
+            "verdict": self.verdict or None,
+            "trust": found and found.worst_status,
+            "checks": self.trust or None,
+            "fault": self.fault,
+        }
+
+
+def runs_in(reports: Path) -> list[ListedRun]:
+    """Return what lies in the reports folder, newest first; what cannot be read has its fault instead.
+
+    Raises ``Refusal`` where the folder itself cannot be read; one that is not there has no runs.
+    """
+    found, runs = [], 0
+    for folder in _newest_first(reports):
+        name = None
+        if (folder / _RECORD).is_file():
+            name, runs = "latest" + (f"~{runs}" if runs else ""), runs + 1
+        found.append(_listed(folder, name))
+    return found
+
+
+def _listed(folder: Path, name: str | None) -> ListedRun:
+    try:
+        return ListedRun(folder, name, load_results(folder))
+    except RunUnusable as error:
+        fault = str(error)
+    if name is None:
+        fault = f"no {_RECORD} in it: no run, or one that is under way or never finished"
+    elif not (folder / "results.json").exists():
+        fault = f"no report of it yet; make one: python -m harness report {name}"
+    return ListedRun(folder, name, None, fault)
+
+
+def render_runs(runs: Sequence[ListedRun], width: int | None = None, *, colour: bool = False) -> str:
+    """Return the list as text: two lines for a run, its name first; without results, why."""
+    page = Page(width, colour=colour)
+    names = max(len(run.name or "") for run in runs)
+    for run in runs:
+        page.print(Text(f"{run.name or '':<{names}}  {printable(run.folder.name)}", "bold"), soft_wrap=True)
+        if run.results is None:
+            said = Text(printable(run.fault or ""), "red")
+        else:
+            what = f"{run.results.scenario.name}, {run.results.engine}, {run.when}"
+            said = Text(f"{what}: {run.verdict}; {run.trust}")
+        page.print(Padding(said, (0, 0, 0, names + 2)))
+    return page.text()
+
+
+def run_called(word: str) -> Path:
+    """Return the folder that is meant: ``latest``, ``latest~2`` or a path, and a path that is there wins.
+
+    Raises ``Refusal`` where there are not so many runs.
+    """
+    path = Path(word)
+    called = LATEST.fullmatch(word)
+    if called is None or path.exists():
+        return path
+    try:
+        reports = reports_folder()
+    except DocumentError as error:
+        raise Refusal(str(error), UNUSABLE) from error
+    back = int(called[1] or 0)
+    runs = [folder for folder in _newest_first(reports) if (folder / _RECORD).is_file()]
+    if back >= len(runs):
+        there = f"there are {len(runs)} runs" if runs else "there is no run"
+        raise Refusal(f"{word}: {there} in {printable(str(reports))}", UNUSABLE)
+    return runs[back]
+
+
+def _newest_first(reports: Path) -> list[Path]:
+    """Return the folders by their start: what the record says, else the name, else the folder's date."""
+    try:
+        folders = [each for each in reports.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Refusal(f"cannot read {reports}: {error.strerror}", UNUSABLE) from error
+    return sorted(folders, key=_age, reverse=True)
+
+
+def _age(folder: Path) -> tuple[datetime, int, str]:
+    stamp, at = _STAMP.search(folder.name), None
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        at = _moment(json.loads((folder / _RECORD).read_bytes())["info"]["started_at"])
+    if at is None and stamp:
+        at = _moment(stamp[1])
+    if at is None:
+        with suppress(OSError, ValueError, OverflowError):
+            at = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    return at or _LONG_AGO, int(stamp[2] or 1) if stamp else 0, folder.name
+
+
+def _moment(text: str) -> datetime | None:
+    """Return a moment that is written in ISO 8601, in UTC; None where it is none."""
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
