@@ -19,7 +19,7 @@ from harness.measure import Page, Results, RunUnusable, headline, load_results
 from scenarios import reports_folder
 from scenarios.documents import DocumentError, printable
 
-LATEST: Final = re.compile(r"latest(?:~(\d{1,6}))?")
+_LATEST: Final = re.compile(r"latest(?:~(\d{1,6}))?")
 """The newest run, or that many before it."""
 
 _RECORD: Final = "run.json"
@@ -134,7 +134,7 @@ def run_called(word: str) -> Path:
     Raises ``Refusal`` where there are not so many runs.
     """
     path = Path(word)
-    called = LATEST.fullmatch(word)
+    called = _LATEST.fullmatch(word)
     if called is None or path.exists():
         return path
     try:
