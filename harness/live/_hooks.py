@@ -17,6 +17,7 @@ from harness._refusal import FAILED, INTERRUPTED, UNUSABLE, Refusal
 from harness.live._arguments import add_arguments, consent_given
 from harness.live._conductor import Conductor
 from harness.live._consent import announce, asker, check_host, check_target
+from harness.live._files import check_files, check_ports
 from harness.live._finish import Finisher, check_reports_folder, leave_jobs_out_of_the_exit_status
 from harness.live._lanes import LoadGenerator
 from harness.live._messages import (
@@ -52,6 +53,7 @@ def install(events: Events, options: Options) -> None:
 
     def init(environment: Environment, runner: Any, **_: Any) -> None:
         try:
+            _check_machine(runner, options.scenario, environment.parsed_options)
             _ask_leave(environment, runner, options.scenario)
         except Refusal as refusal:
             print(refusal, file=sys.stderr)
@@ -81,6 +83,17 @@ def install(events: Events, options: Options) -> None:
 
     events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(init)
+
+
+def _check_machine(runner: Any, scenario: Scenario, parsed: Any) -> None:
+    """Name what this machine has too little of for the scenario; raises ``Refusal`` where no run is possible.
+
+    The process that conducts speaks for all: a worker says nothing, unless it must refuse.
+    """
+    processes = max(1, parsed.expect_workers or 1) if isinstance(runner, MasterRunner) else 1
+    for line in (*check_files(scenario, processes), *check_ports(scenario)):
+        if not isinstance(runner, WorkerRunner):
+            print(f"note: {line}", file=sys.stderr)
 
 
 def _ask_leave(environment: Environment, runner: Any, scenario: Scenario) -> None:

@@ -6,7 +6,6 @@ greenlet: the jobs of all lanes are in one fleet. Raw rows leave this process ab
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,24 +14,15 @@ from typing import Any, Final
 import gevent
 
 from harness.live._cpu import CpuMeter
+from harness.live._files import most_connections
 from harness.live._messages import Halted, Message, StartVisit
 from harness.live._pump import Pump
 from harness.live._share import RequestListener, VisitShare
 from scenarios import Scenario
 
 _FLUSH_INTERVAL_S: Final = 0.5
-_MOST_CONNECTIONS: Final = 8192  # each takes some 20 kB with its greenlet while a request is under way
-_OTHER_FILES: Final = 200  # that this process has open beside its connections
 
 Send = Callable[[Message], None]
-
-
-def most_connections() -> int:
-    """Return how many requests this process can have under way at once, by its limit of open files."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return _MOST_CONNECTIONS
-    return max(16, min(_MOST_CONNECTIONS, soft - _OTHER_FILES))
 
 
 class Carried:
