@@ -122,6 +122,11 @@ def planned_jobs(rows: list[dict[str, str]]) -> set[tuple[str, ...]]:
     return {(row["setting"], row["key"], row["lane"], row["planned_at_s"], row["duration_s"]) for row in rows}
 
 
+def slowly(case: tuple[Any, ...]) -> Any:
+    """The case as one that only ``make test-all`` runs."""
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
 def left_behind(scenario: Path) -> list[str]:
     """The command lines of processes that still work on the scenario."""
     lines = []
@@ -318,16 +323,23 @@ def test_a_simulator_that_already_runs_is_used_if_it_serves_the_same(scenario: P
         assert "serves another scenario" in other.stderr
 
 
-@pytest.mark.parametrize("processes", [list, two_processes], ids=["standalone", "two processes"])
+@pytest.mark.parametrize(
+    ("processes", "how"),
+    [
+        (list, signal.SIGHUP),
+        (two_processes, signal.SIGINT),
+        *(slowly((two_processes, how)) for how in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT)),
+    ],
+)
 def test_interrupting_a_run_keeps_what_was_measured(
-    scenario: Path, processes: Callable[[], list[str]]
+    scenario: Path, processes: Callable[[], list[str]], how: signal.Signals
 ) -> None:
-    """Ctrl-C: status 130, jobs under way are censored, the report is marked, nothing stays behind."""
+    """Ctrl-C or a closed terminal: status 130, jobs under way censored, the report marked, no leftovers."""
     scenario.write_text(LONG_JOBS)
     with started([*LOCUST, *arguments(scenario), *processes()]) as locust:
         simulator = wait_for(lambda: simulator_of(locust), "the simulator")
         wait_for(lambda: has_jobs(simulator), "the first jobs")
-        os.killpg(locust.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+        os.killpg(locust.pid, how)  # as a terminal does: to every process of the group
         output, errors = locust.communicate(timeout=60)
     assert locust.returncode == 130, output + errors
     assert "Traceback" not in errors, errors

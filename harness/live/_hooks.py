@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
 from typing import Any
 
@@ -34,6 +32,7 @@ from harness.live._page import guard
 from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
+from harness.live._signals import stop_on_signals
 from harness.live._sweep import Sweep
 from harness.live._target import OwnTarget, SimulatorTarget, Target
 from harness.virtual import visit_costs
@@ -64,7 +63,7 @@ def install(events: Events, options: Options) -> None:
             environment.events.quitting.add_listener(
                 lambda **_: leave_jobs_out_of_the_exit_status(environment)
             )
-            _stop_on_signals(environment)
+            stop_on_signals(environment)
             return
         if environment.web_ui is not None:
             guard(environment.web_ui.app, environment.parsed_options.web_host)
@@ -79,7 +78,7 @@ def install(events: Events, options: Options) -> None:
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         environment.host = conductor.target.url
-        _stop_on_signals(environment)
+        stop_on_signals(environment)
 
     events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(init)
@@ -197,33 +196,3 @@ def _find_target(environment: Environment, options: Options) -> Target:
         return SimulatorTarget.start(options.scenario.path, place)
     except (SimulatorError, OSError) as error:
         raise Refusal(str(error), FAILED) from error
-
-
-def _stop_on_signals(environment: Environment) -> None:
-    """Stop in an orderly way on Ctrl-C and SIGTERM; at the second one, at once.
-
-    Python's own handler would raise KeyboardInterrupt in whichever greenlet happens to run, often in the
-    middle of a job, whose row would be lost; and a headless Locust heeds no SIGTERM before its test has
-    ended.
-    """
-    received: list[int] = []
-    main = gevent.getcurrent()
-
-    def stop(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            os._exit(INTERRUPTED)  # the simulator notices that its pipe has closed
-        runner = environment.runner
-        if environment.parsed_options.headless and isinstance(runner, MasterRunner):
-            environment.process_exit_code = INTERRUPTED
-        waiting = isinstance(runner, MasterRunner) and runner.state == "ready" and not runner.shape_greenlet
-        runner.quit()
-        if waiting and environment.parsed_options.headless:
-            # Locust's main greenlet would wait for its workers for ever.
-            environment.events.quitting.fire(environment=environment, reverse=True)
-            gevent.kill(main, SystemExit(INTERRUPTED))
-        if environment.web_ui is not None:
-            environment.web_ui.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, stop, number)
