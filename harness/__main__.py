@@ -11,8 +11,10 @@ _HOME: Final = Path(__file__).resolve().parent.parent
 
 def run(name: str = "backoff-harness") -> None:
     """Run the command line and exit; ``name`` is what help calls it."""
+    from harness._child import end_with_parent
     from harness._refusal import INTERRUPTED
 
+    end_with_parent()
     try:
         import click
 

@@ -21,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness._child import end_with_pool
 from harness._refusal import FAILED, UNUSABLE, Refusal
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def executor_at(address: str | None, jobs: int) -> Iterator[Executor | None]:
         yield None
     else:
         # Not forked from this process, which may have frames and so polars' threads by now.
-        with ProcessPoolExecutor(mp_context=get_context("forkserver")) as executor:
+        with ProcessPoolExecutor(mp_context=get_context("forkserver"), initializer=end_with_pool) as executor:
             yield executor
 
 

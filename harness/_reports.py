@@ -14,6 +14,7 @@ from rich.live import Live
 import scenarios
 from harness._executors import WORTH_A_POOL, executor_at
 from harness._refusal import FAILED, UNUSABLE, Refusal
+from harness.live import recover
 from harness.measure import (
     Calibration,
     Offer,
@@ -51,6 +52,9 @@ def make_report(
     ``Refusal`` when the folder cannot be read or written.
     """
     try:
+        if (recovered := recover(folder)) is not None:
+            kept = f"its journal kept {recovered.jobs} jobs and {recovered.polls} polls"
+            on_note(f"{folder}: its run was cut short; {kept}")
         run = load_run(folder)
         scenario = _scenario_of(folder, run, scenario, on_note)
         found = None if scenario is None else limits(scenario, run)

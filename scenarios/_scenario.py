@@ -23,8 +23,8 @@ from scenarios._target import Target
 from scenarios.documents import YamlPath, describe_path, did_you_mean, read_document, validate
 from scenarios.draws import Found, MeasuredTimes, Stream, measured, uniform, uniforms
 
-_OF_A_RUN: Final = "run.json"
-"""What tells the folder of a run from others."""
+_OF_A_RUN: Final = ("run.json", "rows.journal")
+"""What tells the folder of a run from others: one of these."""
 
 _BLOCK: Final = 1 << 16  # jobs counted at a time
 
@@ -216,7 +216,7 @@ def load_scenario(path: str | os.PathLike[str], *, secrets: bool = True, apart: 
     context = {
         "environment": os.environ if secrets else None,
         "apart": apart,
-        "within": folder if (folder / _OF_A_RUN).is_file() else None,
+        "within": folder if any((folder / each).is_file() for each in _OF_A_RUN) else None,
     }
     file = validate(document, ScenarioFile, {key: value for key, value in context.items() if value})
     return Scenario(

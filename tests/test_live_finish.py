@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +17,17 @@ import pytest
 from live_parts import STARTED_AT, job_row, poll_row, record_of
 from virtual_scenarios import every, scenario
 
+from harness._child import PARENT_VARIABLE
 from harness._refusal import FAILED, Refusal
-from harness.live import _finish
+from harness.live import _finish, recover
 from harness.live._finish import (
     Finisher,
     check_reports_folder,
-    info_of,
     report_command,
+    where,
 )
-from harness.live._record import Record
+from harness.live._journal import Journal
+from harness.live._record import Record, info_of
 from harness.measure import Visit, load_run
 from scenarios import Scenario
 
@@ -89,6 +96,7 @@ class Stage:
         self.commands: list[list[str]] = []
         self.status = 0
         self.done: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None  # while a report is made
         note = self.done.append
         self.environment = SimpleNamespace(
             parsed_options=SimpleNamespace(headless=headless, report_format="table"),
@@ -101,15 +109,25 @@ class Stage:
             target=SimpleNamespace(close=lambda: note("target closed")),
         )
         progress: Any = SimpleNamespace(close=lambda: None)
-        monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(run=self.run))
+        monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(Popen=self.start))
         environment: Any = self.environment
-        self.finisher = Finisher(environment, options, conductor, progress)
+        self.journal = Journal(options.scenario, reports)
+        self.finisher = Finisher(environment, options, conductor, progress, self.journal)
 
-    def run(self, command: list[str], *, check: bool, env: dict[str, str]) -> Any:
-        assert not check
+    def start(self, command: list[str], *, env: dict[str, str]) -> Any:
         assert env["PATH"]
+        assert env[PARENT_VARIABLE] == str(os.getpid())
         self.commands.append(command)
-        return SimpleNamespace(returncode=self.status)
+        return SimpleNamespace(wait=lambda: self.end(), kill=lambda: self.done.append("report killed"))
+
+    def end(self) -> int:
+        self.meanwhile()
+        return self.status
+
+    def has(self, record: Record) -> None:
+        """Let a run end whose journal was begun in time."""
+        self.records.append(record)
+        self.journal.begin(record)
 
 
 def test_a_headless_run_is_written_at_once_and_reported_at_the_end(
@@ -117,7 +135,7 @@ def test_a_headless_run_is_written_at_once_and_reported_at_the_end(
 ) -> None:
     """Rows first; the report's status is the run's, and the target is let go of last."""
     stage = Stage(monkeypatch, tmp_path)
-    stage.records.append(measured(two_settings()))
+    stage.has(measured(two_settings()))
     stage.finisher.stopped()
     (folder,) = tmp_path.iterdir()
     assert len(load_run(folder).jobs) == 1
@@ -135,7 +153,7 @@ def test_a_headless_run_is_written_at_once_and_reported_at_the_end(
 def test_a_run_that_failed_keeps_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report that can be trusted does not make an interrupted run a success, nor any other."""
     stage = Stage(monkeypatch, tmp_path)
-    stage.records.append(measured(two_settings()))
+    stage.has(measured(two_settings()))
     stage.environment.process_exit_code = 130
     stage.status = 1
     stage.finisher.stopped()
@@ -157,7 +175,7 @@ def test_lost_jobs_alone_are_no_failure_of_the_test(
 ) -> None:
     """Locust would make its exit status 1 of them; the report's status, or a fault of ours, still counts."""
     stage = Stage(monkeypatch, tmp_path)
-    stage.records.append(measured(two_settings()))
+    stage.has(measured(two_settings()))
     stage.environment.runner.errors, stage.environment.runner.exceptions = errors, exceptions
     stage.status = status
     stage.finisher.stopped()
@@ -171,9 +189,10 @@ def test_each_run_of_the_web_page_is_reported_in_the_background(
     """As soon as it has stopped; Locust itself goes on."""
     stage = Stage(monkeypatch, tmp_path, headless=False)
     first = measured(two_settings())
-    stage.records += [first, replace(first, started_at=STARTED_AT.replace(minute=5))]
+    stage.has(first)
     stage.finisher.stopped()
     stage.finisher._reporting.join()
+    stage.has(replace(first, started_at=STARTED_AT.replace(minute=5)))
     stage.finisher.stopped()
     stage.finisher._reporting.join()
     reported = [Path(command[5]) for command in stage.commands]
@@ -185,22 +204,106 @@ def test_each_run_of_the_web_page_is_reported_in_the_background(
 def test_nothing_measured_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that ended before its first visit leaves no folder and no report."""
     stage = Stage(monkeypatch, tmp_path)
-    stage.records.append(record_of(two_settings()))
+    stage.has(record_of(two_settings()))
     stage.finisher.stopped()
     stage.finisher.quitting()
     assert list(tmp_path.iterdir()) == []
     assert stage.commands == []
 
 
-def test_rows_that_cannot_be_written_are_said_and_fail_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_reports_folder_that_is_gone_sends_the_run_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The disk is full, say: one line, status 1, no report of nothing."""
-    (tmp_path / "file").touch()
-    stage = Stage(monkeypatch, tmp_path / "file")
-    stage.records.append(measured(two_settings()))
+    """It is written and reported in a fallback folder, whose path is the last line; status 1."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    reports = tmp_path / "reports"
+    stage = Stage(monkeypatch, reports)
+    stage.has(measured(two_settings()))
+    stage.journal.flush(9)
+    shutil.rmtree(reports)
+    reports.touch()
     stage.finisher.stopped()
     stage.finisher.quitting()
+    stage.finisher.last_words()
+    (folder,) = tmp_path.glob("backoff-*/made-up-*")
+    assert len(load_run(folder).jobs) == 1
+    assert stage.commands == [report_command(folder, Path("made-up.yaml"), as_json=False)]
     assert stage.environment.process_exit_code == FAILED
-    assert "the run could not be written" in caplog.text
+    assert capsys.readouterr().err == f"the run is in {folder}\n"
+
+
+def test_rows_that_cannot_be_written_anywhere_are_left_in_the_journal(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No file may be as large as the rows, say: status 1, no report of nothing, the last line says where."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stage = Stage(monkeypatch, tmp_path / "reports")
+    stage.has(measured(two_settings()))
+    monkeypatch.setattr(_finish, "write_record", no_room)
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    stage.finisher.last_words()
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert stage.environment.process_exit_code == FAILED
+    assert "the run could not be written: [Errno 28] no room" in caplog.text
     assert stage.commands == []
+    assert capsys.readouterr().err == f"{where(folder)}\n"
+    assert list(tmp_path.glob("backoff-*")) == []
+    recovered = recover(folder)
+    assert recovered == (1, 1, None)  # nothing is missing: the run itself had ended well
+    assert len(load_run(folder).jobs) == 1
+
+
+def no_room(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no room")
+
+
+@pytest.mark.parametrize(
+    ("status", "removed", "said"),
+    [
+        (
+            -9,
+            False,
+            "the process that makes the report was killed by signal 9: rows are in {}; run python -m",
+        ),
+        (2, False, "the process that makes the report ended with exit status 2: rows are in {}; run python"),
+        (2, True, "{} was removed before its report was made: its rows are gone with it"),
+    ],
+)
+def test_a_report_that_is_not_made_leaves_its_reason_and_where_the_rows_are(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    removed: bool,
+    said: str,
+) -> None:
+    """The process that makes it was killed, or its folder was removed: status 1, and one line."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.has(measured(two_settings()))
+    stage.finisher.stopped()
+    (folder,) = tmp_path.iterdir()
+    stage.status = status
+    stage.meanwhile = lambda: shutil.rmtree(folder) if removed else None
+    stage.finisher.quitting()
+    assert stage.environment.process_exit_code == FAILED
+    assert said.format(folder) in caplog.text
+
+
+def test_leaving_at_once_ends_the_report_and_says_where_the_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second Ctrl-C: during the run the rows are in its journal, later in its folder."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.has(measured(two_settings()))
+    (folder,) = tmp_path.iterdir()
+    stage.finisher.leave()
+    assert capsys.readouterr().err == f"{where(folder)}\n"
+    stage.finisher.stopped()
+    stage.meanwhile = stage.finisher.leave
+    stage.finisher.quitting()
+    assert capsys.readouterr().err == f"{where(folder)}\n"
+    assert "report killed" in stage.done

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.live._consent import Ask, Consent, agree, asker, host_of, is_this_machine, not_allowed
 from harness.live._once import submit_once
 from harness.live._ramp import seconds_before_visit
+from harness.live._recovery import recover
 
 __all__ = [
     "Ask",
@@ -14,6 +15,7 @@ __all__ = [
     "host_of",
     "is_this_machine",
     "not_allowed",
+    "recover",
     "seconds_before_visit",
     "submit_once",
 ]

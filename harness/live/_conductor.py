@@ -29,6 +29,7 @@ from harness.live._commands import (
     Users,
     Wait,
 )
+from harness.live._journal import Journal
 from harness.live._messages import (
     AbortVisit,
     BadMessage,
@@ -66,6 +67,7 @@ class Conductor:
     """Own one run at a time, from Locust's first ``tick`` until its record is taken.
 
     sweep: is told what happens. observers: each is called with it, and the time, some 20 times a second.
+    journal: keeps the record on disk while it grows.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Conductor:
         processes: Processes,
         sweep: Sweep,
         observers: Sequence[Observer] = (),
+        journal: Journal | None = None,
     ) -> None:
         self._environment = environment
         self._runner = runner
@@ -83,6 +86,7 @@ class Conductor:
         self._processes = processes
         self._observers = observers
         self.sweep = sweep
+        self._journal = journal
         self.target: Target | None = None
         self._ledger: Ledger | None = None  # of the run under way, if the target has limits
         self._run = ""  # what tells the run under way from others, on a target
@@ -103,12 +107,14 @@ class Conductor:
         if self._schedule.state is State.IDLE:
             self._begin()
         while True:
-            command = self._obey(self._look())
+            command = self._obey(self._next())
             if isinstance(command, Users):
                 return command.count, command.rate, [self._environment.user_classes_by_name[command.setting]]
             if isinstance(command, Finished):
                 if not command.had_users:  # Locust tells nobody of the end of a run that never had users
                     self.take_record()
+                    if self._journal is not None:
+                        self._journal.discard()
                 return None
             before = time.monotonic()
             gevent.sleep(_POLL_S)
@@ -136,6 +142,8 @@ class Conductor:
         chosen = [user_class.__name__ for user_class in self._environment.user_classes]
         record = Record(datetime.now(UTC), self._scenario.visits(chosen))
         self._schedule.begin(time.monotonic(), record)
+        if self._journal is not None:
+            self._journal.begin(record)
         if (target := self._scenario.target) is not None:
             self._run = f"{record.started_at:%Y%m%dT%H%M%SZ}"
             self._ledger = Ledger(target.limits)
@@ -144,8 +152,18 @@ class Conductor:
 
     # -- what the schedule is told, and says ---------------------------------------------------------
 
+    def _next(self) -> Command:
+        """Return what to do now; a fault of ours ends the run, and what was measured is kept."""
+        try:
+            return self._look()
+        except Exception as fault:
+            logger.exception("the harness failed")
+            return self._schedule.error(f"the harness failed: {fault!r}")
+
     def _look(self) -> Command:
         now = time.monotonic()
+        if self._journal is not None:
+            self._journal.keep(now)
         if self._schedule.state is State.RUNNING and self.target:
             self.target.sample()
         if self._schedule.state is State.RUNNING and (death := self._death()):

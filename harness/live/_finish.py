@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
-from harness._child import environment, python_module
-from harness._refusal import FAILED, Refusal
+from harness._child import PARENT_VARIABLE, python_module
+from harness._child import environment as child_environment
+from harness._refusal import DONE, FAILED, INTERRUPTED, MISSED, Refusal
+from harness.live._journal import Journal, fallback
 from harness.live._progress import Progress
-from harness.live._record import Record
-from harness.measure import RunFolder, RunInfo, job_frame, poll_frame, run_info
+from harness.live._record import Record, info_of
+from harness.measure import RunFolder, job_frame, poll_frame
 from harness.virtual import with_way_back
 from scenarios import Options, Scenario
 
@@ -30,7 +35,8 @@ if TYPE_CHECKING:  # importing Locust patches the process
 
 logger = logging.getLogger("backoff")
 
-_REPORTED_PACKAGES: Final = ("flask", "gevent", "locust", "numpy", "requests", "scipy")
+_OF_REPORTS: Final = (DONE, FAILED, MISSED)  # what a report's process says itself
+_LEAVE_S: Final = 1.0
 
 
 def check_reports_folder(folder: Path) -> None:
@@ -45,21 +51,6 @@ def check_reports_folder(folder: Path) -> None:
             "`reports` in config.yaml",
             FAILED,
         ) from error
-
-
-def info_of(scenario: Scenario, record: Record) -> RunInfo:
-    """Return what was run, when and where; of the scenario's settings those that the run planned to visit."""
-    target = scenario.target
-    return run_info(
-        scenario,
-        {plan.setting for plan in record.plans},
-        engine="live",
-        started_at=record.started_at,
-        packages=_REPORTED_PACKAGES,
-        incomplete=record.incomplete,
-        target="simulator" if target is None else "own",
-        finish_resolution_s=1.0 if target is not None and target.dialect.status.finished_at else 0.0,
-    )
 
 
 def report_command(folder: Path, scenario: Path, *, as_json: bool, required: bool = False) -> list[str]:
@@ -88,14 +79,22 @@ class Finisher:
     """Turn the conductor's record into a run folder and a report, once per run."""
 
     def __init__(
-        self, environment: Environment, options: Options, conductor: Conductor, progress: Progress
+        self,
+        environment: Environment,
+        options: Options,
+        conductor: Conductor,
+        progress: Progress,
+        journal: Journal,
     ) -> None:
         self._environment = environment
         self._options = options
         self._conductor = conductor
         self._progress = progress
+        self._journal = journal
         self._unreported: Path | None = None
+        self._child: subprocess.Popen[bytes] | None = None  # that makes a report
         self._reporting: Any = None  # the greenlet that makes a report in the background
+        self._words: str | None = None  # what is said last
 
     @property
     def _headless(self) -> bool:
@@ -105,7 +104,10 @@ class Finisher:
         """Write the rows of a run that has stopped; for the web page, make its report in the background."""
         self._progress.close()
         record = self._conductor.take_record()
-        if record is None or not (record.visits or record.jobs):
+        if record is None:
+            return
+        if not (record.visits or record.jobs):
+            self._journal.discard()
             return
         self._unreported = self._write(record)
         if self._unreported is not None and not self._headless:
@@ -124,19 +126,64 @@ class Finisher:
             if self._conductor.target is not None:
                 self._conductor.target.close()
 
+    def last_words(self) -> None:
+        """Say where a run is that is not where it should be, after all else that is said."""
+        if self._words is not None:
+            print(self._words, file=sys.stderr, flush=True)
+
+    def leave(self) -> None:
+        """End what was begun for a run, for this process ends now; say where the rows are."""
+        self._progress.close()
+        if (child := self._child) is not None:
+            with contextlib.suppress(OSError):
+                child.kill()
+        self._journal.flush(_LEAVE_S)
+        folder = self._unreported or (self._journal.folder.path if self._journal.folder else None)
+        if folder is not None:
+            print(where(folder), file=sys.stderr, flush=True)
+
     def _write(self, record: Record) -> Path | None:
-        scenario = self._options.scenario
+        """Write the run where its journal is, else in a fallback folder; None where only that is left."""
+        journal = self._journal
+        journal.end()
+        begun, reports = journal.folder, Path(self._options.config.reports)
+        if begun is not None and self._is_written(begun, record):
+            journal.fold()
+            if begun.path.parent != reports:
+                self._say_last(f"the run is in {begun.path}")
+            return begun.path
         try:
-            folder = RunFolder.create(self._options.config.reports, scenario.name, record.started_at)
-            jobs, polls = job_frame(record.jobs.frame()), poll_frame(record.polls.frame())
-            if scenario.target is None:
-                jobs = with_way_back(scenario, jobs, polls)
-            folder.write(info_of(scenario, record), record.visits, jobs, polls)
+            other = fallback(self._options.scenario, record)
         except OSError as error:
+            logger.error("no other folder can be made: %s", error)
+        else:
+            if self._is_written(other, record):
+                journal.discard()
+                self._say_last(f"the run is in {other.path}")
+                return other.path
+            shutil.rmtree(other.path.parent, ignore_errors=True)
+        is_sound, left = journal.is_sound, journal.let_go()
+        if left is not None and is_sound:
+            self._say_last(where(left))
+        return None
+
+    def _is_written(self, folder: RunFolder, record: Record) -> bool:
+        """Write the run into a folder; say why where that cannot be."""
+        try:
+            write_record(folder, self._options.scenario, record)
+        except Exception as error:  # of the disk, mostly; whatever it is, the rows must not be lost
             logger.error("the run could not be written: %s", error)
             self._environment.process_exit_code = FAILED
-            return None
-        return folder.path
+            return False
+        return True
+
+    def _say_last(self, words: str) -> None:
+        """Have words said at the end, and at once where the end may be far; the run has failed."""
+        self._environment.process_exit_code = FAILED
+        if self._headless:
+            self._words = words
+        else:
+            logger.error("%s", words)
 
     def _report(self) -> None:
         folder, self._unreported = self._unreported, None
@@ -145,7 +192,37 @@ class Finisher:
         parsed = self._environment.parsed_options
         as_json, required = parsed.report_format == "json", getattr(parsed, "require_objectives", False)
         command = report_command(folder, self._options.scenario.path, as_json=as_json, required=required)
+        tied = child_environment(**{PARENT_VARIABLE: str(os.getpid())})
         with contextlib.suppress(KeyboardInterrupt):
-            status = subprocess.run(command, check=False, env=environment()).returncode  # noqa: S603 - our own module, no shell
+            self._unreported = folder  # until there is a report
+            self._child = subprocess.Popen(command, env=tied)  # noqa: S603 - our own module, no shell
+            status = self._child.wait()
+            self._child, self._unreported = None, None
+            if status == INTERRUPTED:
+                logger.error("%s", where(folder))
+            elif status not in _OF_REPORTS:
+                logger.error("%s", _no_report(folder, status))
+                status = FAILED
             if self._environment.process_exit_code is None and status:
                 self._environment.process_exit_code = status
+
+
+def write_record(folder: RunFolder, scenario: Scenario, record: Record) -> None:
+    """Write a run's raw records into its folder. Raises OSError."""
+    jobs, polls = job_frame(record.jobs.frame()), poll_frame(record.polls.frame())
+    if scenario.target is None:
+        jobs = with_way_back(scenario, jobs, polls)
+    folder.write(info_of(scenario, record), record.visits, jobs, polls)
+
+
+def where(folder: Path) -> str:
+    """Return where the rows of a run without a report are, and what makes one of them."""
+    return f"rows are in {folder}; run {shlex.join(['python', '-m', 'harness', 'report', str(folder)])}"
+
+
+def _no_report(folder: Path, status: int) -> str:
+    """Return why there is no report, in one line: its process ended with ``status``."""
+    if not folder.is_dir():
+        return f"{folder} was removed before its report was made: its rows are gone with it"
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
+    return f"the process that makes the report {how}: {where(folder)}"

@@ -17,7 +17,9 @@ from harness.live._conductor import Conductor
 from harness.live._consent import announce, asker, check_host, check_target
 from harness.live._files import check_files, check_ports
 from harness.live._finish import Finisher, check_reports_folder, leave_jobs_out_of_the_exit_status
+from harness.live._journal import Journal
 from harness.live._lanes import LoadGenerator
+from harness.live._lifeline import end_with_master, end_with_parent
 from harness.live._messages import (
     AbortVisit,
     BadMessage,
@@ -64,10 +66,11 @@ def install(events: Events, options: Options) -> None:
                 lambda **_: leave_jobs_out_of_the_exit_status(environment)
             )
             stop_on_signals(environment)
+            end_with_master(runner)
             return
         if environment.web_ui is not None:
             guard(environment.web_ui.app, environment.parsed_options.web_host)
-        conductor = _set_up_conductor(environment, runner, options)
+        conductor, finisher = _set_up_conductor(environment, runner, options)
         if isinstance(runner, LocalRunner):
             _set_up_generator(environment, runner, options)
         try:
@@ -78,8 +81,9 @@ def install(events: Events, options: Options) -> None:
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         environment.host = conductor.target.url
-        stop_on_signals(environment)
+        stop_on_signals(environment, finisher.leave)
 
+    end_with_parent()  # for what Locust forks from here on
     events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(init)
 
@@ -118,22 +122,24 @@ def _ask_leave(environment: Environment, runner: Any, scenario: Scenario) -> Non
     announce(scenario, consent, only, say=lambda line: print(line, file=sys.stderr), ask=asker())
 
 
-def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> Conductor:
+def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> tuple[Conductor, Finisher]:
     parsed = environment.parsed_options
     # With Locust's logging on, its lines and a progress line would overwrite each other.
     progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
     processes = (
         Workers(runner, parsed.expect_workers) if isinstance(runner, MasterRunner) else ThisProcess(runner)
     )
+    journal = Journal(options.scenario, options.config.reports)
     sweep = Sweep(options.scenario, visit_costs(options.scenario) if options.scenario.job else None)
-    conductor = Conductor(environment, runner, options.scenario, processes, sweep, [progress.update])
+    conductor = Conductor(environment, runner, options.scenario, processes, sweep, [progress.update], journal)
     environment.backoff_conductor = conductor
-    finisher = Finisher(environment, options, conductor, progress)
+    finisher = Finisher(environment, options, conductor, progress, journal)
     events = environment.events
     events.test_stopping.add_listener(lambda **_: conductor.stopping())
     events.test_stop.add_listener(lambda **_: finisher.stopped())
     events.quitting.add_listener(lambda **_: finisher.quitting())
-    return conductor
+    events.quit.add_listener(lambda **_: finisher.last_words())
+    return conductor, finisher
 
 
 def _set_up_generator(environment: Environment, runner: Any, options: Options) -> None:

@@ -6,6 +6,7 @@ greenlet: the jobs of all lanes are in one fleet. Raw rows leave this process ab
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,8 @@ from harness.live._messages import Halted, Message, StartVisit
 from harness.live._pump import Pump
 from harness.live._share import RequestListener, VisitShare
 from scenarios import Scenario
+
+logger = logging.getLogger("backoff")
 
 _FLUSH_INTERVAL_S: Final = 0.5
 
@@ -70,25 +73,33 @@ class LoadGenerator:
 
     def start(self, start: StartVisit) -> None:
         """Begin a visit with these lanes."""
-        share = VisitShare(
-            self._scenario,
-            start,
-            self._on_request,
-            origin=time.monotonic() + start.starts_in,
-            clock=time.monotonic,
-            halt=partial(self._halt, start.visit),
-            connections=most_connections(),
-            allowed_hosts=self._allowed_hosts,
-        )
-        self._under_way = carried = Carried(share)
+        try:
+            share = VisitShare(
+                self._scenario,
+                start,
+                self._on_request,
+                origin=time.monotonic() + start.starts_in,
+                clock=time.monotonic,
+                halt=partial(self._halt, start.visit),
+                connections=most_connections(),
+                allowed_hosts=self._allowed_hosts,
+            )
+            self._under_way = carried = Carried(share)
+        except Exception as fault:
+            self._confess(start.visit, fault)
+            return
         gevent.spawn(self._report, carried, gevent.spawn(carried.run))
 
     def _report(self, carried: Carried, running: Any) -> None:
-        while self._under_way is carried and not running.ready():
-            running.join(_FLUSH_INTERVAL_S)
-            self._flush(carried)
-            carried.cpu.sample()
-        self._finish(carried)
+        try:
+            while self._under_way is carried and not running.ready():
+                running.join(_FLUSH_INTERVAL_S)
+                self._flush(carried)
+                carried.cpu.sample()
+        except Exception as fault:
+            self._halt(carried.share.start.visit, f"the load generator failed: {fault!r}")
+        else:
+            self._finish(carried)
 
     def _flush(self, carried: Carried) -> None:
         if (rows := carried.share.take_rows()) is not None:
@@ -98,10 +109,18 @@ class LoadGenerator:
         if self._under_way is not carried:
             return
         self._under_way = None
-        self._flush(carried)
-        summary = carried.share.summary(carried.cpu.mean(), carried.cpu.peak)
-        self._send(summary.model_copy(update={"cut_short": cut_short}))
-        carried.share.client.close()
+        try:
+            self._flush(carried)
+            summary = carried.share.summary(carried.cpu.mean(), carried.cpu.peak)
+            self._send(summary.model_copy(update={"cut_short": cut_short}))
+            carried.share.client.close()
+        except Exception as fault:
+            self._confess(carried.share.start.visit, fault)
+
+    def _confess(self, visit: int, fault: Exception) -> None:
+        """Tell that this process can do nothing more for a visit: nobody must wait for its last word."""
+        logger.error("the load generator failed", exc_info=fault)
+        self._send(Halted(visit=visit, reason=f"the load generator failed: {fault!r}"))
 
     def _halt(self, visit: int, reason: str) -> None:
         """End a visit of which nothing more can come, and say why, once."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from harness.live._columns import Columns
-from harness.measure import JobRow, PollRow, Visit
+from harness.measure import JobRow, PollRow, RunInfo, Visit, run_info
+from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
+
+_REPORTED_PACKAGES: Final = ("flask", "gevent", "locust", "numpy", "requests", "scipy")
 
 
 @dataclass
@@ -24,3 +28,18 @@ class Record:
     jobs: Columns[JobRow] = field(default_factory=lambda: Columns(JobRow))
     polls: Columns[PollRow] = field(default_factory=lambda: Columns(PollRow))
     incomplete: str | None = None
+
+
+def info_of(scenario: Scenario, record: Record) -> RunInfo:
+    """Return what was run, when and where; of the scenario's settings those that the run planned to visit."""
+    target = scenario.target
+    return run_info(
+        scenario,
+        {plan.setting for plan in record.plans},
+        engine="live",
+        started_at=record.started_at,
+        packages=_REPORTED_PACKAGES,
+        incomplete=record.incomplete,
+        target="simulator" if target is None else "own",
+        finish_resolution_s=1.0 if target is not None and target.dialect.status.finished_at else 0.0,
+    )

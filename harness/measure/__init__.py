@@ -10,7 +10,17 @@ from harness.measure._analysis import Limits, analyse, load_results, write_repor
 from harness.measure._calibration import Calibration, VisitJobs, read_calibration, table
 from harness.measure._compare_runs import RunComparison, compare_runs
 from harness.measure._figures import COMPARED, FIGURES, Figure, Limit, SettingFigures
-from harness.measure._folder import RunFolder, RunFolderError, RunUnusable, load_polls, load_run, write_text
+from harness.measure._folder import (
+    JOURNAL,
+    RunFolder,
+    RunFolderError,
+    RunUnusable,
+    load_polls,
+    load_run,
+    plain_record,
+    read_record,
+    write_text,
+)
 from harness.measure._formats import COMPARISON_FORMATS
 from harness.measure._frames import JOB_KEY, job_frame, poll_aggregates, poll_frame
 from harness.measure._info import run_info
@@ -58,6 +68,7 @@ __all__ = [
     "Figure",
     "Held",
     "JOB_KEY",
+    "JOURNAL",
     "JobRow",
     "LOST_SHARE_ALLOWED",
     "Lateness",
@@ -106,11 +117,13 @@ __all__ = [
     "number",
     "observe",
     "percent",
+    "plain_record",
     "poll_aggregates",
     "poll_frame",
     "quantile",
     "quantity",
     "read_calibration",
+    "read_record",
     "render_comparison",
     "render_page",
     "render_report",

@@ -3,7 +3,8 @@
 Raw are ``scenario.yaml`` with its trace files in ``traces``, ``jobs.csv`` (and ``jobs.parquet`` of many
 jobs), ``arrivals.csv`` (when each submission was sent), ``polls.csv`` (or ``polls.json``, for reduced polls)
 and ``run.json``. ``limits.json``, ``twin.json`` and ``twin.parquet`` are what the harness knows beside them;
-``results.json`` and ``report.html`` can be made again at any time.
+``results.json`` and ``report.html`` can be made again at any time. While a live run is under way, and after
+one that was cut short, there is its journal (``rows.journal``), of which the rest can be made.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 logger = logging.getLogger("backoff")
+
+JOURNAL: Final = "rows.journal"
+"""What a live run keeps its rows in until its folder is whole."""
 
 _FORMAT: Final = 1
 _PARQUET_FROM: Final = 100_000
@@ -123,8 +128,7 @@ class RunFolder:
         """
         frame = job_frame(jobs) if isinstance(jobs, Sequence) else typed_frame(jobs, schema_of(JobRow))
         frame = rounded(frame)
-        self._copy_traces(info.scenario)
-        write_text(self.path / "scenario.yaml", info.scenario.text)
+        self.keep_scenario(info.scenario)
         self._write_table("jobs.csv", frame.drop("sent_at_s"))
         if frame.height >= _PARQUET_FROM:
             self._write_table("jobs.parquet", frame)
@@ -136,16 +140,20 @@ class RunFolder:
             write_text(self.path / "polls.json", _polls_record().dump_json(reduced).decode())
         else:
             self._write_table("polls.csv", rounded(poll_frame(cast(Sequence[PollRow], polls))))
-        # The fallback is for mappings of other kinds than dict.
-        record = to_jsonable_python(_RunRecord(_FORMAT, info, tuple(visits)), fallback=dict)
-        # The text itself is scenario.yaml; a copy here could come to differ from it.
-        del record["info"]["scenario"]["text"], record["info"]["scenario"]["files"]
+        record = plain_record(info, visits)
         write_text(self.path / "run.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+    def keep_scenario(self, scenario: ScenarioInfo) -> None:
+        """Write the scenario, with its traces; RunFolderError when a file cannot be written."""
+        self._copy_traces(scenario)
+        write_text(self.path / "scenario.yaml", scenario.text)
 
     def _copy_traces(self, scenario: ScenarioInfo) -> None:
         """Keep the recorded data that was read; what has changed since then is not that, and is not kept."""
         digests = {each.file: each.sha256 for each in scenario.traces}
         for name, source in scenario.files.items():
+            if (self.path / name).exists():  # kept when the run began
+                continue
             with suppress(OSError):
                 data = source.read_bytes()
                 if sha256(data).hexdigest() == digests[name]:
@@ -163,6 +171,24 @@ class RunFolder:
                 frame.write_parquet(path)
             else:
                 frame.write_csv(path)
+
+
+def plain_record(info: RunInfo, visits: Sequence[Visit]) -> dict[str, Any]:
+    """Return what ``run.json`` holds of a run, in the types of JSON."""
+    # The fallback is for mappings of other kinds than dict.
+    record: dict[str, Any] = to_jsonable_python(_RunRecord(_FORMAT, info, tuple(visits)), fallback=dict)
+    # The text itself is scenario.yaml; a copy here could come to differ from it.
+    del record["info"]["scenario"]["text"], record["info"]["scenario"]["files"]
+    return record
+
+
+def read_record(path: Path, raw: object) -> tuple[RunInfo, tuple[Visit, ...]]:
+    """Return what ``plain_record`` gave; ``path`` is the file that holds it, beside its ``scenario.yaml``.
+
+    Raises RunUnusable.
+    """
+    record = _run_record_of(path, raw)
+    return record.info, record.visits
 
 
 def load_run(folder: str | Path) -> Run:
@@ -222,6 +248,11 @@ def folder_of(path: str | Path) -> Path:
         path = path.parent
     if not path.is_dir():
         raise RunUnusable(f"{path}: no such run folder")
+    if not (path / "run.json").is_file() and (path / JOURNAL).is_file():
+        raise RunUnusable(
+            f"{path}: its run has not ended, or was cut short; then its rows become a report by: "
+            f"python -m harness report {shlex.quote(str(path))}"
+        )
     if not (path / "run.json").is_file():
         raise RunUnusable(f"{path}: no run.json in it, so it is not a run's folder or the run never finished")
     return path
@@ -401,12 +432,15 @@ def _polls_record() -> TypeAdapter[list[_PollsRecord]]:
 
 def _read_run(folder: Path) -> _RunRecord:
     path = folder / "run.json"
-    raw = _parse(path)
+    return _run_record_of(path, _parse(path))
+
+
+def _run_record_of(path: Path, raw: Any) -> _RunRecord:
     if isinstance(raw, dict) and raw.get("format", _FORMAT) != _FORMAT:
         raise RunUnusable(
             f"{path}: format {raw['format']} was written by another version of "
             f"this tool; this one reads format {_FORMAT}"
         )
     with suppress(KeyError, TypeError):  # What is missing is said below, with its place.
-        raw["info"]["scenario"]["text"] = _read_text(folder / "scenario.yaml")
+        raw["info"]["scenario"]["text"] = _read_text(path.parent / "scenario.yaml")
     return _valid(path, raw, _run_record(), "not a run's record")

@@ -1,0 +1,193 @@
+"""A run's folder made whole of its journal, when the process that ran it has ended otherwise."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from harness.live._columns import BadColumns, Columns
+from harness.live._framing import Began, Closed, Ended, Measured, entries, part, remove
+from harness.measure import (
+    JOURNAL,
+    JobRow,
+    PollRow,
+    RunFolder,
+    RunUnusable,
+    Visit,
+    job_frame,
+    poll_frame,
+    read_record,
+)
+from harness.virtual import with_way_back
+from scenarios import Scenario, load_scenario
+from scenarios import Visit as PlannedVisit
+from scenarios.documents import DocumentError
+
+_CUT: Final = "the harness was killed: of the last second before that nothing was kept"
+
+
+class Recovered(NamedTuple):
+    """How much a journal held."""
+
+    jobs: int
+    polls: int
+    incomplete: str | None  # why the run ended early
+
+
+def recover(folder: Path) -> Recovered | None:
+    """Make a run's folder whole of its journal; None where it is whole, or has none.
+
+    Jobs that were polled when it ended are rows as well, censored, but for those of closed loops, of which no
+    plan tells when they were to begin. Raises RunUnusable where the run still goes on or the journal holds
+    none, RunFolderError where the folder cannot be written.
+    """
+    journal = folder / JOURNAL
+    if not journal.is_file():
+        return None
+    with _claimed(journal):
+        found = None if (folder / "run.json").is_file() else _made_whole(folder, journal)
+        with suppress(OSError):
+            remove(folder)
+        return found
+
+
+@contextmanager
+def _claimed(journal: Path) -> Iterator[None]:
+    """Hold the journal's lock, which its writer has as long as it lives."""
+    try:
+        number = os.open(journal, os.O_RDONLY)
+    except OSError as error:
+        raise RunUnusable(f"{journal}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunUnusable(f"{journal.parent}: its run still goes on; wait for its end") from None
+        except OSError:
+            pass  # no locks on this kind of disk
+        yield
+    finally:
+        os.close(number)
+
+
+class _Read:
+    """What a journal tells."""
+
+    def __init__(self, folder: Path, journal: Path) -> None:
+        self.jobs, self.polls = Columns(JobRow), Columns(PollRow)
+        incomplete: str | None = _CUT
+        record: dict[str, Any] | None = None
+        self.plans: list[PlannedVisit] = []
+        for entry in entries(_stream(folder)):
+            match entry:
+                case Began():
+                    record = entry.record
+                    self.plans = [PlannedVisit(*each) for each in entry.plans]
+                case Measured():
+                    try:
+                        self.jobs.extend(Columns.from_wire(JobRow, entry.jobs))
+                        self.polls.extend(Columns.from_wire(PollRow, entry.polls))
+                    except BadColumns as error:
+                        raise RunUnusable(f"{journal}: {error}") from error
+                case Closed() if record is not None:
+                    record.setdefault("visits", []).append(entry.visit)
+                case Ended():
+                    incomplete = entry.incomplete
+        if record is None:
+            raise RunUnusable(f"{journal}: it holds no run; nothing was measured yet")
+        info, self.visits = read_record(journal, record)
+        self.info = replace(info, incomplete=incomplete)
+
+
+def _stream(folder: Path) -> bytes:
+    parts, number = [], 0
+    while (path := part(folder, number)).is_file():
+        try:
+            parts.append(path.read_bytes())
+        except OSError as error:
+            raise RunUnusable(f"{path}: {error.strerror}") from error
+        number += 1
+    return b"".join(parts)
+
+
+def _made_whole(folder: Path, journal: Path) -> Recovered:
+    read = _Read(folder, journal)
+    scenario = None
+    with suppress(DocumentError):  # its traces are gone, perhaps; the rows must not wait for them
+        scenario = load_scenario(folder / "scenario.yaml", secrets=False)
+    closed = {(each.setting, each.repeat) for each in read.visits}
+    visits = list(read.visits)
+    for plan in read.plans:
+        if (plan.setting, plan.repeat) not in closed:
+            visits += _cut_short(scenario, plan, read)
+    jobs, polls = job_frame(read.jobs.frame()), poll_frame(read.polls.frame())
+    if scenario is not None and scenario.target is None:
+        jobs = with_way_back(scenario, jobs, polls)
+    RunFolder(folder).write(read.info, visits, jobs, polls)
+    return Recovered(jobs.height, polls.height, read.info.incomplete)
+
+
+def _cut_short(scenario: Scenario | None, plan: PlannedVisit, read: _Read) -> Iterator[Visit]:
+    """Yield the visit that nobody closed, if it had begun; its jobs that were under way join the others."""
+
+    def of_it(row: JobRow | PollRow) -> bool:
+        return row.setting == plan.setting and row.repeat == plan.repeat
+
+    jobs, polls = list(filter(of_it, read.jobs)), list(filter(of_it, read.polls))
+    if not (jobs or polls):
+        return
+    planned_jobs = None
+    if scenario is not None and scenario.workload.arrivals.is_open:
+        under_way = list(_under_way(scenario, plan, {job.key for job in jobs}, polls))
+        read.jobs.extend(under_way)
+        jobs += under_way
+        planned_jobs = scenario.planned_jobs(plan.repeat)
+    yield Visit(
+        setting=plan.setting,
+        repeat=plan.repeat,
+        index=plan.index,
+        duration_s=max(
+            max((poll.sent_at_s + (poll.latency_s or 0.0) for poll in polls), default=0.0),
+            max((job.detected_at_s or 0.0 for job in jobs), default=0.0),
+        ),
+        submit_window_s=max((job.planned_at_s for job in jobs), default=0.0),
+        lanes=scenario.workload.lanes if scenario else 1 + max((job.lane for job in jobs), default=0),
+        planned_jobs=planned_jobs,
+        complete=False,
+    )
+
+
+def _under_way(
+    scenario: Scenario, plan: PlannedVisit, ended: Set[int], polls: Iterable[PollRow]
+) -> Iterator[JobRow]:
+    """Yield the jobs of an open plan that were polled and have no row."""
+    counts, wasted = Counter[int](), Counter[int]()
+    for poll in polls:
+        if poll.key not in ended:
+            counts[poll.key] += 1
+            wasted[poll.key] += poll.state == "pending"
+    for key, lane, at in scenario.planned(plan.repeat):
+        if key in counts:
+            yield JobRow(
+                setting=plan.setting,
+                repeat=plan.repeat,
+                key=key,
+                lane=lane,
+                planned_at_s=at,
+                submitted_at_s=None,
+                finished_at_s=None,
+                detected_at_s=None,
+                duration_s=scenario.duration(key) if scenario.target is None else None,
+                outcome="censored",
+                polls=counts[key],
+                wasted_polls=wasted[key],
+                detection_lag_s=None,
+                completion_latency_s=None,
+                sent_at_s=None,
+            )

@@ -1,0 +1,68 @@
+"""How signals end a process of a run: in an orderly way at the first, at once at the second.
+
+Python's own handler would raise KeyboardInterrupt in whichever greenlet happens to run, often in the middle
+of a job, whose row would be lost; and a headless Locust heeds no SIGTERM before its test has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import gevent
+
+from harness._refusal import INTERRUPTED
+
+if TYPE_CHECKING:  # importing Locust patches the process
+    from locust.env import Environment
+
+_ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # by name: not every system has them all
+_GRACE_S: Final = 2.0  # for what is to be done before the process ends at once
+
+
+def stop_on_signals(environment: Environment, leave: Callable[[], object] = lambda: None) -> None:
+    """Stop in an orderly way at the first signal that asks for it; at the second one, ``leave`` and end.
+
+    A signal that is ignored stays ignored: ``nohup`` has a run outlive its terminal so.
+    """
+    from locust.runners import MasterRunner
+
+    received: list[int] = []
+    main = gevent.getcurrent()
+
+    def stop(number: int) -> None:
+        received.append(number)
+        _let_go_of_a_closed_terminal()
+        if len(received) > 1:
+            gevent.spawn(leave).join(_GRACE_S)
+            os._exit(INTERRUPTED)  # the simulator and the workers notice that this process is gone
+        runner = environment.runner
+        if environment.parsed_options.headless and isinstance(runner, MasterRunner):
+            environment.process_exit_code = INTERRUPTED
+        waiting = isinstance(runner, MasterRunner) and runner.state == "ready" and not runner.shape_greenlet
+        runner.quit()
+        if waiting and environment.parsed_options.headless:
+            # Locust's main greenlet would wait for its workers for ever.
+            environment.events.quitting.fire(environment=environment, reverse=True)
+            gevent.kill(main, SystemExit(INTERRUPTED))
+        if environment.web_ui is not None:
+            environment.web_ui.stop()
+
+    for name in _ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            gevent.signal_handler(number, stop, number)
+
+
+def _let_go_of_a_closed_terminal() -> None:
+    """Have what is still said go nowhere, where the terminal is gone: each write to it would fail."""
+    for number in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
