@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ from live_parts import job_row, poll_row, rows
 from virtual_scenarios import every, scenario
 
 from harness.live._messages import Rows
-from harness.live._sweep import Sweep, SweepNow, SweepState, VisitNow, VisitState
-from harness.measure import JobRow, Visit
+from harness.live._sweep import SettingNow, Sweep, SweepNow, SweepState, VisitNow, VisitState
+from harness.measure import Check, JobRow, Recommendation, Visit
 from harness.virtual import visit_costs
 from scenarios import Scenario, VisitCost
 
@@ -87,7 +89,7 @@ def test_the_visit_under_way_is_counted_by_its_rows() -> None:
 def test_nothing_is_claimed_before_the_first_row() -> None:
     """Neither means of nothing, nor rates over no time."""
     at = begun(Sweep(two_settings()), at=5.0).look(4.9)
-    assert at.visit == VisitNow("quick", 0, VisitState.RUNNING, jobs=1)
+    assert at.visit == VisitNow(setting="quick", repeat=0, state=VisitState.RUNNING, jobs=1)
 
 
 @given(st.lists(st.floats(0.0, 1e4), min_size=1, max_size=200), st.integers(1, 5))
@@ -157,6 +159,45 @@ def test_a_sweep_that_ends_early_names_what_was_cut_and_what_was_left_out() -> N
     assert states(at) == ["cut short", "left out"]
     assert (at.state, at.incomplete) == (SweepState.REPORTING, "stopped before the end")
     assert (at.report, at.elapsed_s) == ("reports/made-up-1", 6.0)
-    sweep.reported()
-    assert sweep.look(51.0).state is SweepState.ENDED
-    assert begun(sweep, number=2).look(1.0).report is None
+    verdict = Recommendation(setting=None, why="the run is incomplete")
+    check = Check(check="run complete", status="invalid", detail="it ended early")
+    said: Any = SimpleNamespace(recommendation=verdict, trust=[check])
+    sweep.reported("reports/made-up-0", said)  # of the sweep before, whose report took long
+    assert sweep.look(51.0).state is SweepState.REPORTING
+    sweep.reported("reports/made-up-1", said)
+    at = sweep.look(51.0)
+    assert (at.state, at.verdict, at.trust) == (SweepState.ENDED, verdict, (check,))
+    assert sweep.reports == ["reports/made-up-0", "reports/made-up-1"]
+    at = begun(sweep, number=2).look(1.0)
+    assert (at.report, at.verdict, at.trust) == (None, None, ())
+
+
+def test_the_figures_of_a_setting_are_those_of_all_its_visits() -> None:
+    """Of the one under way, too; a setting that was not visited has none."""
+    play = two_settings(repeats=2)  # quick, slow, slow, quick
+    sweep = Sweep(play)
+    sweep.begin(0.0, play.visits())
+    for place, (number, lag) in enumerate([(1, 0.25), (2, 4.0), (3, 4.0), (4, 0.75)]):
+        sweep.start(10.0 * place, number, play.visits()[place])
+        sweep.rows(rows(number, job_row(1)._replace(detection_lag_s=lag), submitted=1))
+        at = sweep.look(10.0 * place + 2.0)
+        if place == 0:
+            assert at.settings[1] == SettingNow(setting="slow")
+        if place < 3:
+            sweep.close(10.0 * place + 2.0, closed(play.visits()[place].setting))
+    quick, slow = at.settings
+    assert (quick.setting, quick.visits, quick.ended, quick.lag_mean_s) == ("quick", 2, 2, 0.5)
+    assert quick.lag_p95_s == pytest.approx(0.725, rel=1e-3)
+    assert (slow.visits, slow.lag_mean_s, slow.requests_per_s) == (2, 4.0, 2 / 4)
+
+
+def test_trust_so_far_is_what_the_checks_of_visits_find() -> None:
+    """Processors and workers, as soon as a visit is over; whose checks need rows have to wait."""
+    sweep = begun(Sweep(two_settings()))
+    assert sweep.look(1.0).trust == ()
+    sweep.close(4.0, replace(closed(), generator_cpu=(0.5,), generator_cpu_peak=0.95, workers_lost=1))
+    assert [(each.check, each.status) for each in sweep.look(4.0).trust] == [
+        ("generator CPU", "invalid"),
+        ("server CPU", "warn"),
+        ("workers", "invalid"),
+    ]

@@ -100,6 +100,11 @@ class Conductor:
         receive(runner, ShareDone, self._on_done, bad)
         receive(runner, Halted, self._on_halted, bad)
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a run has begun whose record is not taken."""
+        return self._schedule.state is not State.IDLE
+
     # -- what Locust calls ---------------------------------------------------------------------------
 
     def tick(self) -> Tick | None:

@@ -24,7 +24,7 @@ from harness._refusal import DONE, FAILED, INTERRUPTED, MISSED, Refusal
 from harness.live._journal import Journal, fallback
 from harness.live._progress import Progress
 from harness.live._record import Record, info_of
-from harness.measure import RunFolder, job_frame, poll_frame
+from harness.measure import Results, RunFolder, job_frame, poll_frame
 from harness.virtual import with_way_back
 from scenarios import Options, Scenario
 
@@ -75,6 +75,14 @@ def leave_jobs_out_of_the_exit_status(environment: Environment) -> None:
         environment.process_exit_code = 0
 
 
+def _said(folder: Path) -> Results | None:
+    """Return what the report of a folder says, None where there is none."""
+    try:
+        return Results.model_validate_json((folder / "results.json").read_bytes())
+    except (OSError, ValueError):  # why, its maker has said
+        return None
+
+
 class Finisher:
     """Turn the conductor's record into a run folder and a report, once per run."""
 
@@ -110,6 +118,8 @@ class Finisher:
             self._journal.discard()
             return
         self._unreported = self._write(record)
+        if self._unreported is not None:
+            self._conductor.sweep.reporting(str(self._unreported))
         if self._unreported is not None and not self._headless:
             self._reporting = gevent.spawn(self._report)
 
@@ -205,6 +215,7 @@ class Finisher:
                 status = FAILED
             if self._environment.process_exit_code is None and status:
                 self._environment.process_exit_code = status
+        self._conductor.sweep.reported(str(folder), _said(folder))
 
 
 def write_record(folder: RunFolder, scenario: Scenario, record: Record) -> None:

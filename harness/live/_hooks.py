@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Any
 
 import gevent
@@ -34,11 +35,14 @@ from harness.live._page import guard
 from harness.live._process import SimulatorError
 from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
+from harness.live._ramp import seconds_before_visit
 from harness.live._signals import stop_on_signals
 from harness.live._sweep import Sweep
+from harness.live._tab import Tab
 from harness.live._target import OwnTarget, SimulatorTarget, Target
+from harness.live._telemetry import send_by_opentelemetry
 from harness.virtual import visit_costs
-from scenarios import Options, Scenario, one_process_only
+from scenarios import Options, Scenario, describe, one_process_only
 
 logger = logging.getLogger("backoff")
 
@@ -81,6 +85,7 @@ def install(events: Events, options: Options) -> None:
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         environment.host = conductor.target.url
+        _set_up_tab(environment, conductor, options.scenario)
         stop_on_signals(environment, finisher.leave)
 
     end_with_parent()  # for what Locust forks from here on
@@ -130,7 +135,8 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
         Workers(runner, parsed.expect_workers) if isinstance(runner, MasterRunner) else ThisProcess(runner)
     )
     journal = Journal(options.scenario, options.config.reports)
-    sweep = Sweep(options.scenario, visit_costs(options.scenario) if options.scenario.job else None)
+    environment.backoff_costs = visit_costs(options.scenario) if options.scenario.job else {}
+    sweep = Sweep(options.scenario, environment.backoff_costs)
     conductor = Conductor(environment, runner, options.scenario, processes, sweep, [progress.update], journal)
     environment.backoff_conductor = conductor
     finisher = Finisher(environment, options, conductor, progress, journal)
@@ -140,6 +146,22 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
     events.quitting.add_listener(lambda **_: finisher.quitting())
     events.quit.add_listener(lambda **_: finisher.last_words())
     return conductor, finisher
+
+
+def _set_up_tab(environment: Environment, conductor: Conductor, scenario: Scenario) -> None:
+    if environment.parsed_options.otel:
+        send_by_opentelemetry(lambda: conductor.sweep.look(time.monotonic()))
+    if environment.web_ui is None:
+        return
+    lanes = scenario.workload.lanes
+    environment.backoff_tab = Tab(
+        environment.web_ui,
+        conductor.sweep,
+        about=describe(scenario, environment.backoff_costs, seconds_before_visit(lanes)),
+        lanes=lanes,
+        target=environment.host,
+        base_path=environment.parsed_options.web_base_path,
+    )
 
 
 def _set_up_generator(environment: Environment, runner: Any, options: Options) -> None:

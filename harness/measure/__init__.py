@@ -53,7 +53,7 @@ from harness.measure._rows import (
 )
 from harness.measure._table import render_comparison, render_table
 from harness.measure._text import Page, grid
-from harness.measure._trust import TRUST_CHECKS, TrustCheck
+from harness.measure._trust import TRUST_CHECKS, TrustCheck, trust_so_far
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin_rows
 from scenarios.draws import needed
 
@@ -133,6 +133,7 @@ __all__ = [
     "run_info",
     "sliding_peak",
     "table",
+    "trust_so_far",
     "write_report",
     "write_text",
 ]

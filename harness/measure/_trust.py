@@ -6,14 +6,14 @@ What they do is in ``_trust_rows`` (rows and counts), ``_trust_twin`` (the run a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.measure._evidence import Evidence, Finding
 from harness.measure._figures import SettingFigures
 from harness.measure._results import Check
-from harness.measure._rows import Run
+from harness.measure._rows import Run, RunInfo, ScenarioInfo, Visit
 from harness.measure._trust_machine import (
     arrival_lateness,
     generator_cpu,
@@ -31,7 +31,7 @@ from harness.measure._trust_rows import (
     run_complete,
 )
 from harness.measure._trust_twin import finish_residual, poll_overhead, steady_conditions, twin_residual
-from harness.measure._twin import Twin
+from harness.measure._twin import Twin, no_twin_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,13 +42,14 @@ class TrustCheck(NamedTuple):
 
     ``by_twin``: it holds a run against virtual time, which only our simulator has. ``unknown`` is what the
     check would need of the user's own service, which only our simulator tells; what can be checked without
-    still is.
+    still is. ``by_visits``: it looks at the records of visits and no rows, so it can be asked during a run.
     """
 
     find: Callable[[Evidence], Finding]
     live_only: bool = False
     by_twin: bool = False
     unknown: str = ""
+    by_visits: bool = False
 
     def applies(self, e: Evidence) -> bool:
         """Whether a run of this kind can be asked."""
@@ -80,9 +81,9 @@ TRUST_CHECKS: Final[Mapping[str, TrustCheck]] = MappingProxyType(
         "steady conditions": TrustCheck(steady_conditions, live_only=True),
         "poll lateness": TrustCheck(poll_lateness, live_only=True),
         "arrival lateness": TrustCheck(arrival_lateness, live_only=True),
-        "generator CPU": TrustCheck(generator_cpu, live_only=True),
-        "server CPU": TrustCheck(server_cpu, live_only=True),
-        "workers": TrustCheck(workers_lost, live_only=True),
+        "generator CPU": TrustCheck(generator_cpu, live_only=True, by_visits=True),
+        "server CPU": TrustCheck(server_cpu, live_only=True, by_visits=True),
+        "workers": TrustCheck(workers_lost, live_only=True, by_visits=True),
     }
 )
 """Every check by the name that reports give it; a new one is a function and a row here."""
@@ -95,7 +96,19 @@ def trust_checks(
     polls = {(each.setting, each.repeat): each for each in run.polls}
     visits = tuple((visit, polls.get((visit.setting, visit.repeat))) for visit in run.visits)
     evidence = Evidence(run, settings, jobs, visits, twin)
-    findings = {
-        name: check.finding(evidence) for name, check in TRUST_CHECKS.items() if check.applies(evidence)
-    }
+    return _checked(evidence, TRUST_CHECKS)
+
+
+def trust_so_far(visits: Sequence[Visit], *, own: bool) -> list[Check]:
+    """Return what those checks find in a live run's visits that need no rows: what is known meanwhile."""
+    import polars as pl
+
+    info = RunInfo("live", 0, "", {}, ScenarioInfo("", ""), {}, target="own" if own else "simulator")
+    run = Run(info, tuple(visits), pl.DataFrame(), ())
+    evidence = Evidence(run, {}, {}, tuple((visit, None) for visit in visits), Twin(no_twin_rows()))
+    return _checked(evidence, {name: check for name, check in TRUST_CHECKS.items() if check.by_visits})
+
+
+def _checked(evidence: Evidence, checks: Mapping[str, TrustCheck]) -> list[Check]:
+    findings = {name: check.finding(evidence) for name, check in checks.items() if check.applies(evidence)}
     return [Check(check=name, status=status, detail=detail) for name, (status, detail) in findings.items()]
