@@ -28,6 +28,7 @@ from harness.live._finish import (
 )
 from harness.live._journal import Journal
 from harness.live._record import Record, info_of
+from harness.live._sweep import Sweep
 from harness.measure import Visit, load_run
 from scenarios import Scenario
 
@@ -107,6 +108,7 @@ class Stage:
         conductor: Any = SimpleNamespace(
             take_record=lambda: self.records.pop(0) if self.records else None,
             target=SimpleNamespace(close=lambda: note("target closed")),
+            sweep=Sweep(two_settings()),
         )
         progress: Any = SimpleNamespace(close=lambda: None)
         monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(Popen=self.start))

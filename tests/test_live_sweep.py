@@ -15,6 +15,7 @@ from live_parts import job_row, poll_row, rows
 from virtual_scenarios import every, scenario
 
 from harness.live._messages import Rows
+from harness.live._so_far import overheads_of
 from harness.live._sweep import SettingNow, Sweep, SweepNow, SweepState, VisitNow, VisitState
 from harness.measure import Check, JobRow, Recommendation, Visit
 from harness.virtual import visit_costs
@@ -84,6 +85,21 @@ def test_the_visit_under_way_is_counted_by_its_rows() -> None:
         requests_per_s=0.5,
         late_mean_s=pytest.approx(0.2),
     )
+
+
+def test_overhead_is_what_replies_took_beyond_their_delays() -> None:
+    """Of a sample of each message's polls; nobody knows it where requests share workers."""
+    play = two_settings(service={"delay": {"type": "fixed", "value": "40ms"}})
+    overheads = overheads_of(play)
+    sweep = begun(Sweep(play, overheads=overheads))
+    polls = [poll_row(key)._replace(latency_s=0.04 + 0.001 * (key % 7)) for key in range(990)]
+    sweep.rows(Rows(visit=1, submitted=0, jobs=[], polls=polls))
+    visit = sweep.look(1.0).visit
+    assert visit is not None
+    assert visit.overhead_p99_s == pytest.approx(0.006, rel=0.01)
+    assert visit.polls == 990
+    shared = {"capacity": {"workers": 1, "service_time": {"type": "fixed", "value": "1ms"}}}
+    assert overheads_of(two_settings(service=shared)) is None
 
 
 def test_nothing_is_claimed_before_the_first_row() -> None:

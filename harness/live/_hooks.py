@@ -37,6 +37,7 @@ from harness.live._processes import ThisProcess, Workers
 from harness.live._progress import Progress
 from harness.live._ramp import seconds_before_visit
 from harness.live._signals import stop_on_signals
+from harness.live._so_far import overheads_of
 from harness.live._sweep import Sweep
 from harness.live._tab import Tab
 from harness.live._target import OwnTarget, SimulatorTarget, Target
@@ -136,7 +137,7 @@ def _set_up_conductor(environment: Environment, runner: Any, options: Options) -
     )
     journal = Journal(options.scenario, options.config.reports)
     environment.backoff_costs = visit_costs(options.scenario) if options.scenario.job else {}
-    sweep = Sweep(options.scenario, environment.backoff_costs)
+    sweep = Sweep(options.scenario, environment.backoff_costs, overheads_of(options.scenario))
     conductor = Conductor(environment, runner, options.scenario, processes, sweep, [progress.update], journal)
     environment.backoff_conductor = conductor
     finisher = Finisher(environment, options, conductor, progress, journal)

@@ -20,6 +20,8 @@ from harness._refusal import INTERRUPTED
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.env import Environment
 
+    from harness.live._conductor import Conductor
+
 _ENDING: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # by name: not every system has them all
 _GRACE_S: Final = 2.0  # for what is to be done before the process ends at once
 
@@ -44,7 +46,11 @@ def stop_on_signals(environment: Environment, leave: Callable[[], object] = lamb
         if environment.parsed_options.headless and isinstance(runner, MasterRunner):
             environment.process_exit_code = INTERRUPTED
         waiting = isinstance(runner, MasterRunner) and runner.state == "ready" and not runner.shape_greenlet
+        conductor: Conductor | None = getattr(environment, "backoff_conductor", None)
+        interrupted = conductor is not None and conductor.is_under_way
         runner.quit()
+        if interrupted:  # a run of the page, too, though its Stop button is no interrupt
+            environment.process_exit_code = INTERRUPTED
         if waiting and environment.parsed_options.headless:
             # Locust's main greenlet would wait for its workers for ever.
             environment.events.quitting.fire(environment=environment, reverse=True)

@@ -15,14 +15,33 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.live._columns import Columns
 from harness.live._messages import Rows
+from harness.measure import JobRow, PollRow
+from harness.virtual import reply_overheads
+from scenarios import Scenario
 
 Overheads = Callable[[Rows], NDArray[np.float64]]
 """Tells by how many seconds replies took longer than was drawn: of some polls of a message."""
 
+_SAMPLE: Final = 100  # polls of a message that are held against their delays: what takes time here
 _FINEST_S: Final = 1e-6
 _GROWTH: Final = math.log(1.001)  # of the logarithm, from one bucket to the next
 _BUCKETS: Final = 1 + math.ceil(math.log(1e9 / _FINEST_S) / _GROWTH)
+
+
+def overheads_of(scenario: Scenario) -> Overheads | None:
+    """Return what holds replies against the delays drawn for them; None where polls have none of their own."""
+    if scenario.target is not None or scenario.service.capacity is not None:
+        return None
+
+    def overheads(rows: Rows) -> NDArray[np.float64]:
+        polls = rows.polls.frame()
+        return reply_overheads(scenario.simulation, polls.gather_every(1 + len(polls) // _SAMPLE))
+
+    # What this needs is loaded now, and not in the middle of a visit.
+    overheads(Rows(visit=0, submitted=0, jobs=Columns(JobRow), polls=Columns(PollRow)))
+    return overheads
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from harness.live._messages import Rows
 from harness.live._ramp import seconds_before_visit
@@ -39,7 +39,7 @@ class VisitState(StrEnum):
     LEFT_OUT = "left out"  # the run ended first
 
 
-_NOT_BEGUN = (VisitState.WAITING, VisitState.LEFT_OUT)
+_NOT_BEGUN: Final = (VisitState.WAITING, VisitState.LEFT_OUT)
 
 
 class Expected(NamedTuple):
