@@ -92,7 +92,8 @@ def test_overhead_is_what_replies_took_beyond_their_delays() -> None:
     play = two_settings(service={"delay": {"type": "fixed", "value": "40ms"}})
     overheads = overheads_of(play)
     sweep = begun(Sweep(play, overheads=overheads))
-    polls = [poll_row(key)._replace(latency_s=0.04 + 0.001 * (key % 7)) for key in range(990)]
+    polls = [poll_row(key)._replace(latency_s=0.04 + 0.001 * (key % 7)) for key in range(980)]
+    polls += [poll_row(key)._replace(latency_s=5.0, response="transport_error") for key in range(980, 990)]
     sweep.rows(Rows(visit=1, submitted=0, jobs=[], polls=polls))
     visit = sweep.look(1.0).visit
     assert visit is not None

@@ -86,6 +86,12 @@ class Columns(Generic[R]):
         column = self._columns[name]
         return np.array(column, dtype=column.typecode)
 
+    def is_word(self, name: str, word: str) -> NDArray[np.bool_]:
+        """Return where a column of words has this one."""
+        codes: NDArray[np.uint16] = self.column(name)
+        number = self._words.get(word)
+        return np.zeros(codes.size, dtype=np.bool_) if number is None else codes == number
+
     def frame(self) -> pl.DataFrame:
         """Return the rows as a frame; NaN where a time is unknown."""
         import polars as pl

@@ -15,10 +15,9 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.live._columns import Columns
 from harness.live._messages import Rows
-from harness.measure import JobRow, PollRow
-from harness.virtual import reply_overheads
+from harness.measure import TRANSPORT_ERROR
+from harness.virtual import reply_delays
 from scenarios import Scenario
 
 Overheads = Callable[[Rows], NDArray[np.float64]]
@@ -31,16 +30,18 @@ _BUCKETS: Final = 1 + math.ceil(math.log(1e9 / _FINEST_S) / _GROWTH)
 
 
 def overheads_of(scenario: Scenario) -> Overheads | None:
-    """Return what holds replies against the delays drawn for them; None where polls have none of their own."""
-    if scenario.target is not None or scenario.service.capacity is not None:
+    """Return what holds replies against the delays drawn for them; None where nobody can."""
+    delays = None if scenario.target is not None else reply_delays(scenario.simulation)
+    if delays is None:
         return None
 
     def overheads(rows: Rows) -> NDArray[np.float64]:
-        polls = rows.polls.frame()
-        return reply_overheads(scenario.simulation, polls.gather_every(1 + len(polls) // _SAMPLE))
+        polls = rows.polls
+        some = np.flatnonzero(~polls.is_word("response", TRANSPORT_ERROR))
+        some = some[:: 1 + some.size // _SAMPLE]
+        key, attempt, latency = (polls.column(name)[some] for name in ("key", "attempt", "latency_s"))
+        return latency - delays(key, attempt)
 
-    # What this needs is loaded now, and not in the middle of a visit.
-    overheads(Rows(visit=0, submitted=0, jobs=Columns(JobRow), polls=Columns(PollRow)))
     return overheads
 
 
@@ -157,6 +158,7 @@ class Spread:
         self._sum = 0.0
         self._count = 0
         self._buckets: NDArray[np.int64] | None = None  # none before the first value
+        self._quantiles: dict[float, float] = {}  # that were asked for since the last value
 
     def add(self, values: NDArray[np.float64]) -> None:
         """Count these values, but for those that are not known (NaN)."""
@@ -165,6 +167,7 @@ class Spread:
             return
         places = np.log(np.maximum(values, _FINEST_S) / _FINEST_S) / _GROWTH
         found = np.bincount(np.minimum(places.astype(np.int64), _BUCKETS - 1), minlength=_BUCKETS)
+        self._quantiles.clear()
         self._sum += float(values.sum())
         self._count += values.size
         self._buckets = found if self._buckets is None else self._buckets + found
@@ -183,10 +186,11 @@ class Spread:
 
     def quantile(self, q: float) -> float | None:
         """Return what ``numpy.quantile`` would, with each value in the middle of its bucket."""
-        if self._buckets is None:
-            return None
+        if self._buckets is None or q in self._quantiles:
+            return self._quantiles.get(q)
         rank = q * (self._count - 1)
         ends = np.cumsum(self._buckets)
         places = np.searchsorted(ends, [math.floor(rank), math.ceil(rank)], side="right")
         low, high = (_FINEST_S * math.exp((int(place) + 0.5) * _GROWTH) for place in places)
-        return low + (rank - math.floor(rank)) * (high - low)
+        self._quantiles[q] = low + (rank - math.floor(rank)) * (high - low)
+        return self._quantiles[q]

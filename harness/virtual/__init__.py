@@ -15,7 +15,7 @@ from harness.virtual._costs import visit_costs
 from harness.virtual._counts import PollCounts, VisitCounter, VisitTooLong
 from harness.virtual._events import EventVisit
 from harness.virtual._overhead import Overhead
-from harness.virtual._residuals import reply_overheads
+from harness.virtual._replies import reply_delays
 from harness.virtual._run import (
     EngineChoice,
     Progress,
@@ -42,7 +42,7 @@ __all__ = [
     "VisitTooLong",
     "calibrate",
     "choose_engine",
-    "reply_overheads",
+    "reply_delays",
     "resized",
     "simulate",
     "simulate_visit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import numpy as np
@@ -135,6 +136,21 @@ class ReplyArrays:
             name = str(code) if code < NO_REPLY else self._named[code - NO_REPLY - 1].counted_as
             found[name] += int(counts[code])
         return dict(found)
+
+
+def reply_delays(simulation: Simulation) -> Callable[[Integers, Integers], Floats] | None:
+    """Return what tells after how many seconds the replies to polls leave, of jobs' keys and polls' numbers.
+
+    None where a reply's delay is not its own alone: requests share workers, or faults make replies late.
+    """
+    replies = ReplyArrays(simulation)
+    if simulation.service.capacity is not None or replies.late.any():
+        return None
+
+    def delays(keys: Integers, attempts: Integers) -> Floats:
+        return np.broadcast_to(replies.delays(replies.delay_subjects(keys), attempts), keys.shape)
+
+    return delays
 
 
 class ProgressArrays:

@@ -63,12 +63,12 @@ def _times(jobs: pl.DataFrame, column: str) -> Floats:
 def _last_overhead(simulation: Simulation, jobs: pl.DataFrame, polls: pl.DataFrame) -> Floats:
     """Return the overhead of each job's last poll, NaN where it got no reply."""
     last = polls.sort("attempt").unique(JOB_KEY, keep="last", maintain_order=True)
-    last = last.select(*JOB_KEY).with_columns(overhead=reply_overheads(simulation, last))
+    last = last.select(*JOB_KEY).with_columns(overhead=_overheads(simulation, last))
     joined = jobs.select(JOB_KEY).join(last, on=JOB_KEY, how="left", maintain_order="left")
     return joined["overhead"].to_numpy().astype(np.float64)
 
 
-def reply_overheads(simulation: Simulation, polls: pl.DataFrame) -> Floats:
+def _overheads(simulation: Simulation, polls: pl.DataFrame) -> Floats:
     """Return each reply's latency less the delay that was drawn for it, NaN where none came."""
     key, attempts = (polls[name].to_numpy() for name in ("key", "attempt"))
     replies = ReplyArrays(simulation)
@@ -85,7 +85,7 @@ def overhead_of_settings(scenario: Scenario, polls: pl.DataFrame | None) -> dict
     """Return what all replies of each setting took beyond their delays, where that is known."""
     if polls is None or scenario.service.capacity is not None:
         return {}
-    overheads, settings = reply_overheads(scenario.simulation, polls), polls["setting"]
+    overheads, settings = _overheads(scenario.simulation, polls), polls["setting"]
     spreads = {
         name: Spread.of(overheads[(settings == name).to_numpy()])
         for name in settings.unique(maintain_order=True)
@@ -111,7 +111,7 @@ def residuals_of(scenario: Scenario, run: Run, polls: pl.DataFrame | None) -> It
             finish = Spread.of(_finish_residuals(scenario, jobs, mine))
         yield VisitResiduals(
             *name,
-            overhead=None if mine is None or shares else Spread.of(reply_overheads(simulation, mine)),
+            overhead=None if mine is None or shares else Spread.of(_overheads(simulation, mine)),
             finish=finish,
             queued=not (alone or known),
             contradictions=contradictions,
