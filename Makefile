@@ -6,7 +6,7 @@ PACKAGES := client server scenarios harness
 CODE := $(PACKAGES) tests benchmarks docs/flower
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all unit lint format check schema presets bench clean
+.PHONY: help run test test-all unit lint format check schema presets vendor bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ schema: $(VENV)/run.ok ## write scenarios/scenario.schema.json anew from the mod
 presets: $(VENV)/run.ok ## write docs/presets.md anew: what each preset costs
 	$(BIN)/python -c 'from harness._presets import presets_page; print(presets_page(), end="")' > presets.md.new
 	mv presets.md.new docs/presets.md
+
+vendor: ## fetch the report's chart library anew (VERSION=..., needs npm)
+	.ci/vendor $(VERSION)
 
 format: $(VENV)/test.ok ## format the code
 	$(BIN)/ruff check --fix $(CODE)

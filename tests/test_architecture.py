@@ -206,7 +206,7 @@ def test_opening_a_door_does_not_pull_in_a_driver(package: str, heavy: set[str])
 
 def test_nothing_with_threads_of_its_own_is_loaded_before_locust_forks() -> None:
     """`--processes` forks after the locustfile's imports; threads of polars do not survive it."""
-    heavy = {"pandas", "polars", "plotly"}
+    heavy = {"pandas", "polars"}
     code = f"import sys, harness.live._hooks; print(*sorted({heavy!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.split() == []

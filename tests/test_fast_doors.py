@@ -12,7 +12,7 @@ from harness._reports import _WORTH_A_POOL, _pool
 from harness.measure import job_frame
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = {"gevent", "locust", "numpy", "plotly", "polars", "pydantic", "scipy"}
+HEAVY = {"gevent", "locust", "numpy", "polars", "pydantic", "scipy"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ runpy.run_module({arguments[0]!r}, run_name="__main__", alter_sys=True)
 def test_whatever_forks_has_not_loaded_polars() -> None:
     """Polars' threads do not survive a fork: what Locust's processes import comes without it."""
     code = "import sys, harness.measure, harness.virtual, harness.live._lanes, harness.live._finish\n"
-    code += "print(*sorted({'polars', 'scipy.stats', 'plotly', 'jinja2'} & set(sys.modules)))"
+    code += "print(*sorted({'polars', 'scipy.stats', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() in ([], ["jinja2"])  # Locust's own page is made with jinja2
 

@@ -1,7 +1,7 @@
 """Records of a run, the metrics made of them, and the report and comparisons made of those.
 
 Raw records come first (JobRow, PollRow, Visit, RunInfo, kept in a RunFolder); all else is a pure function of
-them. See ``docs/reading-the-report.md``. Importing this room loads neither polars nor scipy nor Plotly.
+them. See ``docs/reading-the-report.md``. Importing this room loads neither polars nor scipy.
 """
 
 from __future__ import annotations

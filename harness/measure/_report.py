@@ -1,21 +1,33 @@
-"""report.html: one file that opens offline, made of the results and the rows."""
+"""report.html: one file that opens offline, made of the results and the rows.
+
+Its parts are in the folder ``page``: a template for each section, the style sheet, the script, and a
+partial bundle of Plotly. Everything that a reader sees is made here or in the modules of the pictures; the
+script only draws it, and follows what the reader chooses.
+"""
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 
+import yaml
 from markupsafe import Markup
 
-from harness.measure._charts import charts, describe_load_versus_lag, styles_of
+from harness.measure._answer import answer
+from harness.measure._charts import lag_distribution, limit_curves, load_over_time, load_versus_lag
 from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow, Figure, SettingFigures
 from harness.measure._numbers import number
-from harness.measure._recommend import bound, headline
+from harness.measure._objectives import LOST_SHARE_ALLOWED
+from harness.measure._pictures import Picture, places_of, styles_of
+from harness.measure._recommend import bound
 from harness.measure._results import Results
 from harness.measure._rows import Run
 from harness.measure._verdicts import change, heading, span
+from scenarios.documents import parse_seconds
 
 # The legend's keys, drawn as the charts draw them: marker paths around (0, 0) and dash patterns.
 _SHAPES: Final = {
@@ -28,69 +40,134 @@ _SHAPES: Final = {
     "star": "M0,-7l1.8,4.6h5l-4,3l1.5,5l-4.3,-3l-4.3,3l1.5,-5l-4,-3h5z",
     "hexagon": "M-5,-3l5,-3l5,3v6l-5,3l-5,-3z",
 }
-_DASH_PATTERNS: Final = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3"}
+_DASH_PATTERNS: Final = {
+    "solid": "",
+    "dash": "7 4",
+    "dot": "2 3",
+    "dashdot": "7 3 2 3",
+    "longdash": "13 4",
+}
 
 _SEVERITY: Final = ("invalid", "warn", "pass")
+
+_KEPT: Final = ("results.json", "scenario.yaml", "jobs.csv", "run.json")
+"""Files that every run's folder has, and that people look for."""
 
 
 def render_report(results: Results, run: Run) -> str:
     """Return the report as one HTML page without outside references; the same input gives the same text."""
-    # Loaded here, for Plotly is large and few who use this room make a page.
-    from jinja2 import Environment
-    from plotly.offline import get_plotlyjs
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, trim_blocks=False, keep_trailing_newline=True)
-    template = environment.from_string(
-        files("harness.measure").joinpath("report.html").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=PackageLoader("harness.measure", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    return template.render(
+    styles = styles_of(list(results.settings))
+    pictures = _pictures(results, run)
+    figures = {each.id: each.data() for each in pictures}
+    scripts = [_part("plotly-basic.min.js"), _part("page.js")]
+    return environment.get_template("report.html").render(
         r=results,
+        answer=answer(results),
         jobs=sum(figures.jobs.submitted for figures in results.settings.values()),
         started_at=results.started_at.replace("T", " ").replace("+00:00", " UTC"),
         trust=results.worst_status,
         trust_by_severity=sorted(results.trust, key=lambda check: _SEVERITY.index(check.status)),
         limits=any(figures.limit for figures in results.settings.values()),
-        repeats=len({visit.repeat for visit in run.visits}),
         columns=_columns(),
-        headline=headline(results),
+        pictures={each.id: each for each in pictures},
+        what_if=bool(_what_if(results)),
         compared=[heading(metric) for metric in _metrics(results)],
         comparison=_comparison(results),
         verdicts=VERDICTS,
         environment=_flat(results.environment),
-        styles=styles_of(list(results.settings)),
+        styles=styles,
+        places=places_of(list(results.settings)),
         shapes=_SHAPES,
         dashes=_DASH_PATTERNS,
-        alt=describe_load_versus_lag(results),
         number=number,
+        plural=_plural,
         note=_note,
         estimates=any(figures.detection_lag_s.basis == "interval" for figures in results.settings.values()),
         change=change,
         span=span,
         bound=bound,
-        figures=_script_json(charts(results, run)),
-        plotly=_script(get_plotlyjs()),
+        kept=_KEPT,
+        data=_script_json({"pictures": figures, "whatIf": _what_if(results)}),
+        css=Markup(_part("page.css")),  # noqa: S704 - our own
+        scripts=[Markup(each) for each in scripts],  # noqa: S704 - our own, and Plotly's
+        allowed=" ".join(
+            f"'sha256-{b64encode(sha256(each.encode()).digest()).decode()}'" for each in scripts
+        ),
     )
+
+
+def _part(name: str) -> str:
+    """Return a file of the page; what is put in a script element must not be able to end it."""
+    text = files("harness.measure").joinpath("page", name).read_text(encoding="utf-8")
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _pictures(results: Results, run: Run) -> list[Picture]:
+    styles = styles_of(list(results.settings))
+    return [
+        load_versus_lag(results, styles),
+        load_over_time(run, styles, _outages(results.scenario.text)),
+        lag_distribution(results, run, styles),
+    ]
+
+
+def _outages(scenario_text: str) -> list[tuple[float, float]]:
+    """Return the (start, end) in seconds of the simulator's outages; none where the text is no scenario."""
+    try:
+        outages = yaml.safe_load(scenario_text)["service"]["outages"]
+        spans = [(parse_seconds(each["start"]), parse_seconds(each["length"])) for each in outages]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        return []
+    return [(start, start + length) for start, length in spans]
+
+
+def _what_if(results: Results) -> dict[str, Any] | None:
+    """Return what a price of waiting is weighed on: the settings that lose no jobs, and the limit."""
+    curves = limit_curves(results)
+    settings = [
+        {
+            "setting": place,
+            "name": name,
+            "polls": figures.polls_per_job.mean,
+            "lag": figures.detection_lag_s.mean,
+        }
+        for place, (name, figures) in enumerate(results.settings.items())
+        if figures.detection_lag_s.mean is not None and figures.lost_jobs.share <= LOST_SHARE_ALLOWED
+    ]
+    if not settings:
+        return None
+    return {"settings": settings, "curve": curves[0][2] if curves else []}
 
 
 def _script_json(value: object) -> Markup:
     """Return JSON that can stand in a script element: it holds no character that HTML gives a meaning to."""
-    text = json.dumps(value, allow_nan=False)
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - made safe just above
 
 
-def _script(source: str) -> Markup:
-    """Return a script's source that cannot close its own element."""
-    return Markup(source.replace("</script", "<\\/script"))  # noqa: S704 - Plotly's own source
+def _plural(count: int, noun: str) -> str:
+    """Return ``1 setting``, ``2 settings``."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
-def _columns() -> list[tuple[Markup, list[Figure]]]:
+def _columns() -> list[tuple[str, list[Figure]]]:
     """Return each column of the page with its heading; some figures stand beside another one."""
-    columns: list[tuple[Markup, list[Figure]]] = []
+    columns: list[tuple[str, list[Figure]]] = []
     for figure in FIGURES.values():
         if figure.page:
-            columns.append((Markup("<br>").join(figure.page.split("\n")), [figure]))
+            columns.append((figure.page.replace("\n", " "), [figure]))
         elif figure.page is not None:
             columns[-1][1].append(figure)
     return columns
