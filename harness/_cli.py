@@ -438,9 +438,9 @@ def check(scenarios: tuple[str, ...], presets: bool) -> None:
         click.echo(render_presets(), nl=False)
     elif not scenarios:
         raise click.UsageError("Missing argument 'SCENARIO...'.")
-    from harness.live import seconds_before_visit
+    from harness.live import seconds_before_visit, too_much
     from harness.virtual import visit_costs
-    from scenarios import describe, resolve
+    from scenarios import describe, requests_asked_for, resolve
     from scenarios.documents import DocumentError
 
     faults = []
@@ -453,7 +453,9 @@ def check(scenarios: tuple[str, ...], presets: bool) -> None:
             scenario = options.scenario
             costs = visit_costs(scenario) if scenario.job else {}
             starting = seconds_before_visit(scenario.workload.lanes)
-            click.echo("\n".join(describe(scenario, costs, starting)))
+            asked = requests_asked_for(scenario, costs)
+            over = too_much(asked, scenario.workload.transport, options.config.simulator.processes)
+            click.echo("\n".join(describe(scenario, costs, starting, over)))
             for line in preset_lines(presets_used(scenario)):
                 click.echo(f"  {line}")
     if faults:

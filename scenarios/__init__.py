@@ -11,6 +11,7 @@ Every key is documented in ``docs/scenarios.md``. Nothing here waits, talks or d
 from __future__ import annotations
 
 from scenarios._arrivals import ARRIVALS, Arrival, Arrivals, Block, Closed, OpenArrivals
+from scenarios._asked import requests_asked_for
 from scenarios._deployment import (
     Address,
     Config,
@@ -134,6 +135,7 @@ __all__ = [
     "portable",
     "read_setting",
     "reports_folder",
+    "requests_asked_for",
     "resolve",
     "sending_lines",
     "setting_yaml",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from scenarios._arrivals import Constant, Poisson
@@ -57,13 +57,17 @@ class VisitCost(NamedTuple):
 
 
 def describe(
-    scenario: Scenario, costs: Mapping[str, VisitCost | str], before_visit_s: float = 0.0
+    scenario: Scenario,
+    costs: Mapping[str, VisitCost | str],
+    before_visit_s: float = 0.0,
+    notes: Iterable[str] = (),
 ) -> list[str]:
     """Return the lines that ``python -m harness check`` prints.
 
     ``costs`` has for each setting what its visit costs, or in a few words why that cannot be told; it is not
     asked about a target's jobs, which nobody knows beforehand.
-    ``before_visit_s``: seconds that a live run spends before each visit, to start its lanes.
+    ``before_visit_s``: seconds that a live run spends before each visit, to start its lanes. ``notes``: what
+    else may not work as meant, on this machine say.
     """
     known = [cost for cost in costs.values() if isinstance(cost, VisitCost)]
     lines = [
@@ -77,7 +81,7 @@ def describe(
         *(f"  data: {each.path}: {note}" for each in scenario.found for note in each.notes),
         f"  wanted: {_objectives(scenario)}",
         f"  cost: {_total(scenario, known, before_visit_s)}",
-        *(f"  note: {note}" for note in _notes(scenario, costs)),
+        *(f"  note: {note}" for note in (*_notes(scenario, costs), *notes)),
     ]
     return [printable(line) for line in lines]
 

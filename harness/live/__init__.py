@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.live._consent import Ask, Consent, agree, asker, host_of, is_this_machine, not_allowed
+from harness.live._machine import too_much
 from harness.live._once import submit_once
 from harness.live._ramp import seconds_before_visit
 from harness.live._recovery import recover
@@ -18,4 +19,5 @@ __all__ = [
     "recover",
     "seconds_before_visit",
     "submit_once",
+    "too_much",
 ]
