@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness._reports import _WORTH_A_POOL, _pool
+from harness._executors import WORTH_A_POOL, executor_at
 from harness.measure import job_frame
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +59,6 @@ def test_whatever_forks_has_not_loaded_polars() -> None:
 def test_a_pool_of_processes_works_beside_frames() -> None:
     """Workers are no forks of a process that has frames, and can make frames of their own."""
     assert job_frame([]).is_empty()
-    with _pool(_WORTH_A_POOL) as executor:
+    with executor_at(None, WORTH_A_POOL) as executor:
         frames = [None] if executor is None else list(executor.map(job_frame, [[], []]))
     assert all(frame is None or frame.is_empty() for frame in frames)

@@ -95,7 +95,8 @@ def too_much(
                 f"{name} asks for about {_digits(rate)} requests/s, {than} this machine gives: about "
                 f"{_digits(most)} (one process sends {_digits(machine.capacity.generator)}, one answers "
                 f"{_digits(machine.capacity.simulator)}; {machine.known}). A run would be late and "
-                "judged so: submit more slowly, spread it with --processes and simulator.processes, or simulate it"
+                "judged so: submit more slowly, spread it with --processes and simulator.processes, or "
+                "simulate it"
             )
 
 
