@@ -20,7 +20,7 @@ from ._dialects import DIALECTS
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
-from ._records import Attempt, Result
+from ._records import Attempt, Result, polls_made
 from ._sent import checked_headers, secrets_of
 
 PROGRAM: Final = f"python -m {__package__}"
@@ -228,8 +228,8 @@ def attempt_line(attempt: Attempt, started_at: float) -> str:
 
 def result_line(result: Result) -> str:
     """Return how it all ended, in one line that begins with the outcome."""
-    polls = "1 poll" if result.attempts == 1 else f"{result.attempts} polls"
-    counts = f"{polls} in {result.elapsed:.2f} s, {result.wasted} pending, {result.failures} failed"
+    polls = f"{polls_made(result.attempts)} in {result.elapsed:.2f} s"
+    counts = f"{polls}, {result.wasted} pending, {result.failures} failed"
     lag = "" if result.finished_ago is None else f"; the job had ended {result.finished_ago:.2f} s before"
     why = f": {result.reason}" if result.outcome in ("timeout", "gave_up") else ""
     return f"{result.outcome}{why} ({counts}{lag})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ._events import Failure, Outcome, Undeclared
-from ._records import Result
+from ._records import Result, polls_made
 
 _WORD_LENGTH: Final = 80
 
@@ -106,7 +106,7 @@ class PollingError(ClientError):
 
     def __str__(self) -> str:
         job = "the job" if self.result.job_id is None else f"job {self.result.job_id}"
-        spent = f"{self.result.attempts} polls in {self.result.elapsed:.3g} s"
+        spent = f"{polls_made(self.result.attempts)} in {self.result.elapsed:.3g} s"
         return f"{job}: {self.result.reason} ({spent}, last status: {self.result.status or 'none seen'})"
 
 

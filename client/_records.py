@@ -80,6 +80,11 @@ class Attempt:
     undeclared: Undeclared | None = field(default=None, compare=False)
 
 
+def polls_made(count: int) -> str:
+    """Return "1 poll" or "7 polls"."""
+    return "1 poll" if count == 1 else f"{count} polls"
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How polling one job ended.

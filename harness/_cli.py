@@ -53,6 +53,11 @@ def _end(status: int) -> None:
     click.get_current_context().exit(status)
 
 
+def _colour() -> bool:
+    """Return whether standard output takes colours (https://no-color.org, https://force-color.org)."""
+    return not os.environ.get("NO_COLOR") and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
+
+
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
@@ -156,6 +161,7 @@ def _check_names(wanted: Sequence[str], scenario: Scenario) -> None:
 @_REQUIRED
 @_leave
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not tell on standard error how far the run is.")
 def run(
     scenario: str | None,
     settings: tuple[str, ...],
@@ -167,6 +173,7 @@ def run(
     hosts: tuple[str, ...],
     yes: bool,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Run SCENARIO live and report.
 
@@ -189,6 +196,8 @@ def run(
     command += ["--scenario", str(options.scenario.path), "--reports", str(options.config.reports)]
     command += ["--simulator-port", str(options.config.simulator.port)]
     command += ["--report-format", "json" if as_json else "table"]
+    if quiet or (as_json and not sys.stderr.isatty()):
+        command += ["--no-progress"]
     command += [*(f"--allow-host={host}" for host in hosts), *(["--yes"] if yes else [])]
     command += [f"--margin={margin}"] if margin is not None else []
     command += ["--require-objectives"] if required else []
@@ -251,8 +260,7 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bo
     if as_json:
         click.echo(json.dumps(results.to_json(), indent=2))
     else:
-        click.echo(render_table(results, colour=sys.stdout.isatty()))
-        click.echo(f"report: {folder / 'report.html'}")
+        click.echo(render_table(results, colour=_colour()))
         if results.recommendation.setting is not None:
             words = [str(folder / "scenario.yaml"), results.recommendation.setting]
             click.echo(
@@ -262,6 +270,7 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bo
             planned = folder / "scenario.yaml" if scenario is None else scenario.path
             words = ["python", "-m", "harness", "plan", str(planned)]
             click.echo(f"a better schedule, if there is one: {shlex.join(words)}")
+        click.echo(f"report: {folder / 'report.html'}")
     if not is_trustworthy(results):
         _end(FAILED)
     _end(MISSED if required and not meets_objectives(results) else DONE)
@@ -358,9 +367,7 @@ def plan(
 def _print_plan(answer: Plan, as_json: bool) -> None:
     from harness.plan import render_plan
 
-    click.echo(
-        json.dumps(answer.to_json(), indent=2) if as_json else render_plan(answer, colour=sys.stdout.isatty())
-    )
+    click.echo(json.dumps(answer.to_json(), indent=2) if as_json else render_plan(answer, colour=_colour()))
 
 
 @main.command(epilog="Example: python -m harness tune video-translation --verify")
@@ -599,5 +606,5 @@ def runs(reports: str | None, as_json: bool) -> None:
     elif page is None:
         click.echo(f"no runs in {folder} yet; make one: python -m harness run")
     else:
-        click.echo(render_runs(found, colour=sys.stdout.isatty()), nl=False)
+        click.echo(render_runs(found, colour=_colour()), nl=False)
         click.echo(f"page: {page}")

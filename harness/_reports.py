@@ -39,7 +39,7 @@ from harness.virtual import (
     twin_of,
 )
 from scenarios import MOST_ROWS, Options, Scenario, load_scenario, portable
-from scenarios.documents import DocumentError
+from scenarios.documents import DocumentError, counted
 
 
 def make_report(
@@ -206,7 +206,7 @@ def _progress() -> Iterator[Callable[[Progress], None] | None]:
         def tell(progress: Progress) -> None:
             live.update(
                 f"({progress.visit}/{progress.visits}) {progress.setting}  "
-                f"{progress.jobs:,} jobs  {progress.polls:,} polls"
+                f"{counted(progress.jobs, 'job')}  {counted(progress.polls, 'poll')}"
             )
 
         yield tell

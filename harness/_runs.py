@@ -17,7 +17,7 @@ from rich.text import Text
 from harness._refusal import UNUSABLE, Refusal
 from harness.measure import Page, Results, RunUnusable, headline, load_results
 from scenarios import reports_folder
-from scenarios.documents import DocumentError, printable
+from scenarios.documents import DocumentError, counted, printable
 
 _LATEST: Final = re.compile(r"latest(?:~(\d{1,6}))?")
 """The newest run, or that many before it."""
@@ -58,8 +58,8 @@ class ListedRun:
         seen = [check.status for check in self.results.trust]
         for status, words in (("invalid", "invalid"), ("warn", "with a warning")):
             if count := seen.count(status):  # type: ignore[arg-type]
-                return f"{count} of {len(seen)} checks {words}"
-        return f"{len(seen)} of {len(seen)} checks passed"
+                return f"{count} of {counted(len(seen), 'check')} {words}"
+        return f"{len(seen)} of {counted(len(seen), 'check')} passed"
 
     @property
     def verdict(self) -> str:
@@ -144,8 +144,7 @@ def run_called(word: str) -> Path:
     back = int(called[1] or 0)
     runs = [folder for folder in _newest_first(reports) if (folder / _RECORD).is_file()]
     if back >= len(runs):
-        there = f"there are {len(runs)} runs" if runs else "there is no run"
-        raise Refusal(f"{word}: {there} in {printable(str(reports))}", UNUSABLE)
+        raise Refusal(f"{word}: {printable(str(reports))} holds {counted(len(runs), 'run')}", UNUSABLE)
     return runs[back]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from harness._refusal import FAILED, Refusal
 from harness._runs import ListedRun
 from harness.measure import FIGURES, Results, RunFolderError, number, percent, render_page, write_text
+from scenarios.documents import counted
 
 _SHOWN: Final = ("polls_per_job", "detection_lag_s")
 _WIDTH, _HEIGHT, _EDGE = 160.0, 36.0, 4.0
@@ -48,7 +49,7 @@ def trend(values: Sequence[float | None], edits: Sequence[int] = ()) -> Trend | 
         edits=tuple(round(_EDGE + (place - 0.5) * across, 1) for place in edits),
         now=number(last),
         change=percent(last / first - 1, sign=True) if len(known) > 1 and first else "",
-        words=f"over {len(values)} runs: {', '.join(number(value) for value in values)}",
+        words=f"over {counted(len(values), 'run')}: {', '.join(number(value) for value in values)}",
     )
 
 

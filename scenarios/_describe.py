@@ -13,7 +13,7 @@ from scenarios._scenario import Scenario
 from scenarios._schema import MARGIN
 from scenarios._service import Job
 from scenarios._ties import EXACT_TIES
-from scenarios.documents import printable, spell_seconds
+from scenarios.documents import counted, printable, spell_seconds
 
 _WORTH_SAYING: Final = 0.1  # share of a run's time from which on the start of lanes is told apart
 _CLEAR: Final = 0.001  # share of the jobs from which on their loss is told
@@ -113,7 +113,7 @@ def _service(scenario: Scenario) -> Iterator[str]:
         shared = " divided among all in service" if capacity.discipline == "ps" else ""
         jobs = "; jobs are work for them too" if capacity.shared else ""
         busy = capacity.service_time.describe()
-        yield f"{_many(capacity.workers, 'worker')}{shared}, each request taking one for {busy}{jobs}"
+        yield f"{counted(capacity.workers, 'worker')}{shared}, each request taking one for {busy}{jobs}"
     for outage in service.outages:
         span = f"{spell_seconds(outage.length)} from {spell_seconds(outage.start)} on"
         yield f"outage with {outage.failure.describe()} for {span}"
@@ -129,14 +129,16 @@ def _workload(scenario: Scenario, known: list[VisitCost]) -> str:
     if workload.duration is not None:
         ends.append(f"for {spell_seconds(workload.duration)}")
     if workload.jobs is not None:
-        ends.append(f"until {_many(workload.jobs, 'job')}")
+        ends.append(f"until {counted(workload.jobs, 'job')}")
     most = max(known, key=lambda cost: cost.jobs, default=None)
     count = (
-        "" if most is None else f": {'' if most.all_jobs else 'more than '}{_many(most.jobs, 'job')} a visit"
+        ""
+        if most is None
+        else f": {'' if most.all_jobs else 'more than '}{counted(most.jobs, 'job')} a visit"
     )
     over = "" if workload.transport == "lean" else f", over {workload.transport}"
     return (
-        f"{_many(workload.lanes, 'lane')}{over}, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
+        f"{counted(workload.lanes, 'lane')}{over}, {workload.arrivals.describe()}, {' or '.join(ends)}{count}"
     )
 
 
@@ -147,15 +149,11 @@ def _cost_of(scenario: Scenario, costs: Mapping[str, VisitCost | str], name: str
 def _cost(cost: VisitCost | str) -> str:
     if isinstance(cost, str):
         return cost
-    some = "" if cost.all_jobs else f", by its first {_many(cost.jobs, 'job')}"
+    some = "" if cost.all_jobs else f", by its first {counted(cost.jobs, 'job')}"
     rate = f"{cost.polls_per_second:.3g} polls/s over {cost.seconds:,.0f} s"
     polls = cost.polls_per_job
     busy = "" if cost.busy is None else f", workers {cost.busy:.0%} busy"
     return f"about {polls:{'.3g' if polls < 1000 else ',.0f'}} polls per job, {rate}{busy}{some}"
-
-
-def _many(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _objectives(scenario: Scenario) -> str:
@@ -170,7 +168,7 @@ def _total(scenario: Scenario, known: list[VisitCost], before_visit_s: float) ->
     if scenario.job is None:
         return "; ".join(sending_lines(scenario))
     repeats, settings = scenario.workload.repeats, len(scenario.settings)
-    visits = _many(repeats * settings, "visit")
+    visits = counted(repeats * settings, "visit")
     if len(known) < settings:
         return f"{visits}; too many polls to say how long"
     if not all(cost.all_jobs for cost in known):
@@ -237,7 +235,9 @@ def _losses(scenario: Scenario, setting: str, cost: VisitCost | str) -> Iterator
     late = 0.0 if deadline is None else 1.0 - float(scenario.simulation.job.duration.cdf(deadline))
     shares = dict(cost.lost) if isinstance(cost, VisitCost) else {}
     some = (
-        f" first {_many(cost.jobs, 'job')}" if isinstance(cost, VisitCost) and not cost.all_jobs else " jobs"
+        f" first {counted(cost.jobs, 'job')}"
+        if isinstance(cost, VisitCost) and not cost.all_jobs
+        else " jobs"
     )
     if late >= _CLEAR:
         yield f"{setting}: {_LOSSES['deadline']} before the end of {late:.1%} of the jobs"

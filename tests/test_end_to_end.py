@@ -71,9 +71,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def run(command: list[str], env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], env: dict[str, str] | None = None, stderr: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120, env=env
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=120, env=env
     )
 
 
@@ -195,7 +197,7 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
     assert_trustworthy_but_for_timing(results)
     withheld = expected_status(results) == 1
     assert (results["recommendation"]["setting"] is None) == withheld, results["recommendation"]
-    assert "report.html" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("report: ")
     (server_cpu,) = (each["detail"] for each in results["trust"] if each["check"] == "server CPU")
     assert server_cpu.endswith("at its peak")  # its processes were looked at every second
     quick, slow = results["settings"]["quick"], results["settings"]["slow"]
@@ -223,9 +225,13 @@ def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) 
     alone = tmp_path / "alone" / "short.yaml"
     alone.parent.mkdir()
     alone.write_text(text)
-    done = run([*LOCUST, *arguments(alone), "quick"])
+    with_log = [each for each in LOCUST if each != "--skip-log-setup"]
+    done = run([*with_log, *arguments(alone), "quick"], stderr=subprocess.STDOUT)
     results_alone, rows_alone = only_run(alone)
-    assert done.returncode == expected_status(results_alone), done.stdout + done.stderr
+    assert done.returncode == expected_status(results_alone), done.stdout
+    locusts, ours = done.stdout.rfind("Aggregated"), done.stdout.find("short, live: 1 setting, ")
+    assert 0 < locusts < ours  # Locust's own tables first, and last where the report is
+    assert done.stdout.splitlines()[-1].startswith("report: ")
     assert list(results_alone["settings"]) == ["quick"]
     assert planned_jobs([row for row in rows if row["setting"] == "quick"]) == planned_jobs(rows_alone)
 

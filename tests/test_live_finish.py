@@ -111,16 +111,24 @@ class Stage:
             sweep=Sweep(two_settings()),
         )
         progress: Any = SimpleNamespace(close=lambda: None)
-        monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(Popen=self.start))
+        monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(Popen=self.start, PIPE=-1))
         environment: Any = self.environment
         self.journal = Journal(options.scenario, reports)
         self.finisher = Finisher(environment, options, conductor, progress, self.journal)
 
-    def start(self, command: list[str], *, env: dict[str, str]) -> Any:
+    def start(self, command: list[str], *, env: dict[str, str], stdout: int | None, text: bool) -> Any:
+        assert text
         assert env["PATH"]
         assert env[PARENT_VARIABLE] == str(os.getpid())
         self.commands.append(command)
-        return SimpleNamespace(wait=lambda: self.end(), kill=lambda: self.done.append("report killed"))
+        child = SimpleNamespace(kill=lambda: self.done.append("report killed"), returncode=None)
+
+        def communicate() -> tuple[str | None, None]:
+            child.returncode = self.end()
+            return None if stdout is None else "report: here\n", None
+
+        child.communicate = communicate
+        return child
 
     def end(self) -> int:
         self.meanwhile()
@@ -150,6 +158,19 @@ def test_a_headless_run_is_written_at_once_and_reported_at_the_end(
     stage.finisher.stopped()
     stage.finisher.quitting()
     assert len(stage.commands) == 1
+
+
+def test_what_the_report_says_is_printed_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When Locust has printed its own tables, which it does after its quitting event."""
+    stage = Stage(monkeypatch, tmp_path)
+    stage.has(measured(two_settings()))
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert capsys.readouterr().out == ""
+    stage.finisher.last_words()
+    assert capsys.readouterr().out == "report: here\n"
 
 
 def test_a_run_that_failed_keeps_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

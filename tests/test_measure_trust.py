@@ -105,7 +105,7 @@ FAULTS = [
     ("run complete", "invalid", "a (repeat 0)", one_visit(complete=False)),
     ("run complete", "invalid", "never visited: c", run_of(SOUND, settings={"a": "", "b": "", "c": ""})),
     ("jobs conserved", "invalid", "100 jobs recorded, 101", one_visit(server=counts(submissions=101))),
-    ("jobs conserved", "invalid", "1 visits", run_of([*SOUND, job(repeat=1)], visits=visits_of(SOUND))),
+    ("jobs conserved", "invalid", "1 visit", run_of([*SOUND, job(repeat=1)], visits=visits_of(SOUND))),
     ("missed arrivals", "warn", "1 of 101", one_visit(planned_jobs=101)),
     ("missed arrivals", "invalid", "2 of 102", one_visit(planned_jobs=102)),
     ("polls counted alike", "invalid", "the server counted 299", one_visit(server=counts(polls=299))),

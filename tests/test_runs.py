@@ -104,14 +104,14 @@ def test_latest_is_the_newest_run_and_a_folder_of_that_name_wins(
     assert run_called("latest") == reports / "third"
     assert run_called("latest~2") == reports / "first"
     assert run_called("latest~") == Path("latest~")
-    with pytest.raises(Refusal, match="there are 5 runs in") as refused:
+    with pytest.raises(Refusal, match="holds 5 runs") as refused:
         run_called("latest~5")
     assert refused.value.status == 2
     compared = CliRunner().invoke(main, ["compare", "latest~2", "latest", "--force"])
     assert compared.stdout.startswith("third against first, job by job\n")
     for command in (["plan", "outage", "--run"], ["report"], ["new", "--from"]):
         refused_too = CliRunner().invoke(main, [*command, "latest~9"])
-        assert (refused_too.exit_code, "there are 5 runs in" in refused_too.stderr) == (2, True)
+        assert (refused_too.exit_code, "holds 5 runs" in refused_too.stderr) == (2, True)
     shutil.copytree(reports / "first", tmp_path / "latest")
     assert run_called("latest") == Path("latest")
 

@@ -235,7 +235,7 @@ def test_a_closed_loop_is_priced_lane_by_lane(tmp_path: Path) -> None:
 def test_more_jobs_than_anyone_wants_to_count_are_not_counted(tmp_path: Path) -> None:
     """`describe` stays quick for a run of days."""
     lines = english(scenario_of(tmp_path, workload=workload(jobs=10**7)))
-    assert "more than 1000 jobs a visit" in lines[3]
+    assert "more than 1,000 jobs a visit" in lines[3]
     assert lines[6] == "  cost: 1 visit; too many jobs to say how long"
 
 

@@ -118,6 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         **hidden,
     )
     add(
+        "--no-progress",
+        action="store_true",
+        help="Do not tell on standard error how far a headless run is, where Locust's log is off",
+        **hidden,
+    )
+    add(
         "--margin",
         type=_share,
         metavar="<share>",

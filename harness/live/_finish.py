@@ -100,8 +100,9 @@ class Finisher:
         self._progress = progress
         self._journal = journal
         self._unreported: Path | None = None
-        self._child: subprocess.Popen[bytes] | None = None  # that makes a report
+        self._child: subprocess.Popen[str] | None = None  # that makes a report
         self._reporting: Any = None  # the greenlet that makes a report in the background
+        self._printed = ""  # by what made the report, to be seen when Locust has had its say
         self._words: str | None = None  # what is said last
 
     @property
@@ -137,7 +138,8 @@ class Finisher:
                 self._conductor.target.close()
 
     def last_words(self) -> None:
-        """Say where a run is that is not where it should be, after all else that is said."""
+        """Print what the report says, below Locust's own tables, and where a run is that went elsewhere."""
+        print(self._printed, end="", flush=True)
         if self._words is not None:
             print(self._words, file=sys.stderr, flush=True)
 
@@ -202,11 +204,12 @@ class Finisher:
         parsed = self._environment.parsed_options
         as_json, required = parsed.report_format == "json", getattr(parsed, "require_objectives", False)
         command = report_command(folder, self._options.scenario.path, as_json=as_json, required=required)
-        tied = child_environment(**{PARENT_VARIABLE: str(os.getpid())})
+        tied = child_environment(**{PARENT_VARIABLE: str(os.getpid())}, **_seen_here())
         with contextlib.suppress(KeyboardInterrupt):
             self._unreported = folder  # until there is a report
-            self._child = subprocess.Popen(command, env=tied)  # noqa: S603 - our own module, no shell
-            status = self._child.wait()
+            to = subprocess.PIPE if self._headless else None
+            self._child = subprocess.Popen(command, env=tied, stdout=to, text=True)  # noqa: S603 - our own module, no shell
+            self._printed, status = self._child.communicate()[0] or "", self._child.returncode
             self._child, self._unreported = None, None
             if status == INTERRUPTED:
                 logger.error("%s", where(folder))
@@ -237,3 +240,10 @@ def _no_report(folder: Path, status: int) -> str:
         return f"{folder} was removed before its report was made: its rows are gone with it"
     how = f"was killed by signal {-status}" if status < 0 else f"ended with exit status {status}"
     return f"the process that makes the report {how}: {where(folder)}"
+
+
+def _seen_here() -> dict[str, str]:
+    """Return what makes a child's text, which is printed here later, as wide and as coloured as ours."""
+    if not sys.stdout.isatty():
+        return {}
+    return {"COLUMNS": str(shutil.get_terminal_size().columns), "FORCE_COLOR": "1"}

@@ -131,7 +131,9 @@ def _ask_leave(environment: Environment, runner: Any, scenario: Scenario) -> Non
 def _set_up_conductor(environment: Environment, runner: Any, options: Options) -> tuple[Conductor, Finisher]:
     parsed = environment.parsed_options
     # With Locust's logging on, its lines and a progress line would overwrite each other.
-    progress = Progress(enabled=parsed.headless and parsed.skip_log_setup and sys.stderr.isatty())
+    progress = Progress(
+        sys.stderr, enabled=parsed.headless and parsed.skip_log_setup and not parsed.no_progress
+    )
     processes = (
         Workers(runner, parsed.expect_workers) if isinstance(runner, MasterRunner) else ThisProcess(runner)
     )

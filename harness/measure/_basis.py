@@ -29,6 +29,7 @@ from harness.measure._intervals import (
 from harness.measure._results import Intervals
 from harness.measure._rows import Run
 from harness.measure._twin import Twin
+from scenarios.documents import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -138,7 +139,7 @@ def basis_of(run: Run, calibration: Calibration | None, refuted: str | None = No
     repeats = min(map(len, visits.values()), default=1)
     waiting, own = run.info.waiting, run.info.target == "own"
     if calibration is not None and calibration.k and not refuted and not own:
-        note = f"from how {calibration.k} visits of the twin with other seeds scatter"
+        note = f"from how {counted(calibration.k, 'visit')} of the twin with other seeds scatter"
         note += f" ({calibration.note})" if calibration.note else ""
         return Basis("twin", note, calibration, independent=not waiting)
     why = refuted or ("" if own or calibration is None else calibration.note) or ""

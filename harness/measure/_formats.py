@@ -17,7 +17,7 @@ from harness.measure._numbers import number
 from harness.measure._pages import render_page
 from harness.measure._table import LEGEND, render_comparison
 from harness.measure._verdicts import change, heading, in_seconds, span
-from scenarios.documents import printable
+from scenarios.documents import counted, printable
 
 _STRUCTURE: Final = re.compile(r"[^\w -]|_")
 """What Markdown could take for more than text."""
@@ -109,7 +109,7 @@ def _said(row: ComparisonRow) -> str:
     points = row.metric in FIGURES and FIGURES[row.metric].points
     unit = " s" if in_seconds(row.metric) else " points" if points else ""
     reason = f"; {printable(row.reason)}" if row.reason else ""
-    jobs = f"{row.pairs:,} jobs in pairs" if row.pairs else "not paired"
+    jobs = f"{counted(row.pairs, 'job')} in pairs" if row.pairs else "not paired"
     return (
         f"{row.verdict}: {change(row)}; difference {span(row)}{unit}, at 95 % together; matters from "
         f"{number(row.margin)}{unit}; {jobs}{reason}"

@@ -16,7 +16,7 @@ from harness.measure._recommend import headline
 from harness.measure._results import Check, Results
 from harness.measure._text import Page, grid
 from harness.measure._verdicts import change, heading
-from scenarios.documents import printable
+from scenarios.documents import counted, printable
 
 LEGEND: Final = "less is better; = no difference that matters, ≈ no verdict; all at 95 % together"
 """How to read a table of differences."""
@@ -31,7 +31,8 @@ def render_table(results: Results, width: int | None = None, *, colour: bool = F
     """
     console = Page(width, colour=colour)
     jobs = sum(figures.jobs.submitted for figures in results.settings.values())
-    what = f", {results.engine}: {len(results.settings)} settings, {jobs:,} jobs, seed {results.seed}"
+    size = f"{counted(len(results.settings), 'setting')}, {counted(jobs, 'job')}"
+    what = f", {results.engine}: {size}, seed {results.seed}"
     console.print(Text.assemble((results.scenario.name, "bold"), what))
     if not results.complete:
         reason = results.incomplete_reason or "a visit was cut short"
@@ -132,4 +133,4 @@ def _trust_line(trust: Sequence[Check]) -> Text:
         if count := sum(check.status == status for check in trust):
             line.append("" if line.plain == "Trust: " else ", ")
             line.append(f"{count} {words}", _STYLES[status])
-    return line.append(f" of {len(trust)} checks")
+    return line.append(f" of {counted(len(trust), 'check')}")

@@ -12,6 +12,7 @@ from harness.measure._frames import as_the_row_before, jobs_with_other_durations
 from harness.measure._lags import Looks
 from harness.measure._numbers import in_seconds, percent
 from harness.measure._rows import TRANSPORT_ERROR
+from scenarios.documents import counted
 
 # Jobs cut off by the end of the run are the slow ones: their absence flatters every figure.
 _CENSORED_WARN: Final = 0.01
@@ -39,7 +40,7 @@ def run_complete(e: Evidence) -> Finding:
     if cut or unvisited:
         what = f"cut short: {', '.join(cut)}" if cut else f"never visited: {', '.join(unvisited)}"
         return "invalid", what
-    return "pass", f"all {len(e.visits)} visits were drained"
+    return "pass", f"{counted(len(e.visits), 'visit')}, drained to the end"
 
 
 def jobs_conserved(e: Evidence) -> Finding:
@@ -50,13 +51,13 @@ def jobs_conserved(e: Evidence) -> Finding:
         recorded = e.totals_of(visit).jobs
         if visit.server is not None and visit.server.submissions != recorded:
             there = f"{visit.server.submissions} submitted to the server"
-            return "invalid", f"{named_visit(visit)}: {recorded} jobs recorded, {there}"
+            return "invalid", f"{named_visit(visit)}: {counted(recorded, 'job')} recorded, {there}"
     strays = set(e.totals) - {(visit.setting, visit.repeat) for visit, _ in e.visits}
     if strays:
-        return "invalid", f"jobs of {len(strays)} visits that are not on record"
+        return "invalid", f"jobs of {counted(len(strays), 'visit')} not on record"
     if any(as_the_row_before(jobs.select("repeat", "key")).any() for jobs in e.jobs.values()):
         return "invalid", "a job is on record twice"
-    return "pass", f"all {total} jobs have one row and one outcome"
+    return "pass", f"{counted(total, 'job')}, one row and one outcome each"
 
 
 def rows_consistent(e: Evidence) -> Finding:
@@ -82,10 +83,10 @@ def rows_consistent(e: Evidence) -> Finding:
     counts["another duration than under other settings"] = jobs_with_other_durations(jobs, 2 * RESOLUTION_S)
     for fault, count in counts.items():
         if count:
-            return "invalid", f"{count} jobs: {fault}"
+            return "invalid", f"{counted(count, 'job')}: {fault}"
     for each in e.twin.residuals:
         for fault, count in each.contradictions.items():
-            return "invalid", f"{each.setting} (repeat {each.repeat}): {count} jobs: {fault}"
+            return "invalid", f"{each.setting} (repeat {each.repeat}): {counted(count, 'job')}: {fault}"
     return "pass", "every row agrees with itself" + (
         "" if e.own else ", every job with itself under other settings"
     )
@@ -128,9 +129,9 @@ def polls_reconciled(e: Evidence) -> Finding:
     for visit, polls in e.visits:
         sent = polls.total if polls else 0
         total += sent
-        counted = e.totals_of(visit).polls
-        if counted != sent:
-            return "invalid", f"{named_visit(visit)}: {sent} polls sent, but jobs count {counted}"
+        told = e.totals_of(visit).polls
+        if told != sent:
+            return "invalid", f"{named_visit(visit)}: {counted(sent, 'poll')} sent, but jobs count {told}"
         if visit.server is None:
             if e.run.info.engine == "live" and not e.own:
                 return "invalid", f"{named_visit(visit)}: the server's count is missing"
@@ -138,16 +139,15 @@ def polls_reconciled(e: Evidence) -> Finding:
         gap = sent - visit.server.polls
         lost = polls.responses.get(TRANSPORT_ERROR, 0) if polls else 0
         if gap < 0 or gap > lost:
-            detail = (
-                f"{named_visit(visit)}: clients sent {sent} polls, the server counted {visit.server.polls}"
-            )
+            said = f"clients sent {counted(sent, 'poll')}, the server counted {visit.server.polls}"
+            detail = f"{named_visit(visit)}: {said}"
             return "invalid", detail
         if gap:
             unsure = f"{named_visit(visit)}: {gap} of {sent} polls failed before they reached the server"
     if unsure:
         return "warn", unsure
     counted_by = "the records and the jobs" if e.own else "the records, the jobs and the server"
-    return "pass", f"{total} polls by {counted_by}"
+    return "pass", f"{counted(total, 'poll')} by {counted_by}"
 
 
 def finish_times(e: Evidence) -> Finding:

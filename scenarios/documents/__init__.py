@@ -34,7 +34,7 @@ from scenarios.documents._types import (
 )
 from scenarios.documents._validate import validate
 from scenarios.documents._within import YEAR, Within
-from scenarios.documents._words import did_you_mean, name_value, printable, spell_seconds, suggest
+from scenarios.documents._words import counted, did_you_mean, name_value, printable, spell_seconds, suggest
 
 __all__ = [
     "Count",
@@ -54,6 +54,7 @@ __all__ = [
     "Within",
     "YEAR",
     "YamlPath",
+    "counted",
     "describe_path",
     "did_you_mean",
     "name_value",

@@ -42,6 +42,11 @@ def spell_seconds(seconds: float) -> str:
     return f"{seconds:.6g} s"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return so many of a thing: "1 job", "1,240 jobs"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def printable(text: str) -> str:
     """Return the text with every character that a terminal would obey, or could not show, escaped."""
     return text if text.isprintable() else "".join(map(_shown, text))
