@@ -26,6 +26,7 @@ IMPLICIT: Final = "/status"
 _STATES: Final[tuple[JobState, ...]] = ("pending", "completed", "error")
 _IGNORED: Final = str.maketrans("", "", "_-")
 _ID: Final = re.compile(r"\{(\+?)id\}")
+_UNQUOTED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 _IN_PATHS: Final = "/:@!$&'()*+,;="  # what RFC 3986 lets stand in a path, unescaped
 
 
@@ -140,6 +141,7 @@ class StatusCall:
     finished_at: str | None = None
     hints: tuple[HintField, ...] = ()
     _states: Mapping[str, JobState] = field(init=False, repr=False, compare=False)
+    _around: tuple[str, ...] = field(init=False, repr=False, compare=False)  # the path without the ids
 
     def __post_init__(self) -> None:
         _check_method(self.method)
@@ -167,17 +169,23 @@ class StatusCall:
                 if known != state:
                     raise InvalidSetting(state, word, f"it is in {known} too; keep it in one of the two")
         put(self, "_states", states)
+        put(self, "_around", tuple(_ID.split(self.path)[::2]))
         check_sent(self)
 
     def place(self, job_id: str | None) -> str:
         """Return the path at which a job is read; None: the implicit one's."""
         if job_id is None:
             return self.implicit or IMPLICIT
+        if _UNQUOTED.fullmatch(job_id):  # as most are, and this is asked at every poll
+            return job_id.join(self._around)
         return _ID.sub(lambda found: quote(job_id, safe=_IN_PATHS if found[1] else ""), self.path)
 
     def state_of(self, word: object) -> JobState | None:
         """Return what a word of the server says of the job, None if it is no such word."""
-        return self._states.get(_plain(word)) if isinstance(word, str | int) else None
+        if not isinstance(word, str | int):
+            return None
+        exactly = self._states.get(word) if isinstance(word, str) else None
+        return exactly or self._states.get(_plain(word))
 
 
 def _checked_optional(field: str, expression: str | None) -> None:

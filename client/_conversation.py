@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from ._dialect import NATIVE, Dialect
 from ._errors import StatusReadFailed, UnknownState
 from ._events import Done, Failure, JobState, Send, Wait
+from ._maker import maker
 from ._policy import PollingPolicy
-from ._poller import Poller, State
+from ._poller import Poller
 from ._records import Attempt, JobRef, JobStatus, Result
 from ._wire import Request, Response
 
@@ -38,6 +40,10 @@ class SendRequest:
     request: Request
     attempt: int
     timeout: float
+
+
+_send_request: Final = maker(SendRequest)
+_attempt: Final = maker(Attempt)
 
 
 class Conversation:
@@ -130,15 +136,15 @@ class Conversation:
         """
         if self.result is not None:
             return self.result
-        command = self._command
-        if self._poller.state is State.WAITING and isinstance(command, Wait) and now < command.until:
-            return command
-        if self._turn is not None and self._poller.state is State.WAITING and (at := self._turn(now)) > now:
-            return Wait(at)
-        self._sent = self._poller.wake(now)
+        if self._sent is None:
+            command = self._command
+            if isinstance(command, Wait) and now < command.until:
+                return command
+            if self._turn is not None and (at := self._turn(now)) > now:
+                return Wait(at)
+        sent = self._sent = self._poller.wake(now)
         self._sent_at = now
-        request = self._dialect.poll(self.job, self._sent.attempt)
-        return SendRequest(request, self._sent.attempt, self._sent.timeout)
+        return _send_request(self._dialect.poll(self.job, sent.attempt), sent.attempt, sent.timeout)
 
     def replied(self, now: float, response: Response) -> Attempt:
         """Take a reply, of whatever code; return (and tell the hooks) how the attempt went."""
@@ -199,7 +205,7 @@ class Conversation:
         before, sent = self._command, self._sent
         assert isinstance(before, Wait)  # noqa: S101 - the poller has admitted the event
         assert sent is not None  # noqa: S101
-        attempt = Attempt(
+        attempt = _attempt(
             number=sent.attempt,
             planned_at=before.until,
             sent_at=self._sent_at,

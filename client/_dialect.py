@@ -19,6 +19,7 @@ from ._errors import SubmitFailed
 from ._events import JobState
 from ._expressions import find
 from ._hints import Hint, read_hint
+from ._maker import maker
 from ._records import JobRef, JobStatus
 from ._retry_after import since
 from ._sent import without_secrets
@@ -26,9 +27,10 @@ from ._unread import problem_of, read_failed, submit_failed, undeclared
 from ._wire import Request, Response, cut, excerpt
 
 _ACCEPT: Final[Mapping[str, str]] = {"Accept": "application/json"}
-_FRESH: Final[Mapping[str, str]] = {"Cache-Control": "no-cache"}  # ask the service, not a cache before it
+_ASKED: Final = {**_ACCEPT, "Cache-Control": "no-cache"}  # ask the service, not a cache before it
 
-
+_request: Final = maker(Request)
+_job_status: Final = maker(JobStatus)
 _WHOLE: Final = 2.0**53  # JSON's whole numbers beyond are not exact in most languages
 _NATIVE_SUBMIT: Final = SubmitCall(accepted=(202,), location=None, key="key")
 _NATIVE_STATUS: Final = StatusCall(attempt="Poll-Attempt", implicit=IMPLICIT)
@@ -97,7 +99,7 @@ class Dialect:
         body = call.json if key is None or call.key is None else {**call.json, call.key: key}
         keyed = {} if key is None or call.key_header is None else {call.key_header: str(key)}
         sent = None if call.method in ("GET", "HEAD") and not body else dict(body)
-        return Request(call.method, call.path, _ACCEPT, sent, {**call.headers, **keyed}, call.query)
+        return Request(call.method, call.path, dict(_ACCEPT), sent, {**call.headers, **keyed}, call.query)
 
     def accepted(self, response: Response) -> JobRef:
         """Return the job that a reply to a submission accepted, or raise SubmitFailed."""
@@ -134,10 +136,11 @@ class Dialect:
 
     def poll(self, job: JobRef, attempt: int | None = None) -> Request:
         """Return status request number ``attempt`` (from 1; None: not one of a count) for this job."""
-        call = self.status
-        counted = {} if attempt is None or call.attempt is None else {call.attempt: str(attempt)}
+        call, headers = self.status, _ASKED.copy()
+        if attempt is not None and call.attempt is not None:
+            headers[call.attempt] = str(attempt)
         path = job.url if self.submit.location and job.url else call.place(job.id)
-        return Request(call.method, path, {**_ACCEPT, **_FRESH, **counted}, None, call.headers, call.query)
+        return _request(call.method, path, headers, None, call.headers, call.query)
 
     def read(self, response: Response) -> JobStatus:
         """Return the status that a reply to a status request tells, or raise StatusReadFailed.
@@ -178,7 +181,7 @@ class Dialect:
         ago = self._finished_ago(response, document)
         if ago is None and call.finished_at is not None:
             ago = since(find(document, call.finished_at), response.header("Date"), response.now_epoch)
-        return JobStatus(
+        return _job_status(
             id=job_id if isinstance(job_id, str) else None,
             status=state,
             progress=_finite(find(document, call.progress)) if call.progress else None,

@@ -41,7 +41,7 @@ def find(document: Any, expression: str) -> Any:
 @lru_cache(maxsize=256)
 def _finder(expression: str) -> Finder:
     if _DOTTED.fullmatch(expression):
-        return _dotted(expression.split("."))
+        return _dotted(expression.split(".")) if "." in expression else _member(expression)
     import jmespath.functions
 
     compiled = jmespath.compile(expression)
@@ -65,6 +65,10 @@ def _called(node: Any) -> Iterator[str]:
     for child in node["children"]:
         if isinstance(child, dict):
             yield from _called(child)
+
+
+def _member(name: str) -> Finder:
+    return lambda document: document.get(name) if isinstance(document, dict) else None
 
 
 def _dotted(names: list[str]) -> Finder:

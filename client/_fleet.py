@@ -194,7 +194,10 @@ class Fleet:
         orders: list[Order] = []
         while self._waiting and self._waiting[0].at <= now and len(orders) < most:
             due = heappop(self._waiting)
-            host = self._host(due.host)
+            host = self._hosts.get(due.host) or self._host(due.host)
+            if not host.queue and (opens_at := host.opens_at) <= now:
+                self._let_go(now, due, host, opens_at, orders)
+                continue
             host.queue.append(due)
             self._queued += 1
             self._release(now, due.host, host, orders, most)
@@ -243,16 +246,21 @@ class Fleet:
         while host.queue and len(orders) < most and (opens_at := host.opens_at) <= now:
             due = host.queue.popleft()
             self._queued -= 1
-            if due.talk.due is None or isinstance(send := due.talk.next(now), Result):
-                continue  # its owner has cancelled it, or it is over
-            assert isinstance(send, SendRequest)  # noqa: S101 - it was due
-            held = max(0.0, max(due.at, opens_at) - due.wanted)
-            order = Order(next(self._numbers), due.talk, send, name, held)
-            self.held += held > 0
-            self._out[order.number] = order
-            host.sent(now)
-            orders.append(order)
+            self._let_go(now, due, host, opens_at, orders)
         self._note_opening(name, host)
+
+    def _let_go(self, now: float, due: _Due, host: _Host, opens_at: float, orders: list[Order]) -> None:
+        """Let a job's request go, for which its host is open since ``opens_at``."""
+        if due.talk.due is None or isinstance(send := due.talk.next(now), Result):
+            return  # its owner has cancelled it, or it is over
+        assert isinstance(send, SendRequest)  # noqa: S101 - it was due
+        since = max(opens_at, due.at)
+        held = since - due.wanted if since > due.wanted else 0.0
+        number = next(self._numbers)
+        order = self._out[number] = Order(number, due.talk, send, due.host, held)
+        self.held += held > 0
+        host.sent(now)
+        orders.append(order)
 
     def _note_opening(self, name: str, host: _Host) -> None:
         opens_at = host.opens_at if host.queue else math.inf
@@ -267,7 +275,8 @@ class Fleet:
         del self._out[order.number]
         host = self._hosts[order.host]
         host.answered(now)
-        self._note_opening(order.host, host)
+        if host.queue:
+            self._note_opening(order.host, host)
 
     def _again(self, order: Order) -> None:
         if (due := order.talk.due) is not None:

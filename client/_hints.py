@@ -78,14 +78,18 @@ _USUAL: Final = (
 )
 
 
+_ASKING: Final = frozenset(each.header.lower() for each in _USUAL if each.header)
+
+
 def read_hint(response: Response, document: Any, declared: tuple[HintField, ...] = ()) -> Hint | None:
     """Return the hint of a reply by the module's rule, None when it gives none.
 
     document: the reply's body as a value. declared: where a dialect's replies give hints, besides the usual.
     """
-    asked = [hint for each in (*declared, *_USUAL) if (hint := each.read(response, document))]
-    if asked:
-        return max(asked, key=lambda hint: hint.seconds)
+    if declared or response.has_any(_ASKING):  # few replies give a hint
+        asked = [hint for each in (*declared, *_USUAL) if (hint := each.read(response, document))]
+        if asked:
+            return max(asked, key=lambda hint: hint.seconds)
     return _rate_limit(response) or _freshness(response)
 
 
@@ -101,7 +105,10 @@ def _rate_limit(response: Response) -> Hint | None:
 
 
 def _freshness(response: Response) -> Hint | None:
-    said = (response.header("Cache-Control") or "").lower()
+    said = response.header("Cache-Control")
+    if said is None:
+        return None
+    said = said.lower()
     if not 200 <= response.status_code < 300 or "no-store" in said or "no-cache" in said:
         return None
     ages = [float(seconds) for seconds in _MAX_AGE.findall(said)]

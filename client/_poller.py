@@ -59,6 +59,7 @@ from ._anchors import ANCHORS, Anchor, FromReply
 from ._curves import EDGE_S, LONGEST, spell
 from ._errors import IllegalEvent
 from ._events import Done, Failure, JobState, Outcome, Send, Wait
+from ._maker import maker
 from ._policy import PollingPolicy
 
 
@@ -102,6 +103,8 @@ AFTER: Final[Mapping[type[_Command], State]] = MappingProxyType(
 
 # A poll is two events. An Enum's attribute, a look into a table and the built-in max each take as long as
 # several lines of this machine, so events compare with these and tests hold them to the tables.
+_wait: Final = maker(Wait)
+_send: Final = maker(Send)
 _WAITING: Final = State.WAITING
 _POLLING: Final = State.POLLING
 
@@ -185,10 +188,10 @@ class Poller:
         left = self._edge - now
         self._at_edge = left <= 0.0
         if self._at_edge:
-            return Send(self._attempts, self._policy.last_poll_timeout)
+            return _send(self._attempts, self._policy.last_poll_timeout)
         if left > self._policy.request_timeout:
             left = self._policy.request_timeout
-        return Send(self._attempts, left)
+        return _send(self._attempts, left)
 
     def reply(
         self, now: float, status: JobState, retry_after: float | None = None, progress: object = None
@@ -274,7 +277,7 @@ class Poller:
     def _until_then(self, until: float) -> Wait:
         self._until = until
         self._state = _WAITING
-        return Wait(until)
+        return _wait(until)
 
     def _may_yet_appear(self, failure: Failure) -> bool:
         return failure.status_code == 404 and self._now - self._started <= self._policy.errors.not_found_grace

@@ -62,6 +62,10 @@ class Response:
                 return value
         return None
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Say whether there is a header of one of these names, in lower case."""
+        return any(name.lower() in names for name in self.headers)
+
 
 def read_detail(document: object, body: bytes) -> str:
     """Return what a failing reply says: its JSON's words for people, else the beginning of its text.

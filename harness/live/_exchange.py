@@ -7,6 +7,7 @@ Nothing is ever sent twice.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ import msgspec
 from gevent import socket
 from gevent.hub import get_hub
 from gevent.monkey import get_original
-from gevent.socket import wait
+from greenlet import getcurrent
 
 from client import BadReply, Body, Response
 
@@ -73,6 +74,10 @@ class Reply(Response):
     def header(self, name: str) -> str | None:
         """Return a header's value, None when it is absent."""
         return self.headers.get(_lower(name))
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Say whether there is a header of one of these names, in lower case."""
+        return not names.isdisjoint(self.headers)
 
 
 _DECODE: Final = msgspec.json.Decoder().decode
@@ -170,20 +175,28 @@ def _taken_apart(url: str) -> tuple[_Origin, str, str]:
 
 
 def _request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *_ours(tuple(headers))]
-    lines.extend([f"{name}: {value}" for name, value in headers.items()])
+    head = _form(method, host, tuple(headers)) % (target, *headers.values())
     if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    elif method not in ("GET", "HEAD"):
-        lines.append("Content-Length: 0")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+    if method not in ("GET", "HEAD"):
+        head += "Content-Length: 0\r\n"
+    return f"{head}\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=64)
-def _ours(names: tuple[str, ...]) -> list[str]:
-    """Return the headers that go with every request unless it has its own of that name."""
+def _form(method: str, host: str, names: tuple[str, ...]) -> str:
+    """Return the head of requests with these headers, to be filled in with the target and their values."""
     given = {name.lower() for name in names}
-    return [f"{name}: {value}" for name, value in _ALWAYS.items() if name.lower() not in given]
+    always = [f"{name}: {value}" for name, value in _ALWAYS.items() if name.lower() not in given]
+    fixed = [part.replace("%", "%%") for part in (method, f"Host: {host}", *always)]
+    asked = [f"{name.replace('%', '%%')}: %s" for name in names]
+    return "\r\n".join([f"{fixed[0]} %s HTTP/1.1", *fixed[1:], *asked, ""])
+
+
+@lru_cache(maxsize=256)
+def _name(raw: bytes) -> str:
+    """Return a header's name as replies hold it."""
+    return raw.decode("latin-1").lower()
 
 
 class _Reply:
@@ -196,10 +209,6 @@ class _Reply:
         self.headers: dict[str, str] = {}
         self.whole = False
         self.body = Body()
-
-    def add_header(self, name: str, value: str) -> None:
-        """Add a header; one that comes again is appended to the first, as lists are (RFC 9110, 5.3)."""
-        self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
 
     @property
     def ends_with_the_connection(self) -> bool:
@@ -215,14 +224,19 @@ class _Connection:
     """One connection, and the parser of what comes over it."""
 
     __slots__ = (
+        "_alarm",
         "_interim",
         "_is_secure",
+        "_look",
         "_parser",
         "_raw",
         "_readable",
+        "_reader",
         "_reply",
+        "_rings_at",
         "_socket",
         "_surplus",
+        "_until",
         "stays_open",
     )
 
@@ -233,6 +247,12 @@ class _Connection:
         )  # the system's own, which does not block; not of TLS
         self._is_secure = self._raw is None  # TLS has none
         self._readable = get_hub().loop.io(connected.fileno(), 1)
+        self._look = _POLL()
+        self._look.register(connected.fileno(), POLLIN)
+        self._reader: Any = None  # the greenlet that waits for something to read
+        self._until = math.inf  # and for how long
+        self._alarm: Any = None  # set for the end of a wait; it is left running, for most waits end before
+        self._rings_at = math.inf
         self._parser = httptools.HttpResponseParser(self)
         self._reply = _Reply()
         self._interim = 0
@@ -253,21 +273,13 @@ class _Connection:
 
     def is_quiet(self) -> bool:
         """Say whether nothing has come since the last reply, not even the connection's end."""
-        if self._is_secure:  # what TLS says by itself comes with the first reply
-            look = _POLL()
-            look.register(self._socket.fileno(), POLLIN)
-            return not look.poll(0)
-        try:
-            self._raw.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        return not self._look.poll(0)  # what TLS says by itself comes with the first reply
 
     def close(self) -> None:
         """Close it."""
         self._readable.close()
+        if self._alarm is not None:
+            self._alarm.close()
         self._socket.close()
 
     def send(self, request: bytes, until: float) -> None:
@@ -315,10 +327,39 @@ class _Connection:
             self._socket.settimeout(_left(until))
             return self._socket.recv(_RECEIVE)
         while True:
-            wait(self._readable, _left(until), TimeoutError("timed out"))
+            self._wait(until)
             with suppress(BlockingIOError):
                 data: bytes = self._raw.recv(_RECEIVE)
                 return data
+
+    def _wait(self, until: float) -> None:
+        """Wait for something to read. A timer for each wait would cost more than all else about it."""
+        self._until = until
+        if until < self._rings_at:
+            self._set_alarm()
+        self._reader = me = getcurrent()
+        self._readable.start(me.switch)
+        try:
+            get_hub().switch()
+        finally:
+            self._readable.stop()
+            self._reader = None
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.close()
+        self._rings_at = self._until
+        self._alarm = get_hub().loop.timer(max(0.0, self._until - time.monotonic()))
+        self._alarm.start(self._ring)
+
+    def _ring(self) -> None:
+        self._rings_at = math.inf
+        if self._reader is None:
+            return
+        if time.monotonic() < self._until:  # the wait that it was set for is over
+            self._set_alarm()
+        else:
+            self._reader.throw(TimeoutError("timed out"))
 
     def _ended(self) -> None:
         self.stays_open = False
@@ -336,7 +377,9 @@ class _Connection:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._surplus:
-            self._reply.add_header(name.decode("latin-1").lower(), value.decode("latin-1"))
+            headers, known, told = self._reply.headers, _name(name), value.decode("latin-1")
+            # One that comes again is appended to the first, as lists are (RFC 9110, 5.3).
+            headers[known] = f"{headers[known]}, {told}" if known in headers else told
 
     def on_headers_complete(self) -> None:
         if not self._surplus:
