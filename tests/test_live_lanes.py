@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from client import NATIVE, Backoff, PollingPolicy, Request, Response
 from harness.live import _cpu, _share
 from harness.live._cpu import CpuMeter
 from harness.live._lanes import LoadGenerator
-from harness.live._messages import Message, Rows, ShareDone, StartVisit
+from harness.live._messages import Halted, Message, Rows, ShareDone, StartVisit
 from harness.live._share import VisitShare
 from harness.live._transport import LeanClient
 from harness.measure import JobRow, PollRow
@@ -301,6 +302,48 @@ def test_aborting_censors_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> 
     assert (done.visit, done.failed_submissions, done.cut_short) == (7, {}, True)
     assert done.ended_at_s >= job.sent_at_s
     assert sum(isinstance(each, ShareDone) for each in sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (CpuMeter, "__init__"),
+        (CpuMeter, "sample"),
+        (CpuMeter, "mean"),
+        (VisitShare, "__init__"),
+        (VisitShare, "arrivals"),
+        (VisitShare, "polled"),
+        (VisitShare, "take_rows"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
+def test_whatever_fails_in_a_process_ends_its_visit(
+    owner: type, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file can be opened any more, say: the conductor is told why, and waits for nothing."""
+    service = Service(Clock(), [PENDING] * 9, lambda _key: True)
+    monkeypatch.setattr(_share, "CLIENTS", {"lean": lambda *_, **__: service})
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(owner, name, fail)
+    told, sent = Event(), list[Message]()
+
+    def send(message: Message) -> None:
+        sent.append(message)
+        if isinstance(message, Halted):
+            told.set()
+
+    experiment = scenario({"quick": every(1, first_poll="immediately")}, lanes=1, jobs=1)
+    generator = LoadGenerator(experiment, send, lambda **_: None)
+    generator.start(start().model_copy(update={"starts_in": 0.0}))
+    if name == "mean":
+        generator.abort()
+    assert told.wait(20)
+    (halted,) = [each for each in sent if isinstance(each, Halted)][:1]
+    assert halted.visit == 7
+    assert "Too many open files" in halted.reason
 
 
 def test_cpu_use_is_a_share_of_one_core(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

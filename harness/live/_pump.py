@@ -74,9 +74,10 @@ class Pump:
                 while self._fault is None and (due := self._fleet.due(self._now(), 1)):
                     self._hand_over(due[0])
                 if self._is_done():
-                    return
+                    break
                 self._sleep()
-            raise self._fault
+            if self._fault is not None:  # the job that it hit may have been the last
+                raise self._fault
         finally:
             self.stop()
 
