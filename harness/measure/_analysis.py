@@ -15,9 +15,10 @@ from harness.measure._basis import Basis, basis_of, residual_spread
 from harness.measure._calibration import Calibration, read_calibration
 from harness.measure._compare import compare_with_baseline
 from harness.measure._figures import Limit, SettingFigures
-from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, read_json, write_text
+from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, write_text
 from harness.measure._frames import job_frame
 from harness.measure._headroom import headroom
+from harness.measure._kept import is_kept, read_json
 from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order, setting_figures
 from harness.measure._recommend import recommend
@@ -146,7 +147,7 @@ def write_report(
     kept = folder / "limits.json"
     if limits is not None:
         write_text(kept, json.dumps(_limits_json().dump_python(limits, mode="json"), allow_nan=False))
-    elif kept.exists():
+    elif is_kept(kept):
         limits = read_json(kept, _limits_json(), "not a record of limits")
     if twin is not None:
         keep_twin(folder, twin)
@@ -155,7 +156,7 @@ def write_report(
     kept = folder / "plan.json"
     if offer is not None:
         write_text(kept, offer.model_dump_json(indent=1) + "\n")
-    elif kept.exists():
+    elif is_kept(kept):
         offer = read_json(kept, TypeAdapter(Offer), "not an offer of the planner's")
     run = run or load_run(folder)
     if calibration is not None:

@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
 from harness.measure._figures import LEVELS, CountSummary, TimeSummary, detected, job_values
-from harness.measure._folder import read_json, write_text
+from harness.measure._folder import write_text
 from harness.measure._intervals import Floats
+from harness.measure._kept import is_kept, read_json
 from scenarios import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Calibration:
     usual, or none.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     k: int
     settings: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class Calibration:
 def read_calibration(folder: Path) -> Calibration | None:
     """Return what a run's folder keeps; None if nothing. Raises RunUnusable for a damaged file."""
     path = folder / _FILE
-    return read_json(path, _json(), "not a calibration") if path.exists() else None
+    return read_json(path, _json(), "not a calibration") if is_kept(path) else None
 
 
 @dataclass(frozen=True)

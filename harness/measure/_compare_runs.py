@@ -14,7 +14,8 @@ from harness.measure._basis import Basis, basis_of, residual_spread
 from harness.measure._calibration import read_calibration
 from harness.measure._compare_sides import Pair, Side
 from harness.measure._figures import ComparisonRow
-from harness.measure._folder import RunUnusable, folder_of, load_run, load_twin
+from harness.measure._folder import folder_of, load_run, load_twin
+from harness.measure._kept import RunUnusable
 from harness.measure._lags import lags_of
 from harness.measure._metrics import job_order
 from harness.measure._results import Results

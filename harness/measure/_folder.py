@@ -15,35 +15,37 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from pydantic_core import to_jsonable_python
 
 from harness.measure._frames import (
     DECIMALS,
     JOB_KEY,
-    Schema,
     aggregates_of_frame,
     job_frame,
     job_there_twice,
     poll_frame,
-    read_frame,
     rounded,
     schema_of,
     typed_frame,
     with_pending,
 )
+from harness.measure._kept import RunUnusable, is_kept, parsed, read_json, read_table, read_text, valid
 from harness.measure._rows import (
     OUTCOMES,
+    STATES,
+    TRANSPORT_ERROR,
+    Amount,
     JobRow,
     Lateness,
     PollAggregate,
@@ -51,9 +53,12 @@ from harness.measure._rows import (
     Run,
     RunInfo,
     ScenarioInfo,
+    Seconds,
     Visit,
 )
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals
+from scenarios import OBJECTIVES
+from scenarios.documents import name_value
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,15 +73,17 @@ _PARQUET_FROM: Final = 100_000
 """Jobs from which they are kept as Parquet too, which is read many times faster."""
 
 
-_Value = TypeVar("_Value")
+_RESPONSE: Final = rf"^(?:[1-9]\d\d|{TRANSPORT_ERROR})$"
+_RESPONSES: Final = ("status codes", TRANSPORT_ERROR)
+
+_CLOCKS_S: Final = 60.0
+"""How far a poll's time may lie outside of its visit: no two clocks of a run differ by more."""
+_MOST_SECONDS: Final = 10_000_000
+"""Of all visits of a live run together: 115 days."""
 
 
 class RunFolderError(OSError):
     """The folder of a run cannot be made or written; the message is one line and names the path."""
-
-
-class RunUnusable(ValueError):
-    """A run cannot be read or compared; the message is one line and names the file and the fault."""
 
 
 @dataclass(frozen=True)
@@ -200,14 +207,16 @@ def load_run(folder: str | Path) -> Run:
     folder = folder_of(folder)
     record = _read_run(folder)
     jobs = _read_jobs(folder)
-    if (folder / "polls.json").exists():
+    _check_settings(jobs, record, folder / "jobs.csv")
+    if is_kept(folder / "polls.json"):
         reduced = read_json(folder / "polls.json", _polls_record(), "not a record of polls")
         polls = tuple(each.aggregate() for each in reduced)
     else:
         own = record.info.target == "own"
         # What replies meant is read where nothing else tells when jobs ended; older records lack it.
         schema = {name: kind for name, kind in schema_of(PollRow).items() if own or name != "state"}
-        rows = _read_table(folder / "polls.csv", schema)
+        rows = read_table(folder / "polls.csv", schema)
+        _check_polls(rows, record, folder / "polls.csv")
         jobs = with_pending(jobs, rows) if own else jobs
         polls = aggregates_of_frame(rows)
     return Run(record.info, record.visits, jobs, polls)
@@ -219,9 +228,9 @@ def load_polls(folder: str | Path) -> pl.DataFrame | None:
     Raises RunUnusable when they are missing or damaged.
     """
     folder = folder_of(folder)
-    if (folder / "polls.json").exists():
+    if is_kept(folder / "polls.json"):
         return None
-    return _read_table(folder / "polls.csv", schema_of(PollRow))
+    return read_table(folder / "polls.csv", schema_of(PollRow))
 
 
 def keep_twin(folder: Path, twin: Twin) -> None:
@@ -234,10 +243,10 @@ def keep_twin(folder: Path, twin: Twin) -> None:
 
 def load_twin(folder: Path) -> Twin | None:
     """Read it back; None where there is none. Raises RunUnusable when it is damaged."""
-    if not (folder / "twin.json").exists():
+    if not is_kept(folder / "twin.json"):
         return None
     record = read_json(folder / "twin.json", _twin_record(), "not a record of a twin")
-    jobs = _read_table(folder / "twin.parquet", schema_of(TwinRow))
+    jobs = read_table(folder / "twin.parquet", schema_of(TwinRow))
     return Twin(jobs, record.residuals, record.overhead, record.reason)
 
 
@@ -285,77 +294,75 @@ def _whole(path: Path) -> Iterator[Path]:
 def _read_jobs(folder: Path) -> pl.DataFrame:
     """Return the jobs with the moment each was sent, which ``jobs.csv`` leaves to a file of its own."""
     schema = schema_of(JobRow)
-    if (folder / "jobs.parquet").exists():
-        jobs = _read_table(folder / "jobs.parquet", schema)
+    if is_kept(folder / "jobs.parquet"):
+        jobs = read_table(folder / "jobs.parquet", schema)
         _check_jobs(jobs, folder / "jobs.parquet")
         return jobs
-    jobs = _read_table(folder / "jobs.csv", {name: schema[name] for name in schema if name != "sent_at_s"})
+    jobs = read_table(folder / "jobs.csv", {name: schema[name] for name in schema if name != "sent_at_s"})
     _check_jobs(jobs, folder / "jobs.csv")
-    arrivals = _read_table(folder / "arrivals.csv", {name: schema[name] for name in (*JOB_KEY, "sent_at_s")})
+    arrivals = read_table(folder / "arrivals.csv", {name: schema[name] for name in (*JOB_KEY, "sent_at_s")})
     if not arrivals.select(JOB_KEY).equals(jobs.select(JOB_KEY)):
         raise RunUnusable(f"{folder / 'arrivals.csv'}: its rows are not those of jobs.csv")
     return jobs.with_columns(arrivals["sent_at_s"])
 
 
-def _read_table(path: Path, schema: Schema) -> pl.DataFrame:
-    try:
-        return read_frame(path, schema)
-    except OSError as error:
-        raise RunUnusable(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RunUnusable(f"{path}: {error}") from error
+def _check_settings(rows: pl.DataFrame, record: _RunRecord, path: Path) -> None:
+    """Raise RunUnusable where rows are of settings that the run did not have: they are another run's."""
+    foreign = sorted(set(rows["setting"].unique()) - set(record.info.settings))
+    if foreign:
+        raise RunUnusable(f"{path}: rows of setting {name_value(foreign[0])}, which is none of run.json's")
+
+
+def _check_polls(polls: pl.DataFrame, record: _RunRecord, path: Path) -> None:
+    """Raise RunUnusable for polls that are none of this run, or not in the time of their visit.
+
+    Polls are counted by the second, so that one time could ask for any memory.
+    """
+    import polars as pl
+
+    _check_settings(polls, record, path)
+    responses = polls["response"].unique().cast(pl.String)
+    _check_words(path, "response", responses.filter(~responses.str.contains(_RESPONSE)), _RESPONSES)
+    if "state" in polls.columns:
+        _check_words(path, "state", set(polls["state"].unique()) - {"", *STATES}, STATES)
+    longest: dict[tuple[str, int], float] = {}
+    for visit in record.visits:
+        which = visit.setting, visit.repeat
+        longest[which] = max(visit.duration_s, longest.get(which, 0.0))
+    sent, seconds = pl.col("sent_at_s"), 0.0
+    spans = polls.group_by("setting", "repeat", maintain_order=True).agg(
+        sent.null_count().alias("unknown"), sent.min().alias("first"), sent.max().alias("last")
+    )
+    for setting, repeat, unknown, first, last in spans.iter_rows():
+        visit_s = longest.get((setting, repeat), -1.0)
+        if unknown or not -_CLOCKS_S <= first <= last <= visit_s + _CLOCKS_S:
+            where = f"setting {name_value(setting)}, repeat {repeat}"
+            raise RunUnusable(f"{path}: polls of {where}, that were not sent in a visit of run.json")
+        seconds += max(0.0, last)
+    if seconds > _MOST_SECONDS:
+        raise RunUnusable(f"{path}: polls over {seconds:.3g} s, and no live run takes so long")
+
+
+def _check_words(path: Path, kind: str, strange: Collection[str] | pl.Series, known: Sequence[str]) -> None:
+    if len(strange):
+        word = name_value(min(strange))
+        raise RunUnusable(f"{path}: unknown {kind} {word}; the {kind}s are {', '.join(known)}")
 
 
 def _check_jobs(jobs: pl.DataFrame, path: Path) -> None:
-    unknown = sorted(set(jobs["outcome"].unique()) - set(OUTCOMES))
-    if unknown:
-        raise RunUnusable(f"{path}: unknown outcome {unknown[0]!r}; the outcomes are {', '.join(OUTCOMES)}")
+    _check_words(path, "outcome", set(jobs["outcome"].unique()) - set(OUTCOMES), OUTCOMES)
     if twice := job_there_twice(jobs):
         setting, repeat, key = twice
-        raise RunUnusable(f"{path}: job {key} of setting {setting!r}, repeat {repeat}, is there twice")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return file.read()
-    except OSError as error:
-        raise RunUnusable(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise RunUnusable(f"{path}: not UTF-8 text ({error.reason})") from error
-
-
-def read_json(path: Path, adapter: TypeAdapter[_Value], fault: str) -> _Value:
-    """Return what a file of JSON holds; RunUnusable names the file and the fault."""
-    return _valid(path, _parse(path), adapter, fault)
-
-
-def _valid(path: Path, raw: object, adapter: TypeAdapter[_Value], fault: str) -> _Value:
-    try:
-        return adapter.validate_python(raw)
-    except ValidationError as error:
-        raise RunUnusable(f"{path}: {fault} ({_first(error)})") from error
-
-
-def _parse(path: Path) -> Any:
-    try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise RunUnusable(f"{path}: not JSON ({error})") from error
-
-
-def _first(error: ValidationError) -> str:
-    """Return the first fault in a line: "visits.0.setting: Field required"."""
-    details = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in details["loc"])
-    return f"{where}: {details['msg']}" if where else details["msg"]
+        raise RunUnusable(
+            f"{path}: job {key} of setting {name_value(setting)}, repeat {repeat}, is there twice"
+        )
 
 
 @dataclass(frozen=True)
 class _RunRecord:
     """What ``run.json`` holds."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: int
     info: RunInfo
@@ -366,7 +373,7 @@ class _RunRecord:
 class _TwinRecord:
     """What ``twin.json`` holds; the twins' jobs are in ``twin.parquet``."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     reason: str
     overhead: dict[str, Spread]
@@ -376,16 +383,22 @@ class _TwinRecord:
 class _PollsRecord(BaseModel):
     """The polls of one visit as ``polls.json`` holds them: a PollAggregate with lists for arrays."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     setting: str
-    repeat: int
-    per_second: list[NonNegativeInt]
-    peak_per_second: NonNegativeInt
-    responses: dict[str, NonNegativeInt]
-    latency_s: list[float]
-    latency_count: list[NonNegativeInt]
+    repeat: Amount
+    per_second: list[Amount]
+    peak_per_second: Amount
+    responses: dict[str, Amount]
+    latency_s: list[Seconds]
+    latency_count: list[Amount]
     lateness: Lateness | None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(self.latency_s) != len(self.latency_count):
+            raise ValueError("as many latencies as counts of them are needed")
+        return self
 
     @classmethod
     def of(cls, polls: PollAggregate) -> Self:
@@ -432,15 +445,23 @@ def _polls_record() -> TypeAdapter[list[_PollsRecord]]:
 
 def _read_run(folder: Path) -> _RunRecord:
     path = folder / "run.json"
-    return _run_record_of(path, _parse(path))
+    return _run_record_of(path, parsed(path))
 
 
 def _run_record_of(path: Path, raw: Any) -> _RunRecord:
     if isinstance(raw, dict) and raw.get("format", _FORMAT) != _FORMAT:
         raise RunUnusable(
-            f"{path}: format {raw['format']} was written by another version of "
+            f"{path}: format {name_value(raw['format'])} was written by another version of "
             f"this tool; this one reads format {_FORMAT}"
         )
     with suppress(KeyError, TypeError):  # What is missing is said below, with its place.
-        raw["info"]["scenario"]["text"] = _read_text(path.parent / "scenario.yaml")
-    return _valid(path, raw, _run_record(), "not a run's record")
+        raw["info"]["scenario"]["text"] = read_text(path.parent / "scenario.yaml")
+    record = valid(path, raw, _run_record(), "not a run's record")
+    info = record.info
+    for what, named, known in (
+        ("an objective", info.objectives, OBJECTIVES),
+        ("a visit of a setting", [each.setting for each in record.visits], info.settings),
+    ):
+        if strange := next((each for each in named if each not in known), None):
+            raise RunUnusable(f"{path}: {what} that is not known: {name_value(strange)}")
+    return record

@@ -6,10 +6,11 @@ Locust's processes, and who only records rows does not need it.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, get_type_hints
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,13 @@ JOB_KEY: Final = ("setting", "repeat", "key")
 """The columns that name one job under one setting."""
 
 DECIMALS: Final = 6  # Microseconds: finer than any clock involved, and it keeps the files readable.
+
+_LONGEST_HEADER: Final = 1 << 16
+_MOST_COUNT: Final = 10**9
+_MOST_SECONDS: Final = 1e15  # durations can have a heavy tail; beyond, a float does not know seconds
+_MOST: Final = {"key": 2**53}
+"""The largest number in a column of a table on disk; sums of such are exact."""
+_KNOWN: Final = ("planned_at_s",)
 
 Schema: TypeAlias = "Mapping[str, pl.DataType]"
 
@@ -162,24 +170,50 @@ def rounded(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(selectors.float().round(DECIMALS))
 
 
-def read_frame(path: Path, schema: Schema) -> pl.DataFrame:
-    """Read a table in CSV or, by its name, Parquet, with exactly these columns.
+def csv_frame(path: Path, stream: IO[bytes], schema: Schema) -> pl.DataFrame:
+    """Return the table in a file of CSV, with these columns among others; ``stream`` is the file, opened.
 
-    Raises OSError, and ValueError with the fault in one line.
+    Raises ValueError with the fault in one line.
     """
     import polars as pl
 
-    path.open("rb").close()  # Python's own error says more briefly what is wrong with the path.
+    header = stream.readline(_LONGEST_HEADER)
+    if not header.strip():
+        raise ValueError("empty CSV")
+    # A line that does not end is no header; polars would look for its end in all of the file.
+    names = next(csv.reader([header.decode("utf-8-sig")])) if header.endswith(b"\n") else []
+    check_columns(names, schema)
+    if len(set(names)) < len(names):
+        raise ValueError("two columns have one name")
     try:
-        if path.suffix == ".parquet":
-            frame = typed_frame(pl.read_parquet(path), schema)
-        else:
-            # Told the types, polars neither guesses nor takes a setting called "NA" for a gap.
-            check_columns(pl.read_csv(path, n_rows=0, infer_schema=False).columns, schema)
-            frame = typed_frame(pl.read_csv(path, schema_overrides=schema), schema)
+        # Told the types, polars neither guesses nor takes a setting called "NA" for a gap.
+        return pl.read_csv(path, schema_overrides=schema)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError((str(error).strip().splitlines() or ["not a table"])[0]) from error
+
+
+def whole_frame(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+    """Return the frame in exactly these columns, whose values are such as a run can have.
+
+    Raises ValueError with the fault in one line.
+    """
+    import polars as pl
+
+    try:
+        frame = typed_frame(frame, schema)
     except pl.exceptions.PolarsError as error:
         raise ValueError(str(error).strip().splitlines()[0]) from error
     for name, kind in schema.items():
-        if not kind.is_float() and frame[name].null_count():
-            raise ValueError(f"column {name} has an empty cell; only times may be unknown")
+        column = frame[name]
+        unknown = column.null_count()
+        if unknown and (name in _KNOWN or not kind.is_float()):
+            raise ValueError(f"column {name} has an empty cell; only some times may be unknown")
+        if not kind.is_numeric() or unknown == column.len():
+            continue
+        least, most = cast("tuple[float, float]", (column.min(), column.max()))
+        bound = _MOST_SECONDS if kind.is_float() else _MOST.get(name, _MOST_COUNT)
+        if max(most, -least) > bound:
+            raise ValueError(f"column {name} has a number beyond {bound:.3g}, which no run has")
+        if least < 0 and not kind.is_float():
+            raise ValueError(f"column {name} has a number below 0")
     return frame

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from scenarios import MARGIN
+from scenarios.documents import Fraction
 from scenarios.draws import Found
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ STATES: Final = ("pending", "completed", "error", "failed")
 """What the reply to a poll meant: a state of the job, or ``failed``: nothing was learnt of it."""
 
 _HELD_FROM_S: Final = 1e-3
+
+Amount = Annotated[int, Field(ge=0, le=10**12)]
+"""A number of things in a record; beyond, it is none that a run counted, and sums would not be exact."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e15)]
+"""A length of time in a record."""
 
 TRANSPORT_ERROR: Final = "transport_error"
 """What records call the response to a poll that got none, or one that came too late."""
@@ -84,9 +92,9 @@ class PollRow(NamedTuple):
 class Held(NamedTuple):
     """Requests that the limits of the user's own API let go later than they were due (seconds)."""
 
-    requests: int = 0
-    total_s: float = 0.0
-    max_s: float = 0.0
+    requests: Amount = 0
+    total_s: Seconds = 0.0
+    max_s: Seconds = 0.0
 
     def and_of(self, seconds: float) -> Held:
         """Return this and one more request that was held for so long; a millisecond does not count."""
@@ -113,13 +121,13 @@ class ServerCounts:
     service time that its simulated capacity spent.
     """
 
-    submissions: int
-    polls: int
-    replies: Mapping[str, int] = field(default_factory=dict)
-    cpu_seconds: float | None = None
-    busy_seconds: float | None = None
-    processes: int = 1
-    cpu_peak: float | None = None
+    submissions: Amount
+    polls: Amount
+    replies: Mapping[str, Amount] = field(default_factory=dict)
+    cpu_seconds: Seconds | None = None
+    busy_seconds: Seconds | None = None
+    processes: Amount = 1
+    cpu_peak: Seconds | None = None
 
 
 @dataclass(frozen=True)
@@ -136,23 +144,23 @@ class Visit:
     """
 
     setting: str
-    repeat: int
-    index: int
-    duration_s: float
-    submit_window_s: float
-    lanes: int
-    planned_jobs: int | None = None
-    workers_expected: int = 1
-    workers_lost: int = 0
-    generator_cpu: tuple[float, ...] = ()
-    generator_cpu_peak: float | None = None
-    conductor_late_s: float | None = None
+    repeat: Amount
+    index: Amount
+    duration_s: Seconds
+    submit_window_s: Seconds
+    lanes: Amount
+    planned_jobs: Amount | None = None
+    workers_expected: Amount = 1
+    workers_lost: Amount = 0
+    generator_cpu: tuple[Seconds, ...] = ()
+    generator_cpu_peak: Seconds | None = None
+    conductor_late_s: Seconds | None = None
     server: ServerCounts | None = None
     complete: bool = True
-    failed_submissions: Mapping[str, int] = field(default_factory=dict)
+    failed_submissions: Mapping[str, Amount] = field(default_factory=dict)
     held_jobs: Held = _NOT_HELD
     held_polls: Held = _NOT_HELD
-    left_jobs: int = 0
+    left_jobs: Amount = 0
 
 
 @dataclass(frozen=True)
@@ -190,7 +198,7 @@ class RunInfo:
     """
 
     engine: Literal["live", "virtual"]
-    seed: int
+    seed: Annotated[int, Field(ge=0, le=2**64 - 1)]
     started_at: str
     environment: Mapping[str, Any]
     scenario: ScenarioInfo
@@ -199,9 +207,9 @@ class RunInfo:
     objectives: Mapping[str, float] = field(default_factory=dict)
     incomplete: str | None = None
     target: Literal["simulator", "own"] = "simulator"
-    finish_resolution_s: float = 0.0
+    finish_resolution_s: Seconds = 0.0
     waiting: str | None = None
-    margin: float = MARGIN
+    margin: Fraction = MARGIN
 
 
 class Lateness(NamedTuple):
@@ -303,7 +311,7 @@ def aggregate_polls(
     return PollAggregate(
         setting=setting,
         repeat=repeat,
-        per_second=np.bincount(seconds).astype(np.int64),
+        per_second=np.bincount(seconds).astype(np.int64, copy=False),
         peak_per_second=sliding_peak(sent),
         responses=dict(sorted(responses.items())),
         latency_s=values,

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from harness.measure._rows import Run
-from scenarios.documents import parse_rate, parse_seconds
+from scenarios.documents import DocumentError, parse_document, parse_rate, parse_seconds
 
 _CONDITIONS: Final = ("job", "service", "target", "workload")
 """What is polled, and under which load: with another of these, another experiment was run."""
@@ -60,15 +60,11 @@ def _is_condition(path: str) -> bool:
 def _document(run: Run) -> dict[str, Any]:
     """Return the scenario as it was written, without what is only said of it."""
     try:
-        document = yaml.safe_load(run.info.scenario.text)
-    except yaml.YAMLError:
-        return {}
-    if not isinstance(document, Mapping):
+        document = parse_document(run.info.scenario.text, "scenario.yaml")
+    except DocumentError:
         return {}
     return {
-        str(key): value
-        for key, value in document.items()
-        if key not in _NAMES and not str(key).startswith("x-")
+        key: value for key, value in document.data.items() if key not in _NAMES and not key.startswith("x-")
     }
 
 
