@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 _CLIENTS_DEFAULT: Final = "http://127.0.0.1:5000"  # where `python -m client` looks unless told otherwise
 
+_SECRETS: Final = ("BACKOFF_SECRET", "BACKOFF_ADMIN_TOKEN")
+"""Environment variables, each of which gives ids of jobs a key that nobody else knows."""
+_REMEDY: Final = (
+    "which could make up ids of jobs, for their key is derived from the simulation; "
+    f"set {_SECRETS[0]} to a secret of your own, or use --host 127.0.0.1"
+)
+
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,6 +61,13 @@ _CLIENTS_DEFAULT: Final = "http://127.0.0.1:5000"  # where `python -m client` lo
 )
 @click.option("--error-rate", type=share, metavar="P", help="Share of the jobs that fail, 0 to 1.")
 @click.option("--seed", type=whole(2**64 - 1), metavar="N", help="Root of all randomness.")
+@click.option(
+    "--connections",
+    type=at_least_one(65_536),
+    metavar="N",
+    help="Serve at most so many at once in each process (default: as many as the system lets us open).",
+)
+@click.option("--openapi", is_flag=True, help="Print the OpenAPI document of what would be served.")
 @click.option("--exit-with-parent", is_flag=True, help="Stop when standard input ends.")
 @click.option(
     "--ready-fd",
@@ -70,6 +84,8 @@ def command(
     duration: float | None,
     error_rate: float | None,
     seed: int | None,
+    connections: int | None,
+    openapi: bool,
     exit_with_parent: bool,
     ready_fd: int | None,
 ) -> int:
@@ -77,6 +93,7 @@ def command(
     # Here, so that help and a mistake in the options are told at once.
     from scenarios import deployment, one_process_only
     from scenarios.documents import DocumentError, read_document
+    from server._openapi import openapi as document_of
     from server._options import overridden
     from server._processes import can_be_several, serve_by_processes
     from server._scenario import simulation_in
@@ -97,16 +114,27 @@ def command(
     if faults := one_process_only(simulation, config):
         _say("\n".join(map(str, faults)))
         return 2
+    if openapi:
+        print(json.dumps(document_of(create_app(simulation)), indent=2))
+        return 0
     try:
         listeners = open_listeners(config.simulator.host, config.simulator.port, number)
     except CannotListenError as error:
         _say(f"simulator: {error}")
         return 1
-    app = create_app(simulation)
     address, bound = listeners[0].getsockname()[:2]
     url = f"http://[{address}]:{bound}" if ":" in address else f"http://{address}:{bound}"
+    secret = None  # on this machine ids may be signed with a key derived from the simulation
     if not ip_address(address).is_loopback:
+        secret = next(filter(None, map(os.environ.get, _SECRETS)), None)
+        if secret is None:
+            for listener in listeners:
+                listener.close()
+            _say(f"simulator: {address} is reachable from other machines, {_REMEDY}")
+            return 2
         _say(f"simulator: warning: {address} is reachable from other machines")
+    app = create_app(simulation, secret=secret)
+    app.config["MOST_CONNECTIONS"] = connections
     if not os.environ.get("BACKOFF_ADMIN_TOKEN"):
         _say(f"simulator: token for /admin/: {app.config['ADMIN_TOKEN']}")
     if simulation.service.dialect != "native":

@@ -28,6 +28,7 @@ _MOST_HEAD: Final = 1 << 16  # bytes
 _MOST_AHEAD: Final = 16  # requests that wait for the replies to those before them
 _PATIENCE_S: Final = 30.0  # for the rest of a request, and for a client to read why it is sent away
 _LINGER: Final = struct.Struct("hh" if sys.platform == "win32" else "ii")
+_FULL: Final = b"too many connections at once; --connections allows more, as far as the system does\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -88,7 +89,8 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._size = 0  # bytes of the head while it comes, then of the body
         self._in_head = False
-        self._since: float | None = None  # when the request began that is not all here
+        self._since: float | None = None  # when the request began, or should have, that is not all here
+        self._asked = False
         self._ahead: deque[Request] = deque()
         self._current: Request | None = None
         self._blocked = self._paused = False  # writing, reading
@@ -100,6 +102,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Take the connection, unless there are too many."""
         self._transport = transport
+        self._since = monotonic()
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self.peer = peer[0] if peer else ""
         self.local = local[:2] if local else ("127.0.0.1", 80)
@@ -107,7 +110,8 @@ class Connection(asyncio.Protocol):
             # Replies that drip would wait for each other's acknowledgement, some 40 ms each.
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._service.opened(self):
-            self._refuse(503)
+            self._since = None
+            self._refuse(503, _FULL)
 
     def data_received(self, data: bytes) -> None:
         """Read on, and answer what is all here."""
@@ -160,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._coming = Request()
         self._pieces = []
         self._size = 0
-        self._in_head = True
+        self._in_head = self._asked = True
         self._since = monotonic()
 
     def on_url(self, url: bytes) -> None:
@@ -242,13 +246,18 @@ class Connection(asyncio.Protocol):
         self._since = None
 
     def check(self, now: float) -> None:
-        """Send a client away that has not sent all of a request for a long time, or does not leave."""
+        """Send a client away that has not sent all of a request for a long time, or does not leave.
+
+        One that has never asked for anything goes, too: it holds a place. Between two requests it may stay.
+        """
         if self._since is not None and now - self._since > _PATIENCE_S:
             self._since = None
             if self._ending:
                 self._abort()
-            else:
+            elif self._asked:
                 self._bad(408)
+            else:  # nothing was asked that a reply could be to
+                self._transport.close()
 
     # --- replies ----------------------------------------------------------------------------------------
 
@@ -313,10 +322,10 @@ class Connection(asyncio.Protocol):
             return
         self._go_on()
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, body: bytes = b"") -> None:
         self._ending = True
-        head = {"Content-Length": "0"}
-        self._write(self._head(status_line(status), head))
+        kind = {"Content-Type": "text/plain"} if body else {}
+        self._write(self._head(status_line(status), {**kind, "Content-Length": str(len(body))}) + body)
         if self._transport is not None:
             self._transport.close()
 

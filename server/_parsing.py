@@ -15,7 +15,8 @@ from server._scenario import simulation_in
 from server._speaking import KEY_HEADER, Dialect
 
 _BODY: Final = "request body"
-_LARGEST: Final = 2**63 - 1
+LARGEST_KEY: Final = 2**63 - 1
+"""Of a job."""
 LARGEST_BODY: Final = 1 << 16
 """The bytes that a body may have, usually."""
 LARGEST_SCENARIO: Final = 1 << 20
@@ -59,7 +60,7 @@ def submitted_key(header: str | None, text: bytes, dialect: Dialect) -> int | No
 def _key(value: object, name: str) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_KEY:
         raise UnprocessableEntity(f"{name} must be a whole number from 0 to 2**63 - 1")
     return value
 

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, Final
 
 from flask import Flask
@@ -70,9 +71,10 @@ def serve(
 ) -> None:
     """Serve ``app`` until SIGINT or SIGTERM, or the end of the file ``ends_with``.
 
-    Replies still pending then are dropped.
+    Replies still pending then are dropped. ``app.config["MOST_CONNECTIONS"]`` are served at once, and no more
+    than the system lets us open.
     """
-    most = _raise_file_limit() - _FILES_SPARED
+    most = min(app.config.get("MOST_CONNECTIONS") or inf, _raise_file_limit() - _FILES_SPARED)
     loop = _new_loop()
     stopping = threading.Event()
 
@@ -84,7 +86,7 @@ def serve(
         _on_signal(loop, number, stop)
     if ends_with is not None:
         call_at_end(ends_with, stop)
-    host = Host(app, loop, most)
+    host = Host(app, loop, int(most))
     try:
         loop.run_until_complete(loop.create_server(host.protocol, sock=listener, backlog=_BACKLOG))
         ready()

@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.json.provider import DefaultJSONProvider
 
 from scenarios import Job, Simulation
-from server import _metrics, _problems
+from server import _metrics, _pages, _problems
 from server._admin import admin
 from server._answering import Asked, Pending, answer_status, answer_submission
 from server._no_reply import Dropped, Ending
@@ -67,6 +67,7 @@ def create_app(
         sleep=sleep,
         secret=secret.encode() if isinstance(secret, str) else secret,
     )
+    _pages.install(app)
     app.register_blueprint(views)
     app.register_blueprint(admin)
     app.view_functions["simulator.submit"] = submit

@@ -22,6 +22,8 @@ from scenarios import load_scenario, portable, resolve
 MADE: Final = ("results.json", "report.html")
 """What is made of the others, and never read by ``report`` and ``compare``."""
 
+OUTSIDE: Final = ("/dev/zero", "/dev/urandom", "/etc/passwd", "/proc/self/environ")
+
 TEXT: Final = """
 name: small
 question: Which one?
@@ -99,7 +101,9 @@ def _replaced(file: Path, rng: random.Random, folders: dict[str, Path]) -> None:
         case 0:
             os.mkfifo(file)
         case 1:
-            file.symlink_to(rng.choice(("/dev/zero", "/dev/urandom", "/etc/passwd", "/proc/self/environ", file.name)))
+            file.symlink_to(
+                rng.choice(("/dev/zero", "/dev/urandom", "/etc/passwd", "/proc/self/environ", file.name))
+            )
         case 2:
             file.symlink_to(other)
         case 3:
@@ -122,9 +126,13 @@ def _mutate_rows(file: Path, rng: random.Random) -> None:
         case 0:
             rows = [each[:column] + each[column + 1 :] for each in rows]
         case 1:
-            rows = [rows[0], *([*each[:column], value, *each[column + 1 :]] for each in rows[1:])] if rows else []
+            rows = (
+                [rows[0], *([*each[:column], value, *each[column + 1 :]] for each in rows[1:])]
+                if rows
+                else []
+            )
         case 2:
-            rows.remove(row) if row in rows else None
+            rows = [each for each in rows if each is not row]
         case 3:
             rows.append(row)
         case 4:

@@ -1,6 +1,6 @@
-"""Seeded damage for data and files: trees with one thing wrong, bytes as a broken disk or a stranger leaves them.
+"""Seeded damage for data and files: trees with one thing wrong, bytes as a broken disk leaves them.
 
-The same seed gives the same damage. ``RAW`` values stand for tokens that no writer of JSON or YAML would write.
+The same seed gives the same damage. ``RAW`` values stand for tokens that no writer of JSON would write.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ RAW: Final = {
 """What is put in the place of a text of this name when a tree is written."""
 
 NASTY: Final[tuple[Any, ...]] = (
-    None, True, False, 0, -1, 1, 0.5, -0.0, 5e-324, 1e9, 1e15, 1e308, -1e308, 2**31, 2**53, 2**63, 10**30, -(10**30),
-    "", "x", "0", "1e9", "nan", "-1s", "1h", "a" * 100_000, "\x1b]0;X\a\r\n", "\u202e\u0085", "é", "../../../etc/passwd",
-    "/dev/zero", "/etc/passwd", "${HOME}", [], {}, [{}], [None], {"a": 1}, {"": []}, [0] * 1_000, *RAW,
+    None, True, False, 0, -1, 1, 0.5, -0.0, 5e-324, 1e9, 1e15, 1e308, -1e308, 2**31, 2**53, 2**63, 10**30,
+    -(10**30),
+    "", "x", "0", "1e9", "nan", "-1s", "1h", "a" * 100_000, "\x1b]0;X\a\r\n", "\u202e\u0085", "é",
+    "../../../etc/passwd", "/dev/zero", "/etc/passwd", "${HOME}", [], {}, [{}],
+    [None], {"a": 1}, {"": []}, [0] * 1_000, *RAW,
 )  # fmt: skip
 
 Path = tuple[str | int, ...]
@@ -89,9 +91,14 @@ def _flipped(data: bytes, rng: random.Random) -> bytes:
     return bytes(found)
 
 
+_PATCHES: Final = (
+    b"\0", b"\xff", b"\xed\xa0\x80", b'"', b"\n", b"\r", b",", b"\x1b[2J", b"9" * 400, b"{[", b"\0" * 4_096,
+)  # fmt: skip
+
+
 def _patched(data: bytes, rng: random.Random) -> bytes:
     at = rng.randrange(len(data) + 1)
-    more = rng.choice((b"\0", b"\xff", b"\xed\xa0\x80", b'"', b"\n", b"\r", b",", b"\x1b[2J", b"9" * 400, b"{[", b"\0" * 4_096))
+    more = rng.choice(_PATCHES)
     return data[:at] + more + data[at + rng.choice((0, len(more))) :]
 
 
@@ -101,7 +108,7 @@ def _text(encoding: str) -> Callable[[bytes, random.Random], bytes]:
 
 SPOILT: Final[tuple[Callable[[bytes, random.Random], bytes], ...]] = (
     _cut, _cut, _flipped, _flipped, _patched, _patched,
-    lambda data, _rng: b"",
+    lambda _data, _rng: b"",
     lambda data, _rng: data * 2,
     lambda data, _rng: b"\xef\xbb\xbf" + data,
     lambda data, _rng: data.replace(b"\n", b"\r"),

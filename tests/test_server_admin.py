@@ -100,6 +100,52 @@ def test_every_spelling_of_this_machine_will_do(service: FlaskClient, peer: str)
     assert reply.status_code == 200
 
 
+@pytest.mark.parametrize("method_and_path", CALLS)
+@pytest.mark.parametrize("host", ["evil.example:5000", "127.0.0.1.evil.example", "[::1", "10.0.0.1"])
+def test_admin_calls_are_for_an_address_of_this_machine(
+    service: FlaskClient, method_and_path: tuple[str, str], host: str
+) -> None:
+    """A name that a page lets point here (DNS rebinding) is a 403, whatever the token."""
+    method, path = method_and_path
+    reply = service.open(path, method=method, headers={**TOKEN, "Host": host})
+    assert reply.status_code in (400, 403)
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:5000", "[::1]:5000", "0.0.0.0"])
+def test_every_name_of_this_machine_will_do(service: FlaskClient, host: str) -> None:
+    """With or without a port, by name and by number."""
+    assert service.get("/admin/counters", headers={**TOKEN, "Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [*CALLS[:2], ("POST", "/jobs")])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "",
+        "http://localhost:1",
+        "https://evil.example:5000",
+        "http://[",
+        "file://",
+    ],
+)
+def test_pages_of_other_origins_change_nothing(
+    service: FlaskClient, method: str, path: str, origin: str
+) -> None:
+    """A request that says it comes from another page is a 403 before anything is done."""
+    reply = service.open(path, method=method, headers={**TOKEN, "Origin": origin})
+    assert_problem(reply, 403)
+    assert service.get("/admin/counters", headers=TOKEN).get_json()["submissions"] == 0
+
+
+def test_a_page_that_was_rebound_changes_nothing_and_an_own_page_may(service: FlaskClient) -> None:
+    """The same origin alone does not do: it must be this machine by a name that cannot mean another."""
+    for host, status in (("evil.example:5000", 403), ("localhost:5000", 202)):
+        headers = {"Origin": f"http://{host}", "Host": host}
+        assert service.post("/jobs", headers=headers).status_code == status
+
+
 def test_the_token_comes_from_the_argument_the_environment_or_chance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

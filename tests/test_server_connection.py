@@ -251,20 +251,33 @@ def test_nagles_algorithm_is_off() -> None:
 
 
 def test_one_connection_too_many_is_sent_away() -> None:
-    """With a 503, and closed."""
+    """With a 503 that says why, and closed."""
     _, _, transport = connected(room=0)
     assert codes(transport.sent) == [503]
+    assert b"too many connections" in transport.sent
     assert transport.done == ["close"]
+
+
+def test_who_never_asks_is_sent_away_and_who_has_asked_may_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking nothing, it holds a place for half a minute; between two requests there is no bound."""
+    monkeypatch.setattr(_connection, "monotonic", lambda: 1000.0)
+    _, silent, transport = connected()
+    silent.check(1029.0)
+    assert transport.done == []
+    silent.check(1031.0)
+    assert (transport.sent, transport.done) == (b"", ["close"])
+    _, kept, transport = connected()
+    kept.data_received(STATUS)
+    kept.check(5000.0)
+    assert transport.done == []
 
 
 @pytest.mark.parametrize("sent", [b"GET /sta", b"POST /jobs HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"])
 def test_who_does_not_finish_a_request_is_sent_away(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    """After half a minute, with a 408; whoever asks nothing may stay."""
+    """After half a minute, with a 408."""
     now = [1000.0]
     monkeypatch.setattr(_connection, "monotonic", lambda: now[0])
     _, connection, transport = connected()
-    connection.check(5000.0)
-    assert transport.done == []
     connection.data_received(sent)
     connection.check(1029.0)
     assert transport.done == []

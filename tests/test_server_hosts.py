@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from host_parts import Service, hosted
+from host_parts import TOKEN, Service, hosted
 
 from scenarios import FAULTS
 from server._dialects import DIALECTS
@@ -207,3 +207,36 @@ def test_a_scenario_is_told_what_is_wrong_alike(hosts: list[Service]) -> None:
     ]:
         ours, theirs = (said(each, "PUT", "/admin/scenario", *headers, body=body) for each in hosts)
         assert ours == theirs
+
+
+def test_pages_of_other_origins_are_refused_alike(hosts: list[Service]) -> None:
+    """What is answered below Flask is guarded as what Flask answers; reading is for everybody."""
+    for host in hosts:
+        host.serve()
+        for method, status in ((b"POST /jobs", b"403"), (b"GET /status", b"200")):
+            head = b"%s HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nConnection: close\r\n"
+            reply = host.read(head % method + b"Content-Length: 0\r\n\r\n")
+            assert reply.startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_large_scenario_keeps_nobody_waiting(hosts: list[Service]) -> None:
+    """While a megabyte of YAML is read, other requests are answered: their time is not the reading's."""
+    fast = hosts[0]
+    fast.serve()
+    body = b"x: [" + b"a, " * 300_000 + b"]\n"
+    head = b"PUT /admin/scenario HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+    kind = b"Connection: close\r\nContent-Type: application/yaml\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with fast.connect() as large, fast.connect() as small:
+        large.sendall(head % TOKEN.encode() + kind + body)
+        large.setblocking(False)
+        answered = 0
+        while True:
+            try:
+                reply = large.recv(65_536)
+                break
+            except BlockingIOError:
+                small.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert small.recv(65_536).startswith(b"HTTP/1.1 200")
+                answered += 1
+    assert reply.startswith(b"HTTP/1.1 422")
+    assert answered >= 20

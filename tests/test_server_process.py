@@ -469,10 +469,10 @@ def test_a_forbidden_port_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ("0.0.0.0", "http://0.0.0.0:", True),  # noqa: S104 - this is the case that is warned of
     ],
 )
-def test_other_machines_are_let_in_only_with_a_warning(
+def test_other_machines_are_let_in_only_with_a_secret_and_a_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, host: str, url: str, warned: bool
 ) -> None:
-    """An address that others can reach is served because it was asked for, with one line of warning."""
+    """An address that others can reach is served with a warning, not with a key that they can derive."""
 
     def serve(_app: object, listener: socket.socket, *, ready: object, **_rest: object) -> None:
         listener.close()
@@ -480,6 +480,12 @@ def test_other_machines_are_let_in_only_with_a_warning(
         ready()
 
     monkeypatch.setattr(_serve, "serve", serve)
+    monkeypatch.delenv("BACKOFF_ADMIN_TOKEN", raising=False)
+    if warned:
+        status, words = run(["--host", host, "--port", "0"], capsys)
+        assert status == 2
+        assert "set BACKOFF_SECRET to a secret of your own, or use --host 127.0.0.1" in words
+        monkeypatch.setenv("BACKOFF_SECRET", "of my own")
     status, words = run(["--host", host, "--port", "0"], capsys)
     assert status == 0
     assert ("warning" in words) == warned
