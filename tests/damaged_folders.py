@@ -19,8 +19,8 @@ from harness._reports import make_report, simulate_to_folder
 from harness.measure import PollRow, RunFolder, ScenarioInfo
 from scenarios import load_scenario, portable, resolve
 
-MADE: Final = ("results.json", "report.html")
-"""What is made of the others, and never read by ``report`` and ``compare``."""
+MADE: Final = "report.html"
+"""What no command reads."""
 
 OUTSIDE: Final = ("/dev/zero", "/dev/urandom", "/etc/passwd", "/proc/self/environ")
 
@@ -64,7 +64,7 @@ def damaged(folders: dict[str, Path], seed: int, to: Path) -> Path:
     name = rng.choice([*folders, "live"])
     shutil.copytree(folders[name], to)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        files = sorted(each for each in to.rglob("*") if each.is_file() and each.name not in MADE)
+        files = sorted(each for each in to.rglob("*") if each.is_file() and each.name != MADE)
         if files:
             _damage(rng.choice(files), rng, folders)
     return to
@@ -79,7 +79,7 @@ def _damage(file: Path, rng: random.Random, folders: dict[str, Path]) -> None:
     elif file.suffix == ".json":
         file.write_bytes(as_json(mutated(_json(file), rng, rng.choice((1, 1, 3)))))
     elif file.suffix == ".yaml":
-        tree = mutated(yaml.safe_load(file.read_text()), rng)
+        tree = mutated(_yaml(file), rng)
         file.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8", errors="surrogatepass")
     else:
         _mutate_rows(file, rng)
@@ -89,6 +89,13 @@ def _json(file: Path) -> object:
     try:
         return json.loads(file.read_bytes())
     except (ValueError, RecursionError):  # damaged already
+        return {}
+
+
+def _yaml(file: Path) -> object:
+    try:
+        return yaml.safe_load(file.read_bytes())
+    except (ValueError, yaml.YAMLError, RecursionError):
         return {}
 
 

@@ -22,6 +22,7 @@ from harness.measure import (
     Visit,
     job_frame,
     poll_frame,
+    read_bytes,
     read_record,
 )
 from harness.virtual import with_way_back
@@ -83,6 +84,7 @@ class _Read:
         self.jobs, self.polls = Columns(JobRow), Columns(PollRow)
         incomplete: str | None = _CUT
         record: dict[str, Any] | None = None
+        closed: list[dict[str, Any]] = []
         self.plans: list[PlannedVisit] = []
         for entry in entries(_stream(folder)):
             match entry:
@@ -96,22 +98,19 @@ class _Read:
                     except BadColumns as error:
                         raise RunUnusable(f"{journal}: {error}") from error
                 case Closed() if record is not None:
-                    record.setdefault("visits", []).append(entry.visit)
+                    closed.append(entry.visit)
                 case Ended():
                     incomplete = entry.incomplete
         if record is None:
             raise RunUnusable(f"{journal}: it holds no run; nothing was measured yet")
-        info, self.visits = read_record(journal, record)
+        info, self.visits = read_record(journal, {**record, "visits": closed})
         self.info = replace(info, incomplete=incomplete)
 
 
 def _stream(folder: Path) -> bytes:
     parts, number = [], 0
     while (path := part(folder, number)).is_file():
-        try:
-            parts.append(path.read_bytes())
-        except OSError as error:
-            raise RunUnusable(f"{path}: {error.strerror}") from error
+        parts.append(read_bytes(path))
         number += 1
     return b"".join(parts)
 

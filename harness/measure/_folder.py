@@ -40,7 +40,7 @@ from harness.measure._frames import (
     typed_frame,
     with_pending,
 )
-from harness.measure._kept import RunUnusable, is_kept, parsed, read_json, read_table, read_text, valid
+from harness.measure._kept import RunUnusable, is_kept, parsed, read_json, read_table, read_text, shown, valid
 from harness.measure._rows import (
     OUTCOMES,
     STATES,
@@ -194,7 +194,7 @@ def read_record(path: Path, raw: object) -> tuple[RunInfo, tuple[Visit, ...]]:
 
     Raises RunUnusable.
     """
-    record = _run_record_of(path, raw)
+    record = _run_record_of(path, shown(raw))
     return record.info, record.visits
 
 

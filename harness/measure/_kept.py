@@ -53,7 +53,7 @@ def is_kept(path: Path) -> bool:
 
 def read_text(path: Path) -> str:
     """Return a file of text as it is, line ends included."""
-    data = _read(path, _MOST_SCENARIO)
+    data = read_bytes(path, _MOST_SCENARIO)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -75,11 +75,11 @@ def valid(path: Path, raw: object, adapter: TypeAdapter[_Value], fault: str) -> 
 
 def parsed(path: Path) -> Any:
     """Return the data in a file of JSON; what a terminal would obey is escaped in every text."""
-    data = _read(path, _MOST_JSON)
+    data = read_bytes(path, _MOST_JSON)
     try:
         raw = from_json(data, allow_inf_nan=False)
         plain = data.isascii() and b"\\" not in data and b"\x7f" not in data
-        return raw if plain else _shown(raw)
+        return raw if plain else shown(raw)
     except ValueError as error:  # deep nesting and numbers of thousands of digits, too
         raise RunUnusable(f"{path}: not JSON ({error})") from None
 
@@ -96,7 +96,8 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
         raise (error if isinstance(error, RunUnusable) else RunUnusable(f"{path}: {error}")) from None
 
 
-def _read(path: Path, most: int) -> bytes:
+def read_bytes(path: Path, most: int = _MOST_TABLE) -> bytes:
+    """Return what a file holds, if that is not more than a run can have."""
     try:
         with _opened(path, most) as stream:
             return stream.read(most)
@@ -160,13 +161,14 @@ frame.write_ipc(sys.stdout.buffer)
 """What a process of its own runs; polars gives up on some damage by a panic, which no message of ours is."""
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
+    """Return data with every text in it such that a terminal obeys nothing in it."""
     if isinstance(value, str):
         return "\n".join(map(printable, value.split("\n")))
     if isinstance(value, list):
-        return [_shown(each) for each in value]
+        return [shown(each) for each in value]
     if isinstance(value, dict):
-        return {printable(key): _shown(each) for key, each in value.items()}
+        return {printable(key): shown(each) for key, each in value.items()}
     return value
 
 
