@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from benchmarks.coverage import ROWS
+from benchmarks.coverage import ROWS, machine_of
 from harness.measure import Calibration, RunUnusable, compare_runs, load_run
 from harness.measure._basis import Basis, noise, residual_spread
 from harness.measure._compare_sides import Pair, Side
@@ -31,7 +31,7 @@ from harness.measure._figures import Verdict
 from harness.measure._folder import load_twin
 from harness.measure._metrics import job_order
 from harness.measure._verdicts import Margins, judge
-from harness.virtual import Overhead, calibrate, simulate, twin_of
+from harness.virtual import calibrate, simulate, twin_of
 from scenarios import Scenario
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -50,8 +50,6 @@ objectives: {lag_mean: 1s}
 _VIRTUAL: Final = ("independent, 200 jobs", "slots 10, 90 %", "rate limit 40/s")
 _SPREADS: Final = (0.1, 0.3)
 _TOLD: Final = {"better", "worse"}
-_SCATTER_S: Final = 0.002  # of submissions, which decide who comes first
-_HEALTHY_S: Final = {"request_s": 0.0016, "reply_s": 0.0021, "wake_s": 0.0007}  # medians of a live run
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -80,7 +78,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 def told_apart(scenario: Scenario, calibration: Calibration, spread: float) -> tuple[bool, bool]:
     """Say whether anything is better or worse between two runs of one seed; the second: without s_AA."""
     speeds = np.exp(spread * np.random.default_rng(scenario.seed).standard_normal(2)).tolist()
-    runs = [simulate(scenario, overhead=_machine(speed, k)).run for k, speed in enumerate(speeds)]
+    runs = [simulate(scenario, overhead=machine_of(speed, k)).run for k, speed in enumerate(speeds)]
     basis = Basis("twin", "", calibration, independent=runs[0].info.waiting is None)
     jobs = [job_order(run.jobs) for run in runs]
     twin = twin_of(scenario, runs[0], None)
@@ -90,12 +88,6 @@ def told_apart(scenario: Scenario, calibration: Calibration, spread: float) -> t
             residuals.setdefault(figure, []).extend(off)
     without, both = (_verdicts(jobs, basis, known, scenario.margin) for known in ({}, residuals))
     return bool(both & _TOLD), bool(without & _TOLD)
-
-
-def _machine(speed: float, number: int) -> Overhead:
-    """Return a machine that takes so many times what a healthy one takes."""
-    taken = {name: speed * seconds for name, seconds in _HEALTHY_S.items()}
-    return Overhead(**taken, scatter_s=speed * _SCATTER_S, machine=number)
 
 
 def _verdicts(

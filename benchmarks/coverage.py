@@ -21,15 +21,18 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import polars as pl
 
-from harness.measure import Calibration, Run
+from harness.measure import Calibration, Run, Twin, TwinRow
 from harness.measure._basis import Basis, of_visits
 from harness.measure._compare import compare_with_baseline
 from harness.measure._compare_sides import Pair, Side
-from harness.measure._intervals import Floats
+from harness.measure._expected import CONTROLLED, expected
+from harness.measure._figures import job_values
+from harness.measure._intervals import Floats, Interval
 from harness.measure._metrics import job_order
 from harness.measure._verdicts import Margins, judge
-from harness.virtual import calibrate, simulate
+from harness.virtual import Overhead, calibrate, simulate
 from scenarios import Scenario, load_scenario
 
 MEANS: Final = ("polls_per_job", "detection_lag_s", "completion_latency_s")
@@ -42,6 +45,9 @@ baseline: constant-1s
 """
 _MEAN_S: Final = 4.789  # of the lognormal durations below
 _BLOCK: Final = 48
+_HEALTHY_S: Final = {"request_s": 0.0016, "reply_s": 0.0021, "wake_s": 0.0007}  # medians of a live run
+_SCATTER_S: Final = 0.002  # of submissions, which decide who comes first
+_MACHINES_DIFFER: Final = 0.1  # the standard deviation of the logarithm of what runs' machines take
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,9 @@ def main(arguments: Sequence[str] = ()) -> None:
         print("of constant-1s  |  of exponential  |  of their difference")
         for name, row in rows.items():
             print_coverage(name, row, asked.visits, executor)
+        print("the twin as control variate (sharper by): polls and latency of constant-1s, of exponential")
+        for name, row in rows.items():
+            print_expected(name, row, asked.visits, asked.pairs, executor)
         print("runs of two seeds: share of pairs with any better or worse, and with any equivalent")
         for name, row in rows.items():
             false, equal = verdicts_of_equals(row, asked.pairs, executor)
@@ -133,8 +142,7 @@ class Coverage:
 
 def coverage(pool: Sequence[Calibration], figure: str, settings: Sequence[str], repeats: int) -> Coverage:
     """Return it for a figure of one setting, or of the difference of two, in runs of so many repeats."""
-    blocks = [_values(each, figure, settings) for each in pool]
-    every = np.concatenate(blocks)
+    blocks, every = [_values(each, figure, settings) for each in pool], _values_of(pool, figure, settings)
     truth, spread = float(every.mean()), float(every.std(ddof=1))
     held, widths = [], []
     for i in range(every.size):
@@ -148,6 +156,10 @@ def coverage(pool: Sequence[Calibration], figure: str, settings: Sequence[str], 
             widths.append(interval[1] - interval[0])
     true = 2 * 1.96 * spread / np.sqrt(repeats)
     return Coverage(float(np.mean(held)), float(np.mean(widths)) / true if true else np.nan)
+
+
+def _values_of(pool: Sequence[Calibration], figure: str, settings: Sequence[str]) -> Floats:
+    return np.concatenate([_values(each, figure, settings) for each in pool])
 
 
 def _values(calibration: Calibration, figure: str, settings: Sequence[str]) -> Floats:
@@ -173,6 +185,54 @@ def print_coverage(name: str, row: Row, visits: int, executor: Executor) -> None
             width = "/".join(f"{each.width:.2f}" for each in found[:3])
             cells.append(f"{held} ({width}); {more}")
         print(f"  {name:24s} R={repeats}  {'  |  '.join(cells)}", flush=True)
+
+
+def machine_of(speed: float, number: int) -> Overhead:
+    """Return a machine that takes so many times what a healthy one takes; each number scatters otherwise."""
+    taken = {name: speed * seconds for name, seconds in _HEALTHY_S.items()}
+    return Overhead(**taken, scatter_s=speed * _SCATTER_S, machine=number)
+
+
+def expected_of(
+    row: Row, pool: Sequence[Calibration], runs: int
+) -> Mapping[tuple[str, str], Sequence[tuple[float, Interval, float]]]:
+    """Return of so many runs on machines of their own, by setting and figure: mean, interval, run less twin.
+
+    The mean and its interval are those of the twin as control variate.
+    """
+    found: dict[tuple[str, str], list[tuple[float, Interval, float]]] = {}
+    names = [name for name in TwinRow._fields if name != "twin"]
+    rng = np.random.default_rng(0)
+    for i in range(runs):
+        scenario = row.scenario(2 * 10**6 + i)
+        machine = machine_of(float(np.exp(_MACHINES_DIFFER * rng.standard_normal())), i + 1)
+        jobs = job_order(simulate(scenario, overhead=machine).run.jobs)
+        ideal = simulate(scenario, overhead=Overhead(scatter_s=machine.scatter_s)).run.jobs
+        twin = Twin(ideal.select(pl.lit(0, dtype=pl.Int64).alias("twin"), *names))
+        basis = Basis("twin", "", pool[i % len(pool)])
+        for setting in scenario.settings:
+            for figure in CONTROLLED:
+                estimate = expected(setting, figure, jobs[setting], twin, basis)
+                interval = estimate.interval() if estimate else None
+                if estimate is None or interval is None:
+                    continue
+                mine = ideal.filter(pl.col("setting") == setting)
+                off = np.nanmean(job_values(jobs[setting], figure)) - np.nanmean(job_values(mine, figure))
+                found.setdefault((setting, figure), []).append((estimate.mean, interval, float(off)))
+    return found
+
+
+def print_expected(name: str, row: Row, visits: int, runs: int, executor: Executor) -> None:
+    """Print how often the twin as control variate holds what runs on such machines give on average."""
+    pool = pool_of(row, visits, executor)
+    cells = []
+    for (setting, figure), told in expected_of(row, pool, runs).items():
+        every = _values_of(pool, figure, [setting])
+        truth = float(every.mean()) + float(np.mean([off for _, _, off in told]))
+        held = np.mean([low <= truth <= high for _, (low, high), _ in told])
+        width = float(np.mean([high - low for _, (low, high), _ in told]))
+        cells.append(f"{100 * held:.0f} ({2 * 1.96 * float(every.std(ddof=1)) / width:.1f}x)")
+    print(f"  {name:24s} {'  '.join(cells) or 'run and twin have not the same jobs'}", flush=True)
 
 
 def verdicts_of_equals(row: Row, pairs: int, executor: Executor | None = None) -> tuple[float, float]:

@@ -9,16 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from scipy import stats
 
 from benchmarks.coverage import ROWS, coverage, pool_of, verdicts_of_equals
 from harness._cli import main
-from harness.measure import Calibration, Results, Run, RunFolder, analyse, read_calibration, write_report
+from harness.measure import (
+    Calibration,
+    Results,
+    Run,
+    RunFolder,
+    Twin,
+    TwinRow,
+    analyse,
+    read_calibration,
+    write_report,
+)
 from harness.measure import _analysis as analysis
 from harness.measure._results import Check
-from harness.virtual import calibrate, simulate
+from harness.virtual import Overhead, calibrate, simulate
 from scenarios import Scenario, load_scenario
 
 TEXT = """\
@@ -102,6 +113,26 @@ def test_an_interval_is_students_over_the_visits_of_the_twin(
     half = stats.t.ppf(1 - 0.025 / rows, 47) * (other - sample).std(ddof=1)
     assert row.ci95 is not None
     assert row.ci95[1] - row.ci95[0] == pytest.approx(2 * half)
+
+
+def test_what_is_expected_is_the_visits_mean_and_how_far_the_run_is_from_its_twin(
+    sampled: tuple[Scenario, Run, Calibration],
+) -> None:
+    """The twin as control variate: where jobs wait, polls and latency are known several times as well."""
+    made, ideal, found = sampled
+    slow = simulate(made, overhead=Overhead(request_s=0.02, reply_s=0.02)).run
+    names = [name for name in TwinRow._fields if name != "twin"]
+    twin = Twin(ideal.jobs.select(pl.lit(0, dtype=pl.Int64).alias("twin"), *names))
+    results, plain = analyse(slow, twin=twin, calibration=found), analyse(ideal)
+    for setting in ("every-1s", "every-2s"):
+        figures, of_twin = results.settings[setting], plain.settings[setting]
+        for figure in ("polls_per_job", "completion_latency_s"):
+            mine, expected = getattr(figures, figure), getattr(figures, figure).expected
+            off = mine.mean - getattr(of_twin, figure).mean
+            assert expected.mean == pytest.approx(found.mean(setting, figure) + off, rel=1e-5)
+            assert expected.ci95[1] - expected.ci95[0] < (mine.ci95[1] - mine.ci95[0]) / 4
+        assert figures.detection_lag_s.expected is None
+    assert results.settings["hasty"].completion_latency_s.expected is None, "run and twin found other jobs"
 
 
 def test_without_a_twin_jobs_that_wait_have_no_interval_until_there_are_four_repeats(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from harness.measure._basis import Basis, basis_of, residual_spread
 from harness.measure._calibration import Calibration, read_calibration
 from harness.measure._compare import compare_with_baseline
+from harness.measure._expected import with_expected
 from harness.measure._figures import Limit, SettingFigures
 from harness.measure._folder import folder_of, keep_twin, load_run, load_twin, write_text
 from harness.measure._frames import job_frame
@@ -91,6 +92,7 @@ def analyse(
     if basis.kind == "twin" and (why := _refuted(trust)):
         basis = basis_of(run, calibration, why)
         settings = figures(basis)
+    settings = {name: with_expected(each, name, jobs[name], twin, basis) for name, each in settings.items()}
     margins = Margins.of(info.margin, residual_spread(jobs, twin, info.objectives))
     return Results(
         schema_version=1,

@@ -123,6 +123,7 @@ class SettingLags:
             unresolved_s=self.mean.unresolved,
             **quantiles,
             max=None,
+            expected=None,
             quantiles_ci95={},
         )
 
