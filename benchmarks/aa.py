@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.coverage import ROWS, machine_of
-from harness.measure import Calibration, RunUnusable, compare_runs, load_run
+from harness.measure import Calibration, Run, RunUnusable, compare_runs, load_run
 from harness.measure._basis import Basis, noise, residual_spread
 from harness.measure._compare_sides import Pair, Side
 from harness.measure._figures import Verdict
@@ -79,6 +79,11 @@ def told_apart(scenario: Scenario, calibration: Calibration, spread: float) -> t
     """Say whether anything is better or worse between two runs of one seed; the second: without s_AA."""
     speeds = np.exp(spread * np.random.default_rng(scenario.seed).standard_normal(2)).tolist()
     runs = [simulate(scenario, overhead=machine_of(speed, k)).run for k, speed in enumerate(speeds)]
+    return verdicts_between(scenario, runs, calibration)
+
+
+def verdicts_between(scenario: Scenario, runs: Sequence[Run], calibration: Calibration) -> tuple[bool, bool]:
+    """Say whether anything is better or worse between two runs; the second: without s_AA."""
     basis = Basis("twin", "", calibration, independent=runs[0].info.waiting is None)
     jobs = [job_order(run.jobs) for run in runs]
     twin = twin_of(scenario, runs[0], None)

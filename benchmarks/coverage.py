@@ -27,7 +27,7 @@ from harness.measure import Calibration, Run, Twin, TwinRow
 from harness.measure._basis import Basis, of_visits
 from harness.measure._compare import compare_with_baseline
 from harness.measure._compare_sides import Pair, Side
-from harness.measure._expected import CONTROLLED, expected
+from harness.measure._expected import expected_polls
 from harness.measure._figures import job_values
 from harness.measure._intervals import Floats, Interval
 from harness.measure._metrics import job_order
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         print("of constant-1s  |  of exponential  |  of their difference")
         for name, row in rows.items():
             print_coverage(name, row, asked.visits, executor)
-        print("the twin as control variate (sharper by): polls and latency of constant-1s, of exponential")
+        print("expected polls of constant-1s, of exponential (times as sharp as the mean)")
         for name, row in rows.items():
             print_expected(name, row, asked.visits, asked.pairs, executor)
         print("runs of two seeds: share of pairs with any better or worse, and with any equivalent")
@@ -195,12 +195,12 @@ def machine_of(speed: float, number: int) -> Overhead:
 
 def expected_of(
     row: Row, pool: Sequence[Calibration], runs: int
-) -> Mapping[tuple[str, str], Sequence[tuple[float, Interval, float]]]:
-    """Return of so many runs on machines of their own, by setting and figure: mean, interval, run less twin.
+) -> Mapping[str, Sequence[tuple[Interval, float]]]:
+    """Return, by setting, of so many runs on machines of their own: the interval, and polls less the twin's.
 
-    The mean and its interval are those of the twin as control variate.
+    The interval is that of the expected polls, with the twin as control variate.
     """
-    found: dict[tuple[str, str], list[tuple[float, Interval, float]]] = {}
+    found: dict[str, list[tuple[Interval, float]]] = {}
     names = [name for name in TwinRow._fields if name != "twin"]
     rng = np.random.default_rng(0)
     for i in range(runs):
@@ -209,29 +209,29 @@ def expected_of(
         jobs = job_order(simulate(scenario, overhead=machine).run.jobs)
         ideal = simulate(scenario, overhead=Overhead(scatter_s=machine.scatter_s)).run.jobs
         twin = Twin(ideal.select(pl.lit(0, dtype=pl.Int64).alias("twin"), *names))
-        basis = Basis("twin", "", pool[i % len(pool)])
-        for setting in scenario.settings:
-            for figure in CONTROLLED:
-                estimate = expected(setting, figure, jobs[setting], twin, basis)
-                interval = estimate.interval() if estimate else None
-                if estimate is None or interval is None:
-                    continue
-                mine = ideal.filter(pl.col("setting") == setting)
-                off = np.nanmean(job_values(jobs[setting], figure)) - np.nanmean(job_values(mine, figure))
-                found.setdefault((setting, figure), []).append((estimate.mean, interval, float(off)))
+        for setting, mine in jobs.items():
+            estimate = expected_polls(setting, mine, twin, Basis("twin", "", pool[i % len(pool)]))
+            interval = estimate.interval() if estimate else None
+            if interval is not None:
+                off = _mean_polls(mine) - _mean_polls(ideal.filter(pl.col("setting") == setting))
+                found.setdefault(setting, []).append((interval, off))
     return found
 
 
+def _mean_polls(jobs: pl.DataFrame) -> float:
+    return float(job_values(jobs, "polls_per_job").mean())
+
+
 def print_expected(name: str, row: Row, visits: int, runs: int, executor: Executor) -> None:
-    """Print how often the twin as control variate holds what runs on such machines give on average."""
+    """Print how often the twin as control variate holds what runs on such machines take on average."""
     pool = pool_of(row, visits, executor)
     cells = []
-    for (setting, figure), told in expected_of(row, pool, runs).items():
-        every = _values_of(pool, figure, [setting])
-        truth = float(every.mean()) + float(np.mean([off for _, _, off in told]))
-        held = np.mean([low <= truth <= high for _, (low, high), _ in told])
-        width = float(np.mean([high - low for _, (low, high), _ in told]))
-        cells.append(f"{100 * held:.0f} ({2 * 1.96 * float(every.std(ddof=1)) / width:.1f}x)")
+    for setting, told in expected_of(row, pool, runs).items():
+        every = _values_of(pool, "polls_per_job", [setting])
+        truth = float(every.mean()) + float(np.mean([off for _, off in told]))
+        held = np.mean([low <= truth <= high for (low, high), _ in told])
+        width = float(np.mean([high - low for (low, high), _ in told]))
+        cells.append(f"{100 * held:.0f} ({2 * 1.96 * float(every.std(ddof=1)) / width:.1f})")
     print(f"  {name:24s} {'  '.join(cells) or 'run and twin have not the same jobs'}", flush=True)
 
 

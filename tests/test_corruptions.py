@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from corruptions import CORRUPTIONS, QUEUED_WRONG, Corruption
 from live_like import LiveLike, Machine, live_like, scenario_of
 from live_parts import ROOT
 
+from benchmarks.aa import verdicts_between
 from harness.measure import Results, RunFolder, RunUnusable, analyse, load_run
-from harness.virtual import twin_of
+from harness.virtual import calibrate, twin_of
 from scenarios import load_scenario
 
 PLAIN = """
@@ -154,6 +156,25 @@ def test_there_is_no_false_alarm_in_a_hundred_runs(folder: Path) -> None:
         found
     )
     assert len(found) <= 1, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "queued"])
+def test_two_runs_of_one_seed_are_hardly_ever_told_apart(name: str, folder: Path) -> None:
+    """Of a hundred pairs whose machines differ by a third, five at most have any verdict but "the same"."""
+    made = scenario_of(folder, CLEAN[name], 1)
+    calibration, told = calibrate(made, 1), []
+    for seed in range(900, 1000):
+        scenario, rng = scenario_of(folder, CLEAN[name], seed), np.random.default_rng(seed)
+        machines = [Machine(speed=float(np.exp(0.3 * rng.standard_normal()))) for _ in range(2)]
+        pair = [
+            live_like(scenario, 2 * seed + k, lambda _, each=each: each).run  # type: ignore[misc]
+            for k, each in enumerate(machines)
+        ]
+        told.append(verdicts_between(scenario, pair, calibration))
+    false, without_noise = np.mean(told, axis=0)
+    print(f"{name}: {false:.0%} of pairs are told apart, {without_noise:.0%} without s_AA in the margin")
+    assert false <= 0.05
 
 
 def test_a_machine_twice_as_slow_is_no_error_where_that_changes_nothing(folder: Path) -> None:

@@ -250,13 +250,6 @@ class LostJobs(Part):
     share: Annotated[float, Field(ge=0, le=1)]
 
 
-class Expected(Part):
-    """A mean freed from the luck of the run's own jobs, by the twin as control variate."""
-
-    mean: float
-    ci95: Interval
-
-
 class Summary(Part):
     """Of one number per job: how many are known, and their mean.
 
@@ -267,13 +260,20 @@ class Summary(Part):
     mean: float | None
     ci95: Interval | None
     """The two-sided 95 % interval [low, high] of the mean; null where the sample allows none."""
-    expected: Expected | None = None
-    """What such runs give on average, by the run and its twin together; null where that is unknown."""
+
+
+class Expected(Part):
+    """A mean freed from the luck of the run's own jobs, by the twin as control variate."""
+
+    mean: float
+    ci95: Interval
 
 
 class CountSummary(Summary):
     """A summary of numbers of status requests."""
 
+    expected: Expected | None = None
+    """What such runs give on average, by the run and its twin together; null where that is unknown."""
     p50: float | None
     p95: float | None
     p99: float | None

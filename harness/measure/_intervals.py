@@ -110,8 +110,8 @@ def independent_difference(a: Estimate, b: Estimate) -> Estimate:
 
 
 def supports(p: float, n: int) -> bool:
-    """Whether ``n`` values support the p-quantile: p50 needs 6, p90 36, p95 72, p99 368."""
-    return n >= needed(p)
+    """Whether ``n`` values support the p-quantile: p50 needs 6, p90 36, p95 72, p99 368; none a maximum."""
+    return 0 < p < 1 and n >= needed(p)
 
 
 def quantile(ordered: Floats, p: float, counts: NDArray[np.int64] | None = None) -> float | None:

@@ -123,7 +123,6 @@ class SettingLags:
             unresolved_s=self.mean.unresolved,
             **quantiles,
             max=None,
-            expected=None,
             quantiles_ci95={},
         )
 
