@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ._address import checked_address
 from ._backoff import Backoff
@@ -17,6 +17,7 @@ from ._curves import curve_parameters, spell
 from ._dialect import NATIVE, Dialect
 from ._dialect_file import read_dialect
 from ._dialects import DIALECTS
+from ._durations import parse_duration
 from ._events import Outcome, Wait
 from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
@@ -53,14 +54,22 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line: the usage of so many options would push it out of sight."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         description="Poll a job of the video-translation service until it ends, printing each attempt.",
         epilog="Exit codes: 0 completed; 1 the job ended in error; 2 bad usage; 3 the deadline passed; "
         "4 gave up (nobody answered, the job was not accepted, or a budget ran out); 130 interrupted. "
-        "Durations are seconds.",
+        "Durations are seconds, or have units: 250ms, 1m30s. "
+        f"Example: {PROGRAM} --submit --initial 500ms --deadline 30s",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("--url", default="http://127.0.0.1:5000", help="where the service is (%(default)s)")
@@ -97,10 +106,25 @@ def build_parser() -> argparse.ArgumentParser:
     limits = parser.add_argument_group("limits (also on top of a preset)")
     deadline = limits.add_mutually_exclusive_group()
     deadline.add_argument(
-        "--deadline", type=float, metavar="S", help=f"stop after this long ({_DEADLINE:g}, or the preset's)"
+        "--deadline",
+        type=_seconds,
+        metavar="TIME",
+        help=f"stop after this long ({spell(_DEADLINE)}, or the preset's)",
     )
     deadline.add_argument("--no-deadline", action="store_true", help="poll for as long as it takes")
     limits.add_argument("--max-attempts", type=int, metavar="N", help="stop after N polls answered 'pending'")
+    limits.add_argument(
+        "--max-failures",
+        type=int,
+        metavar="N",
+        help=f"retry N failed polls in a row ({_PATIENCE.max_consecutive}, or the preset's), then give up",
+    )
+    limits.add_argument(
+        "--request-timeout",
+        type=_seconds,
+        metavar="TIME",
+        help="most time for one request (10 s, or the preset's)",
+    )
     return parser
 
 
@@ -114,8 +138,10 @@ def _option(parameter: Parameter) -> dict[str, Any]:
     if parameter.rule.kind == "word":
         return option | {"choices": parameter.rule.words}
     if parameter.rule.several:
-        return option | {"type": _delays, "metavar": "S,S..."}
-    return option | {"type": float, "metavar": "S" if parameter.rule.kind == "seconds" else "X"}
+        return option | {"type": _delays, "metavar": "TIME,TIME..."}
+    if parameter.rule.kind == "seconds":
+        return option | {"type": _seconds, "metavar": "TIME"}
+    return option | {"type": float, "metavar": "X"}
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -155,9 +181,16 @@ def _body(text: str) -> dict[str, Any]:
 
 def _delays(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(delay) for delay in text.split(","))
+        return tuple(parse_duration(delay) for delay in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give seconds, like 1,2,5") from None
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give durations, like 1,2.5,10s") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, PollingPolicy]:
@@ -197,6 +230,10 @@ def _policy(options: argparse.Namespace) -> PollingPolicy:
         policy = replace(policy, deadline=options.deadline)
     if options.max_attempts is not None:
         policy = replace(policy, max_attempts=options.max_attempts)
+    if options.max_failures is not None:
+        policy = replace(policy, errors=replace(policy.errors, max_consecutive=options.max_failures))
+    if options.request_timeout is not None:
+        policy = replace(policy, request_timeout=options.request_timeout)
     return policy
 
 

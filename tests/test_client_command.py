@@ -16,7 +16,9 @@ from test_client_blocking import BUSY, COMPLETED, ERROR, PENDING, Clock, Reply, 
 from client import PRESETS, Backoff
 from client import __main__ as command
 from client._command import parse
+from client._durations import parse_duration
 from client.blocking import VideoTranslationClient
+from scenarios.documents import parse_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 STEADY = ["--curve", "constant", "--initial", "1", "--jitter", "none"]
@@ -184,6 +186,9 @@ def test_ctrl_c_ends_with_one_line_and_130(
         (["--missed", "catch_up"], "anchor='reply' has no beats to miss"),
         (["--preset", "google-api-core-lro", "--restart-on", "progress"], "--restart-on cannot be used"),
         (["--curve", "schedule", "--delays", "1,two"], "'1,two' cannot be used"),
+        (["--deadline", "5 seconds"], "argument --deadline: '5 seconds' is not a duration: give seconds, or"),
+        (["--max-failures", "-1"], "max_consecutive=-1 cannot be used"),
+        (["--request-timeout", "0ms"], "request_timeout=0.0 cannot be used"),
         (["--preset", "google-api-core-lro", "--first-poll", "immediately"], "--first-poll cannot be used"),
         (["--preset", "nobody"], "invalid choice: 'nobody'"),
         (["--key", "3"], "--key goes with --submit"),
@@ -198,7 +203,31 @@ def test_bad_usage_is_exit_code_2_with_the_reason(
     with pytest.raises(SystemExit) as refusal:
         command.main(argv)
     assert refusal.value.code == 2
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.endswith("; see python -m client --help\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5", "0.5", "250ms", "5s", "2m", "1h30m", "1m 15s", "1d2h3m4s5ms6us7ns", "1.5h", "0s",
+        "PT15S", "P1DT2H", "PT0.5S", "P2W", "", " ", "5 s", "s", "5x", "30m1h", "1s1s", "1m15", "1:30",
+        "P", "PT", "P1M", "5S", "1,5s", "5s ", " 5s", "٥s", "1m  5s",
+    ],
+)  # fmt: skip
+def test_durations_are_spelled_as_in_scenarios(text: str) -> None:
+    """The client, which ships alone, has a reader of its own: the same texts mean the same, or nothing."""
+
+    def seconds(reader: Callable[[str], float]) -> float | None:
+        try:
+            return reader(text)
+        except ValueError:
+            return None
+
+    as_there = seconds(lambda text: parse_seconds(float(text) if text in ("5", "0.5") else text))
+    assert seconds(parse_duration) == pytest.approx(as_there)
 
 
 def test_the_defaults_end_within_a_minute() -> None:
@@ -224,6 +253,10 @@ def test_options_shape_the_policy() -> None:
     _, policy = parse(["--preset", "google-api-core-lro", "--deadline", "5", "--max-attempts", "7"])
     assert policy.cadence == PRESETS["google-api-core-lro"].cadence
     assert (policy.deadline, policy.max_attempts, policy.first_poll) == (5, 7, "immediately")
+    _, policy = parse(["--initial", "500ms", "--deadline", "1m30s", "--request-timeout", "3s"])
+    assert (policy.cadence.initial, policy.deadline, policy.request_timeout) == (0.5, 90, 3)
+    assert policy.errors.max_consecutive == 4
+    assert parse(["--max-failures", "0"])[1].errors.max_consecutive == 0
 
 
 def test_a_reader_that_leaves_early_costs_no_traceback() -> None:

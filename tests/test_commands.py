@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -197,6 +199,28 @@ def test_every_command_is_documented() -> None:
         title, example, *_ = str(command.epilog).split("python -m", 2)
         assert title.split() in (["Example:"], ["Examples:", "\b"]), name
         assert example.startswith((f" harness {name} ", f" harness {name}\n")), name
+
+
+def examples() -> Iterator[str]:
+    """Every command of ours in the helps, on the front page and on the page of continuous integration."""
+    for command in main.commands.values():
+        yield from re.findall(r"python -m harness .*", str(command.epilog))
+    for page in (ROOT / "README.md", ROOT / "docs" / "ci.md"):
+        blocks = re.findall(
+            r"^```\w*\n(.*?)^```|^((?:    .*\n)+)", page.read_text(), re.DOTALL | re.MULTILINE
+        )
+        yield from re.findall(r"python -m harness .*", "\n".join(map("".join, blocks)))
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(examples()))
+def test_an_example_can_be_typed(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command, options and values are understood; nothing is run."""
+    monkeypatch.setattr("harness._runs.run_called", Path)  # there may be no run yet
+    typed = shlex.shlex(line.partition("||")[0].partition(" > ")[0], posix=True, punctuation_chars=False)
+    typed.whitespace_split = True
+    _, _, program, name, *arguments = typed
+    assert program == "harness"
+    main.commands[name].make_context(name, arguments)
 
 
 def test_make_alone_lists_the_targets() -> None:

@@ -301,6 +301,7 @@ def test_the_defaults_that_the_schema_shows_are_the_clients(load: Load) -> None:
         ),
         ("lag_p95", "lag_p96", ["25: objectives.lag_p96: unknown key; did you mean 'lag_p99'?"]),
         ("lag_p95: 2s", "polls_per_job: 2s", ["25: objectives.polls_per_job: must be a number, not '2s'"]),
+        ("0.03", "3%", ["6: job.error_rate: must be a number, not '3%'; write 0.03"]),
         ("lag_p95: 2s", "lag_p95: 0", ["25: objectives.lag_p95: must be more than 0, not 0"]),
         (
             "name: video-translation",

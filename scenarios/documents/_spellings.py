@@ -246,6 +246,8 @@ def _number_remedy(text: str) -> str | None:
         return f"write {comma['whole']}.{comma['rest']}{comma['unit'].strip()}, with a decimal point"
     if _OTHER_BASE.fullmatch(stripped):
         return f"write {int(stripped, 0)}"
+    if percent := re.fullmatch(rf"({_NUMBER}) ?%", stripped):
+        return f"write {float(percent[1]) / 100:.15g}"
     return None
 
 
