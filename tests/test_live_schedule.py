@@ -393,6 +393,17 @@ def test_stopping_a_visit_collects_what_is_still_out_there() -> None:
     assert run.tick(lanes) == Wait()  # Locust kills its shape, which must not end the run again
 
 
+def test_a_visit_that_is_stopped_before_its_time_zero_lasts_no_time() -> None:
+    """Its shares had been started, for a third of a second hence."""
+    run = Run()
+    run.start()
+    run.schedule.stop(run.now)
+    run.schedule.done("local", share_done(1, ended_at_s=-0.2))
+    run.tick(ALONE)
+    (visit,) = run.record.visits
+    assert (visit.duration_s, visit.complete) == (0.0, False)
+
+
 def test_a_worker_that_is_told_to_quit_is_lost_though_it_hands_over_its_rows() -> None:
     """It says that its share is done, but cut short: the visit lacks what it had under way."""
     run = Run(workers=2)

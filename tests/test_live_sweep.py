@@ -171,6 +171,7 @@ def test_a_sweep_that_ends_early_names_what_was_cut_and_what_was_left_out() -> N
     sweep = begun(Sweep(two_settings()))
     sweep.close(4.0, closed(complete=False))
     sweep.end("stopped before the end")
+    assert (sweep.look(50.0).state, sweep.look(50.0).report) == (SweepState.REPORTING, None)
     sweep.reporting("reports/made-up-1")
     at = sweep.look(50.0)
     assert states(at) == ["cut short", "left out"]
@@ -187,6 +188,19 @@ def test_a_sweep_that_ends_early_names_what_was_cut_and_what_was_left_out() -> N
     assert sweep.reports == ["reports/made-up-0", "reports/made-up-1"]
     at = begun(sweep, number=2).look(1.0)
     assert (at.report, at.verdict, at.trust) == (None, None, ())
+
+
+def test_a_sweep_without_rows_or_visits_has_no_report_to_wait_for() -> None:
+    """Nothing was visited, or what was could not be written."""
+    sweep = Sweep(two_settings())
+    sweep.begin(0.0, two_settings().visits())
+    sweep.end("0 of 1 workers run this scenario")
+    assert sweep.look(1.0).state is SweepState.ENDED
+    begun(sweep).end("the disk is full")
+    at = sweep.look(1.0)
+    assert (at.state, states(at)) == (SweepState.REPORTING, ["cut short", "left out"])
+    sweep.reported(None, None)
+    assert (sweep.look(1.0).state, sweep.look(1.0).verdict) == (SweepState.ENDED, None)
 
 
 def test_the_figures_of_a_setting_are_those_of_all_its_visits() -> None:

@@ -117,12 +117,19 @@ class Finisher:
             return
         if not (record.visits or record.jobs):
             self._journal.discard()
+            self._conductor.sweep.reported(None, None)
             return
         self._unreported = self._write(record)
-        if self._unreported is not None:
-            self._conductor.sweep.reporting(str(self._unreported))
+        self._tell(self._unreported)
         if self._unreported is not None and not self._headless:
             self._reporting = gevent.spawn(self._report)
+
+    def _tell(self, written: Path | None) -> None:
+        """Have whoever looks know where the rows are, or that there will be no report."""
+        if written is None:
+            self._conductor.sweep.reported(None, None)
+        else:
+            self._conductor.sweep.reporting(str(written))
 
     def quitting(self) -> None:
         """Finish what runs, report what is unreported and let go of the target: Locust ends."""

@@ -25,7 +25,7 @@ class SweepState(StrEnum):
 
     READY = "ready"  # nothing has run yet
     RUNNING = "running"
-    REPORTING = "reporting"  # the rows are written, and the report is made of them
+    REPORTING = "reporting"  # the rows are written, and then the report is made of them
     ENDED = "ended"
 
 
@@ -154,6 +154,7 @@ class Sweep:
         """Begin a visit, whose time zero is given and may lie ahead; ``number`` is what its rows carry."""
         self._current, self._number, self._started_at = plan.index, number, started_at
         self._told_at = started_at
+        self._visits[plan.index] = replace(self._visits[plan.index], state=VisitState.RUNNING)
         self._so_far = SoFar()
 
     def rows(self, rows: Rows) -> None:
@@ -177,22 +178,23 @@ class Sweep:
         self._trust = tuple(trust_so_far(self._closed, own=self._scenario.target is not None))
 
     def end(self, incomplete: str | None) -> None:
-        """End the sweep with its last event, early if there is a reason; its report may be to come."""
+        """End the sweep with its last event, early for a reason; a report follows if a visit began."""
+        begun = any(each.state not in _NOT_BEGUN for each in self._visits)
         left_out = {VisitState.WAITING: VisitState.LEFT_OUT, VisitState.RUNNING: VisitState.CUT_SHORT}
         self._visits = [replace(each, state=left_out.get(each.state, each.state)) for each in self._visits]
         self._current, self._incomplete, self._over = None, incomplete, True
-        self._state = SweepState.ENDED
+        self._state = SweepState.REPORTING if begun else SweepState.ENDED
 
     def reporting(self, report: str) -> None:
         """Note where the rows are, of which the report is made now."""
-        self._state, self._report = SweepState.REPORTING, report
+        self._report = report
 
-    def reported(self, report: str, said: Results | None) -> None:
-        """Note that the report is there, and what it says; None: it could not be made.
+    def reported(self, report: str | None, said: Results | None) -> None:
+        """Note that the report is there, and what it says; None: it, or not even rows, could not be made.
 
         The next sweep may have begun meanwhile.
         """
-        if said is not None:
+        if said is not None and report is not None:
             self.reports.append(report)
         if report != self._report:
             return
@@ -234,7 +236,6 @@ class Sweep:
         self._so_far.elapsed_s = max(0.0, now - self._started_at)
         return replace(
             self._visits[place],
-            state=VisitState.RUNNING,
             elapsed_s=self._so_far.elapsed_s,
             **asdict(self._so_far.figures()),
         )

@@ -79,11 +79,13 @@ class VisitUnderWay:
     ) -> Visit:
         """Return the record of the visit, which ends now; ``planned_at_s`` is of its jobs."""
         workload = scenario.workload
+        # Below 0 where the run was stopped before the visit's time zero.
+        ended_at = max((each.ended_at_s for each in self._done), default=now - self._started_at)
         return Visit(
             setting=self.plan.setting,
             repeat=self.plan.repeat,
             index=self.plan.index,
-            duration_s=max((each.ended_at_s for each in self._done), default=now - self._started_at),
+            duration_s=max(0.0, ended_at),
             submit_window_s=workload.duration or float(planned_at_s.max(initial=0.0)),
             lanes=workload.lanes,
             planned_jobs=self._planned_jobs(scenario, planned_at_s.size),
