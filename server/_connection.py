@@ -7,6 +7,7 @@ share: of a head, of a body, of requests sent ahead of their replies, and of tim
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 import sys
@@ -29,6 +30,7 @@ _MOST_AHEAD: Final = 16  # requests that wait for the replies to those before th
 _PATIENCE_S: Final = 30.0  # for the rest of a request, and for a client to read why it is sent away
 _LINGER: Final = struct.Struct("hh" if sys.platform == "win32" else "ii")
 _FULL: Final = b"too many connections at once; --connections allows more, as far as the system does\n"
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([!-~]{1,8192}) HTTP/1\.[01]\r?\n")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -123,7 +125,9 @@ class Connection(asyncio.Protocol):
             if self._ahead:  # what follows is in a language of its own
                 self._ahead[-1].keep_alive = False
             self._stop_reading()
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
+            if isinstance(error, httptools.HttpParserInvalidMethodError) and self._unheard_of(data):
+                return
             self._bad()
             return
         if self._in_head:
@@ -220,6 +224,22 @@ class Connection(asyncio.Protocol):
             return
         self._coming.body = b"".join(self._pieces)
         self._ahead.append(self._coming)
+
+    def _unheard_of(self, data: bytes) -> bool:
+        """Have a request answered whose method the parser does not know; return whether it is one at all.
+
+        Its head and body stay unread: nothing is done by such a method, and nothing can follow.
+        """
+        line = _REQUEST_LINE.match(data)
+        if line is None or self._current is not None or self._ahead:
+            return False
+        self._coming = request = Request()
+        request.method, request.target, request.version = line[1].decode("ascii"), line[2], "1.1"
+        self._pieces = []
+        self._take()
+        self._stop_reading()
+        self._go_on()
+        return True
 
     def _overfull(self) -> None:
         """Have it refused at once; who is still sending must be told before the connection is closed."""

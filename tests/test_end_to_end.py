@@ -20,6 +20,8 @@ import psutil
 import pytest
 import requests
 
+from scenarios import load_scenario
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCUST = [sys.executable, "-m", "locust", "-f", "harness", "--headless", "--skip-log-setup"]
 
@@ -237,7 +239,10 @@ def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) 
 
 
 def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Path) -> None:
-    """Master and workers in processes of their own; only workers with the master's scenario take part."""
+    """Master and workers in processes of their own; only workers with the master's scenario take part.
+
+    Between them these run the very jobs of the plan, which one process would run.
+    """
     other = tmp_path / "other.yaml"
     other.write_text(SCENARIO.replace("seed: 7", "seed: 8"))
     port = free_port()
@@ -249,20 +254,25 @@ def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Pat
         "--master-bind-port",
         str(port),
         "--expect-workers",
-        "1",
+        "2",
     ]
     with started([*worker, "--scenario", str(other)]) as stranger, started(master) as leader:
         _, said = stranger.communicate(timeout=60)
         assert stranger.returncode == 2
         assert len([line for line in said.splitlines() if "refused by the master" in line]) == 1, said
-        with started([*worker, "--scenario", str(scenario)]) as friend:
+        mine = [*worker, "--scenario", str(scenario)]
+        with started(mine) as friend, started(mine) as another:
             output, errors = leader.communicate(timeout=90)
-            friend.communicate(timeout=30)
-            assert friend.returncode == 0
+            for each in (friend, another):
+                each.communicate(timeout=30)
+                assert each.returncode == 0
     results, rows = only_run(scenario)
     assert leader.returncode == expected_status(results), output + errors
     assert_every_job_is_accounted_for(results, rows)
     assert_trustworthy_but_for_timing(results)
+    planned = [(str(each.key), str(each.lane)) for each in load_scenario(scenario).planned(0)]
+    run_by_them = sorted((row["setting"], row["key"], row["lane"]) for row in rows)
+    assert run_by_them == sorted((name, *each) for name in results["settings"] for each in planned)
 
 
 @pytest.mark.slow

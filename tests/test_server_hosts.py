@@ -240,3 +240,11 @@ def test_a_large_scenario_keeps_nobody_waiting(hosts: list[Service]) -> None:
                 answered += 1
     assert reply.startswith(b"HTTP/1.1 422")
     assert answered >= 20
+
+
+@pytest.mark.parametrize("target", ["/jobs", "/jobs/unknown", "/status", "/nowhere"])
+def test_a_method_that_nobody_has_heard_of_gets_the_same_answer(hosts: list[Service], target: str) -> None:
+    """405 with the methods that there are, though no parser of HTTP knows this one."""
+    answers = [said(host, "FROB", target) for host in hosts]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == (404 if target == "/nowhere" else 405)
