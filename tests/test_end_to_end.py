@@ -256,12 +256,13 @@ def test_a_worker_with_another_scenario_is_refused(scenario: Path, tmp_path: Pat
         "--expect-workers",
         "2",
     ]
-    with started([*worker, "--scenario", str(other)]) as stranger, started(master) as leader:
-        _, said = stranger.communicate(timeout=60)
-        assert stranger.returncode == 2
-        assert len([line for line in said.splitlines() if "refused by the master" in line]) == 1, said
-        mine = [*worker, "--scenario", str(scenario)]
-        with started(mine) as friend, started(mine) as another:
+    mine = [*worker, "--scenario", str(scenario)]
+    with started(master) as leader, started(mine) as friend:
+        with started([*worker, "--scenario", str(other)]) as stranger:
+            _, said = stranger.communicate(timeout=60)
+            assert stranger.returncode == 2
+            assert len([line for line in said.splitlines() if "refused by the master" in line]) == 1, said
+        with started(mine) as another:  # the run has waited for it
             output, errors = leader.communicate(timeout=90)
             for each in (friend, another):
                 each.communicate(timeout=30)
