@@ -206,9 +206,8 @@ def examples() -> Iterator[str]:
     for command in main.commands.values():
         yield from re.findall(r"python -m harness .*", str(command.epilog))
     for page in (ROOT / "README.md", ROOT / "docs" / "ci.md"):
-        blocks = re.findall(
-            r"^```\w*\n(.*?)^```|^((?:    .*\n)+)", page.read_text(), re.DOTALL | re.MULTILINE
-        )
+        indented_or_fenced = r"^((?: {4}[^\n]*\n)+)|^```\w*\n(.*?)^```"
+        blocks = re.findall(indented_or_fenced, page.read_text(), re.DOTALL | re.MULTILINE)
         yield from re.findall(r"python -m harness .*", "\n".join(map("".join, blocks)))
 
 
