@@ -44,6 +44,7 @@ class SendRequest:
 
 _send_request: Final = maker(SendRequest)
 _attempt: Final = maker(Attempt)
+_NO_WORDS: Final[frozenset[str | int]] = frozenset()  # each call makes another one, of 216 bytes
 
 
 class Conversation:
@@ -115,7 +116,7 @@ class Conversation:
         self._sent: Send | None = None  # the request in flight
         self._sent_at = started_at
         self._failure: Failure | None = None  # how the last read failed, None when it did not
-        self._unknown: frozenset[str | int] = frozenset()  # words that the dialect does not have
+        self._unknown = _NO_WORDS  # words that the dialect does not have
         if isinstance(self._command, Done):
             self._finish(self._command)
 

@@ -21,7 +21,7 @@ from scenarios._schema import MARGIN, ScenarioFile, Workload
 from scenarios._service import Job, Service, Simulation
 from scenarios._target import Target
 from scenarios.documents import YamlPath, describe_path, did_you_mean, read_document, validate
-from scenarios.draws import Found, MeasuredTimes, Stream, measured, uniform, uniforms
+from scenarios.draws import Draws, Found, MeasuredTimes, Stream, measured, uniform, uniforms
 
 _OF_A_RUN: Final = ("run.json", "rows.journal")
 """What tells the folder of a run from others: one of these."""
@@ -114,6 +114,10 @@ class Scenario:
     def jitter(self, key: int, n: int) -> float:
         """Return the draw in [0, 1) for the n-th wait (from 1) of the client that polls job ``key``."""
         return uniform(self.seed, Stream.JITTER, key, n)
+
+    def jitters(self, key: int) -> Draws:
+        """Return what gives ``jitter(key, n)`` for each n: for a client that keeps it while it polls."""
+        return Draws(self.seed, Stream.JITTER, key)
 
     def visits(self, only: Sequence[str] | None = None) -> list[Visit]:
         """Return the order in which a run visits the settings, or ``only`` some of them.

@@ -99,6 +99,17 @@ def test_a_greenlet_is_needed_for_each_request_in_flight_and_no_more() -> None:
     assert len(carriers) <= 20  # one that is about to look for more work may overlap with one that starts
 
 
+def test_what_is_due_at_once_does_not_open_a_connection_each() -> None:
+    """A quick service: those who read replies carry what is due, and what cannot be done yet waits."""
+    service = Service(takes=0.0)
+    driver = pump(service)
+    for number in range(2000):
+        driver.add(talk(number))
+    driver.run()
+    assert len(service.asked) == 6000
+    assert service.most_at_once < 200
+
+
 def test_a_broken_request_is_told_to_its_job() -> None:
     """Its error budget decides; the pump goes on."""
     service, told = Service(breaks=1), list[Attempt]()

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from scenarios.draws import uniform, uniforms
+from scenarios.draws import Draws, uniform, uniforms
 
 WORDS = st.integers(0, 2**64 - 1)
 DRAWS = 20_000
@@ -36,6 +36,7 @@ def test_arrays_give_the_very_bits_of_single_draws(seed: int, stream: str, keys:
     """`uniforms` equals `uniform` to the last bit, over keys and over n, signed or not."""
     words = np.array(keys, dtype=np.uint64)
     singles = [uniform(seed, stream, key, n) for key in keys]
+    assert [Draws(seed, stream, key)(n) for key in keys] == singles
     assert uniforms(seed, stream, words, n).tolist() == singles
     assert uniforms(seed, stream, words.astype(np.int64), n).tolist() == singles
     over_n = uniforms(seed, stream, np.array([n], dtype=np.uint64), words).tolist()

@@ -21,6 +21,7 @@ from greenlet import getcurrent, greenlet
 from client import Cause, Fleet, Order, Response, Talk
 
 _LONGEST_SLEEP_S: Final = 3600.0
+_AFTER_REPLIES: Final = -1  # libev's order of what is ready at the same time; sockets have 0
 _AHEAD_S: Final = 1.0  # jobs join the fleet this long before their submission: early enough to be on time
 
 Send = Callable[[Order], Response]
@@ -135,15 +136,21 @@ class Pump:
     # -- those who carry ------------------------------------------------------------------------------
 
     def _hand_over(self, order: Order) -> None:
-        """Have an order sent here and now: the runner goes on when that waits for its reply."""
+        """Have an order sent here and now: the runner goes on when that waits for its reply.
+
+        It goes on after the replies that have come: those who read them carry on with what is due. So what
+        is more than can be done waits in the fleet, rather than as requests under way, each with a greenlet,
+        a connection and a timeout that runs.
+        """
         hub = get_hub()
         carrier = self._idle.pop() if self._idle else greenlet(self._carry_on, hub)
         self._busy.add(carrier)
-        on = hub.loop.run_callback(self._runner.switch)
+        turn = hub.loop.timer(0.0, priority=_AFTER_REPLIES)
+        turn.start(self._runner.switch)
         try:
             carrier.switch(order)
         finally:
-            on.stop()  # the runner may have been killed meanwhile
+            turn.close()  # the runner may have been killed meanwhile
 
     def _carry_on(self, order: Order) -> None:
         me = getcurrent()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -71,7 +72,6 @@ class VisitShare:
         self._failure = ""  # the last submission that was not accepted
         self._policy: PollingPolicy = scenario.settings[start.setting]
         self._origin = origin
-        self._jitter = scenario.jitter  # bound once, not for each job
         self._clock = clock
         self._on_request = on_request
         self.halt = halt
@@ -185,10 +185,12 @@ class VisitShare:
         self._tell_locust("POST", now - job.sent_at)
         if self.own is not None and not self.own.submitted(submission):
             return None
+        if submission.id and self.client.dialect.submit.location is None:
+            submission = replace(submission, url="")  # it is polled by its id: one long text a job is enough
         return self.client.conversation(
             submission,
             policy=self._policy,
-            uniform=partial(self._jitter, job.key),
+            uniform=self.scenario.jitters(job.key),
             started_at=now,
             epoch=self._origin,
         )

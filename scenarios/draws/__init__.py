@@ -6,6 +6,7 @@ from scenarios.draws._composed import DISTRIBUTIONS, Distribution, Mixture, Trac
 from scenarios.draws._derived import Capped, Durations, Scaled, quantiles
 from scenarios.draws._distributions import Exponential, Fixed, Gamma, Lognormal, Normal, Uniform, Weibull
 from scenarios.draws._keyed import (
+    Draws,
     Floats,
     Integers,
     Stream,
@@ -24,6 +25,7 @@ __all__ = [
     "Capped",
     "DISTRIBUTIONS",
     "Distribution",
+    "Draws",
     "Durations",
     "Exponential",
     "Fixed",
