@@ -1,4 +1,6 @@
-"""The simulator's host against plain Flask, side by side, and how exactly it keeps a delay.
+"""The simulator's host against plain Flask, mountebank and json-server, and how exactly it keeps a delay.
+
+The last two need npm, and are left out where it is not, with the reason.
 
 The contenders run at the same time and are loaded in turns, so that whatever else the machine does meets all
 of them alike; figures are medians over the rounds. Beside replies per second stands what the server's own
@@ -13,7 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -22,6 +24,7 @@ import psutil
 import requests
 
 from benchmarks._load import latencies
+from benchmarks._node import PACKAGES, installed, serving
 
 ROUNDS = 5
 SECONDS = 3.0
@@ -56,12 +59,23 @@ def main(rounds: int = ROUNDS, seconds: float = SECONDS) -> None:
 
 
 def compare(folder: Path, rounds: int, seconds: float) -> None:
-    """Load the simulator and plain Flask in turns."""
+    """Load the simulator and the others in turns."""
     rates: dict[str, list[float]] = {}
     per_core: dict[str, list[float]] = {}
-    with simulator(folder, FREE) as ours, plain_flask() as plain:
+    with ExitStack() as stack:
+        contenders = {
+            "simulator": stack.enter_context(simulator(folder, FREE)),
+            "plain Flask + jsonify": stack.enter_context(plain_flask()),
+        }
+        if (why := installed(folder)) is not None:
+            print(f"without {', '.join(PACKAGES)}: {why}")
+        else:
+            ids = [f"{'x' * 85}{key:03}" for key in range(JOBS)]
+            for name in PACKAGES:
+                process, port = stack.enter_context(serving(name, folder, ids))
+                contenders[name] = Server(process, port, [f"/jobs/{each}" for each in ids])
         for _ in range(rounds):
-            for name, server in (("simulator", ours), ("plain Flask + jsonify", plain)):
+            for name, server in contenders.items():
                 before = sum(server.process.cpu_times()[:2])
                 took = latencies(server.port, server.paths, CONNECTIONS, seconds)
                 cpu = sum(server.process.cpu_times()[:2]) - before
