@@ -35,6 +35,7 @@ from harness.virtual import (
     calibrate,
     choose_engine,
     resized,
+    sample_polls,
     simulate,
     twin_of,
 )
@@ -153,6 +154,7 @@ def simulate_to_folder(
             with executor_at(cluster, rows) as executor, _progress() as tell:
                 run = simulate(scenario, only=settings, executor=executor, on_progress=tell).run
             folder.write(run.info, run.visits, run.jobs, run.polls)
+            folder.keep_sample(sample_polls(scenario, run))
             _calibrated(scenario, run, cluster).write(folder.path)
     except OSError as error:
         raise Refusal(str(error), FAILED) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,8 +11,20 @@ import pytest
 from browser_parts import Open, overflow, unfit
 from click.testing import CliRunner
 from live_parts import ROOT
+from measure_records import job, polls_of, run_of
 
 from harness._cli import main
+from harness.measure import (
+    Limits,
+    Offer,
+    ScenarioInfo,
+    analyse,
+    load_run,
+    poll_frame,
+    render_report,
+    sample_keys,
+)
+from scenarios.draws import Found
 
 
 def reported(folder: Path, scenario: Path, *more: object) -> Path:
@@ -35,6 +48,10 @@ def test_the_report_opens_from_disk(open_page: Open, report: Path) -> None:
     assert opened.errors == []
     page = opened.page
     assert page.locator("#load-versus-lag .scatterlayer path.point").count() >= 5
+    assert page.locator("#timelines .barlayer .point path").count() == 2 * 5
+    assert page.locator("#timelines .scatterlayer path.point").count() > 5
+    assert page.locator("#herd .barlayer .point path").count() == 5
+    assert page.locator("#latency-parts .barlayer .point path").count() == 4 * 5
     for chart in ("load-over-time", "lag-distribution"):
         lines = page.locator(f"#{chart} .scatterlayer path.js-line")
         drawn = [lines.nth(i).get_attribute("d") or "" for i in range(lines.count())]
@@ -66,6 +83,29 @@ def test_a_setting_is_followed_through_the_page(open_page: Open, report: Path) -
     assert page.locator("tr.chosen").count() == 0
     page.locator("tbody .pick").first.click()
     assert "constant-1s" in page.locator("#said").inner_text()
+
+
+def test_another_job_is_shown_poll_by_poll(open_page: Open, report: Path) -> None:
+    """A long job has more polls than a short one; those of the picture are those of the run's rows."""
+    page = open_page(report).page
+    seen = []
+    for words in ("a short job", "a long job"):
+        button = page.get_by_role("button", name=words)
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        seen.append(
+            page.evaluate("document.getElementById('timelines').data.slice(2).flatMap((each) => each.x)")
+        )
+    short, long = seen
+    assert len(long) > len(short)
+    run = load_run(report.parent)
+    assert run.sample is not None
+    key = sample_keys(run.jobs)[2]
+    polls = run.sample.filter(run.sample["key"] == key)
+    jobs = run.jobs.filter(run.jobs["key"] == key)
+    assert len(long) == len(polls) == jobs["polls"].sum()
+    sent = polls.join(jobs, on=["setting", "repeat", "key"])
+    assert sorted(long) == pytest.approx(sorted(sent["sent_at_s"] - sent["submitted_at_s"]), abs=1e-3)
 
 
 def test_the_table_sorts(open_page: Open, report: Path) -> None:
@@ -117,6 +157,71 @@ def test_the_page_prints(open_page: Open, report: Path) -> None:
     assert page.evaluate(size, ".sortable .pick .name") > page.evaluate(size, ".sortable tbody .note")
     ink = page.locator("#load-versus-lag .xtick text").first.evaluate("(each) => getComputedStyle(each).fill")
     assert ink == "rgb(0, 0, 0)"
+
+
+EVIL = "</script><img src=x onerror='window.pwned = 1'><svg onload='window.pwned = 2'>&lt;b&gt;\u2028${x}"
+
+
+def recorded(text: str) -> Found:
+    """Recorded data of which everything that a user can name is this text."""
+    return Found(text, text, "0" * 64, text, (text,), 9, 5, {text: 4}, text, {text: 0.5}, None, (0.5,))
+
+
+def test_hostile_text_does_nothing(open_page: Open, tmp_path: Path) -> None:
+    """What names, questions, notes, versions, reasons and recorded data hold stays text in a browser."""
+    jobs = [job(name, key, lag=0.1 * (1 + key % 7)) for name in (EVIL, f"b{EVIL}") for key in range(40)]
+    run = run_of(
+        jobs,
+        scenario=ScenarioInfo(EVIL, EVIL, EVIL, (recorded(EVIL),)),
+        settings={EVIL: EVIL, f"b{EVIL}": EVIL},
+        environment={EVIL: EVIL, "packages": {EVIL: EVIL}},
+        incomplete=EVIL,
+    )
+    run = replace(run, sample=poll_frame(polls_of(jobs)))
+    offer = Offer(command=EVIL, yaml=EVIL, polls_per_job=1.0, mean_lag_s=1.0, saving=0.5, against=EVIL)
+    limits = Limits({}, ((2.0, 3.0), (4.0, 0.8)))
+    results = analyse(run, limits).model_copy(update={"plan": offer, "baseline": EVIL})
+    path = tmp_path / "report.html"
+    for named in (None, EVIL):
+        told = results.recommendation.model_copy(update={"setting": named, "why": EVIL, "rival": named})
+        path.write_text(render_report(results.model_copy(update={"recommendation": told}), run))
+        opened = open_page(path)
+        opened.page.locator(".pick").first.click()
+        opened.page.locator("#load-versus-lag .point").first.hover(force=True)
+        assert opened.errors == []
+        assert opened.requests == [path.as_uri()]
+        assert opened.page.evaluate("window.pwned") is None
+        assert opened.page.locator("img, svg[onload]").count() == 0
+        assert opened.page.locator("h1").inner_text().startswith("</script><img")
+
+
+def test_one_setting_of_a_few_jobs_is_a_whole_report(open_page: Open, tmp_path: Path) -> None:
+    """Nothing is compared, nothing is said in the plural, and the page still has its pictures."""
+    run = run_of([job(key=key) for key in range(5)])
+    path = tmp_path / "report.html"
+    path.write_text(render_report(analyse(run), run))
+    opened = open_page(path, width=400)
+    assert opened.errors == []
+    assert overflow(opened.page) <= 0
+    words = opened.page.locator("main").inner_text()
+    assert "1 setting, 5 jobs" in words
+    assert "5 jobs are too few to choose" in words
+    assert "Against" not in words
+
+
+def test_many_settings_make_no_large_file() -> None:
+    """24 settings, long names, lags over three orders of magnitude, hundreds of polls a job: 1.5 MB."""
+    names = [f"{'long-' * 11}{i:02d}" for i in range(24)]
+    jobs = [
+        job(name, key, lag=0.01 * 1.35**i * (1 + key / 50), polls=1 + (400 >> i % 9))
+        for i, name in enumerate(names)
+        for key in range(100)
+    ]
+    run = run_of(jobs)
+    shown = sample_keys(run.jobs)
+    run = replace(run, sample=poll_frame(polls_of([each for each in jobs if each.key in shown])))
+    page = render_report(analyse(run, Limits({}, ((2.0, 3.0), (4.0, 0.8)))), run)
+    assert len(page.encode()) < 1_500_000
 
 
 def test_the_chart_library_is_what_the_record_says() -> None:

@@ -53,6 +53,7 @@ from harness.measure._rows import (
 )
 from harness.measure._table import render_comparison, render_table
 from harness.measure._text import Page, grid
+from harness.measure._timelines import SAMPLED_FROM, sample_keys
 from harness.measure._trust import TRUST_CHECKS, TrustCheck, trust_so_far
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin_rows
 from scenarios.draws import needed
@@ -88,6 +89,7 @@ __all__ = [
     "RunFolderError",
     "RunInfo",
     "RunUnusable",
+    "SAMPLED_FROM",
     "STATES",
     "ScenarioInfo",
     "ServerCounts",
@@ -132,6 +134,7 @@ __all__ = [
     "response_name",
     "results_schema",
     "run_info",
+    "sample_keys",
     "sliding_peak",
     "table",
     "trust_so_far",

@@ -118,20 +118,22 @@ def _polls_words(rows: dict[str, ComparisonRow], reference: str, backwards: bool
     if row is None or row.relative is None:
         return ""
     than = "" if backwards else f" than {reference}"
+    fewer = "fewer" if row.relative < 0 else "more"
     if row.verdict in ("better", "worse"):
-        return f"{percent(abs(row.relative))} {'fewer' if row.relative < 0 else 'more'} status requests{than}"
-    about = "as many" if row.verdict == "equivalent" else "about as many"
-    return f"{about} status requests" + (f" as {reference}" if than else "")
+        return f"{percent(abs(row.relative))} {fewer} status requests{than}"
+    if row.verdict == "equivalent":
+        return "as many status requests" + (f" as {reference}" if than else "")
+    return f"perhaps {percent(abs(row.relative))} {fewer} status requests{than} (these jobs do not tell)"
 
 
 def _lag_words(rows: dict[str, ComparisonRow]) -> Iterator[str]:
     row = rows.get("detection_lag_s")
     if row is not None and row.difference is not None:
+        later = f"{in_seconds(abs(row.difference))} {'sooner' if row.difference < 0 else 'later'}"
         if row.verdict in ("better", "worse"):
-            later = "sooner" if row.difference < 0 else "later"
-            yield f"news {in_seconds(abs(row.difference))} {later} on average"
+            yield f"news {later} on average"
         else:
-            yield "news as soon" + ("" if row.verdict == "equivalent" else ", as far as these jobs tell")
+            yield "news as soon" if row.verdict == "equivalent" else f"news perhaps {later}"
     row = rows.get("lost_share")
     if row is not None and row.difference and row.verdict in ("better", "worse"):
         more = "fewer" if row.difference < 0 else "more"

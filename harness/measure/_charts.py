@@ -33,6 +33,7 @@ from scenarios import OBJECTIVES
 _SMALLEST_LAG_S: Final = 0.001  # A logarithmic axis has no zero.
 _NAMED_POINTS: Final = 8  # settings: more names would lie upon each other
 _LONG_NAME: Final = 28
+_NEAR: Final = 0.4  # of lags, as the logarithm of their ratio: names at them would touch
 _TAIL: Final = 0.02  # of the polls, at the end of long visits, that the picture over time may leave out
 _FAR_APART: Final = 30  # times: peaks that no linear axis shows together
 
@@ -126,14 +127,13 @@ def _apart(points: Mapping[str, tuple[float, float]]) -> dict[str, str]:
         return {}
     across = [x for x, _ in points.values()]
     middle = (min(across, default=0.0) + max(across, default=0.0)) / 2
-    room_x = 0.35 * max(max(across, default=0.0), 1e-9)
-    room_y = 0.12 * max((y for _, y in points.values()), default=0.0)
+    room = 0.4 * max(max(across, default=0.0), 1e-9)
     return {
         name: "top left" if x > middle else "top right"
         for name, (x, y) in points.items()
         if len(name) <= _LONG_NAME
         and not any(
-            abs(x - other_x) < room_x and abs(y - other_y) < room_y
+            abs(x - other_x) < room and abs(math.log(max(y, 1e-9) / max(other_y, 1e-9))) < _NEAR
             for other, (other_x, other_y) in points.items()
             if other != name
         )

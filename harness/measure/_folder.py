@@ -56,6 +56,7 @@ from harness.measure._rows import (
     Seconds,
     Visit,
 )
+from harness.measure._timelines import sample_keys
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals
 from scenarios import OBJECTIVES
 from scenarios.documents import name_value
@@ -155,6 +156,10 @@ class RunFolder:
         self._copy_traces(scenario)
         write_text(self.path / "scenario.yaml", scenario.text)
 
+    def keep_sample(self, polls: Sequence[PollRow]) -> None:
+        """Write the polls of a few jobs of a run that keeps sums alone; RunFolderError when that fails."""
+        self._write_table("sample.csv", rounded(poll_frame(polls)))
+
     def _copy_traces(self, scenario: ScenarioInfo) -> None:
         """Keep the recorded data that was read; what has changed since then is not that, and is not kept."""
         digests = {each.file: each.sha256 for each in scenario.traces}
@@ -211,6 +216,8 @@ def load_run(folder: str | Path) -> Run:
     if is_kept(folder / "polls.json"):
         reduced = read_json(folder / "polls.json", _polls_record(), "not a record of polls")
         polls = tuple(each.aggregate() for each in reduced)
+        kept = (folder / "sample.csv").exists()
+        sample = _read_table(folder / "sample.csv", schema_of(PollRow)) if kept else None
     else:
         own = record.info.target == "own"
         # What replies meant is read where nothing else tells when jobs ended; older records lack it.
@@ -219,7 +226,8 @@ def load_run(folder: str | Path) -> Run:
         _check_polls(rows, record, folder / "polls.csv")
         jobs = with_pending(jobs, rows) if own else jobs
         polls = aggregates_of_frame(rows)
-    return Run(record.info, record.visits, jobs, polls)
+        sample = rows.filter(rows["key"].is_in(sample_keys(jobs)))
+    return Run(record.info, record.visits, jobs, polls, sample)
 
 
 def load_polls(folder: str | Path) -> pl.DataFrame | None:

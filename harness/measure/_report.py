@@ -26,6 +26,8 @@ from harness.measure._pictures import Picture, places_of, styles_of
 from harness.measure._recommend import bound
 from harness.measure._results import Results
 from harness.measure._rows import Run
+from harness.measure._shares import herd, latency_parts
+from harness.measure._timelines import timelines
 from harness.measure._verdicts import change, heading, span
 from scenarios.documents import parse_seconds
 
@@ -78,12 +80,16 @@ def render_report(results: Results, run: Run) -> str:
         trust=results.worst_status,
         trust_by_severity=sorted(results.trust, key=lambda check: _SEVERITY.index(check.status)),
         limits=any(figures.limit for figures in results.settings.values()),
-        columns=_columns(),
+        columns=_columns(results.settings),
         pictures={each.id: each for each in pictures},
         what_if=bool(_what_if(results)),
         compared=[heading(metric) for metric in _metrics(results)],
         comparison=_comparison(results),
         verdicts=VERDICTS,
+        outcomes=_counted(
+            {name: each.jobs.model_dump() for name, each in results.settings.items()}, "submitted"
+        ),
+        replies=_counted({name: each.responses for name, each in results.settings.items()}),
         environment=_flat(results.environment),
         styles=styles,
         places=places_of(list(results.settings)),
@@ -114,11 +120,15 @@ def _part(name: str) -> str:
 
 def _pictures(results: Results, run: Run) -> list[Picture]:
     styles = styles_of(list(results.settings))
-    return [
+    found = (
         load_versus_lag(results, styles),
+        timelines(run, styles),
         load_over_time(run, styles, _outages(results.scenario.text)),
         lag_distribution(results, run, styles),
-    ]
+        latency_parts(run, styles),
+        herd(run, styles),
+    )
+    return [each for each in found if each is not None]
 
 
 def _outages(scenario_text: str) -> list[tuple[float, float]]:
@@ -129,6 +139,13 @@ def _outages(scenario_text: str) -> list[tuple[float, float]]:
     except (yaml.YAMLError, KeyError, TypeError, ValueError):
         return []
     return [(start, start + length) for start, length in spans]
+
+
+def _counted(counts: Mapping[str, Mapping[str, int]], *always: str) -> dict[str, dict[str, int]]:
+    """Return each setting's counts, without the columns that are zero throughout."""
+    names = dict.fromkeys(name for each in counts.values() for name in each)
+    shown = [name for name in names if name in always or any(each.get(name) for each in counts.values())]
+    return {setting: {name: each.get(name, 0) for name in shown} for setting, each in counts.items()}
 
 
 def _what_if(results: Results) -> dict[str, Any] | None:
@@ -162,20 +179,25 @@ def _plural(count: int, noun: str) -> str:
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
-def _columns() -> list[tuple[str, list[Figure]]]:
-    """Return each column of the page with its heading; some figures stand beside another one."""
+def _columns(settings: Mapping[str, SettingFigures]) -> list[tuple[str, list[Figure]]]:
+    """Return each column that says something, with its heading; some figures stand beside another one."""
     columns: list[tuple[str, list[Figure]]] = []
     for figure in FIGURES.values():
         if figure.page:
             columns.append((figure.page.replace("\n", " "), [figure]))
         elif figure.page is not None:
             columns[-1][1].append(figure)
-    return columns
+    known = settings.values()
+    return [
+        (heading, shown)
+        for heading, shown in columns  # some say something in live runs alone
+        if not known or any(each.read(figures) is not None for each in shown for figures in known)
+    ]
 
 
 def _note(figure: Figure, figures: SettingFigures) -> str:
     half = figure.half_width(figures)
-    spread = "" if half is None else f"± {number(half, 2)}"
+    spread = "" if half is None else f"± {number(round(half, 9), 2)}"
     return ", ".join(said for said in (spread, figure.note(figures)) if said)
 
 

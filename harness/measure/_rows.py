@@ -258,13 +258,15 @@ class Run:
     ``jobs`` has the columns of ``JobRow``. Of a run on the user's own service there are three more, null
     where there was no such poll: ``pending_at_s``, when the last poll was sent that was answered ``pending``,
     and the middle of the round trip of that poll (``seen_pending_s``) and of the one that told the end
-    (``seen_ended_s``).
+    (``seen_ended_s``). ``sample`` has the columns of ``PollRow``: at least the polls of the few jobs that the
+    report shows one by one; None where they were not kept.
     """
 
     info: RunInfo
     visits: tuple[Visit, ...]
     jobs: pl.DataFrame
     polls: tuple[PollAggregate, ...]
+    sample: pl.DataFrame | None = None
 
 
 def response_name(status_code: int | None) -> str:

@@ -26,6 +26,7 @@ from harness.virtual._run import (
     simulate,
     simulate_visit,
 )
+from harness.virtual._sample import sample_polls
 from harness.virtual._sampling import calibrate
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "choose_engine",
     "reply_delays",
     "resized",
+    "sample_polls",
     "simulate",
     "simulate_visit",
     "twin_of",

@@ -184,7 +184,7 @@
     let text = `If saving one status request is worth waiting ${seconds(price)}, ${setting.name} is the best setting tried: `
       + `${digits(setting.polls)} polls per job, known ${seconds(setting.lag)} after the end on average.`;
     if (limit) {
-      text += ` The best of all schedules needs ${digits(limit.polls)} polls for ${seconds(limit.lag)}`
+      text += ` The best of all schedules needs ${digits(limit.polls)} ${limit.polls === 1 ? "poll" : "polls"} for ${seconds(limit.lag)}`
         + `; ${setting.name} costs ${digits(Math.max(0, (cost(setting) / cost(limit) - 1) * 100))} % more than that.`;
     }
     text += " In the picture: a ring around the one, a diamond at the other, and a thin line through all that is as good as the one.";
