@@ -217,7 +217,7 @@ def load_run(folder: str | Path) -> Run:
         reduced = read_json(folder / "polls.json", _polls_record(), "not a record of polls")
         polls = tuple(each.aggregate() for each in reduced)
         kept = (folder / "sample.csv").exists()
-        sample = _read_table(folder / "sample.csv", schema_of(PollRow)) if kept else None
+        sample = read_table(folder / "sample.csv", schema_of(PollRow)) if kept else None
     else:
         own = record.info.target == "own"
         # What replies meant is read where nothing else tells when jobs ended; older records lack it.
