@@ -39,7 +39,7 @@ const inUnit = (value, unit) => {
 };
 const about = (seconds) => {
   if (seconds === null) return "as long as its jobs take";
-  if (seconds < 100) return `about ${Math.ceil(seconds)} s`;
+  if (seconds < 180) return `about ${Math.ceil(seconds)} s`;
   return seconds < 6000 ? `about ${Math.round(seconds / 60)} min` : `about ${(seconds / 3600).toFixed(1)} h`;
 };
 const counted = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
@@ -62,6 +62,12 @@ function headline(at) {
   if (at.state === "reporting") return "All visits are over; the report is being made";
   return at.incomplete === null ? "Done" : `Incomplete: ${at.incomplete}`;
 }
+
+const marker = (place, x, y) => draw("path", {
+  d: MARKERS[place % MARKERS.length](6), transform: `translate(${x} ${y})`, "stroke-width": 2,
+  stroke: COLOURS[place % COLOURS.length],
+  fill: place % MARKERS.length === 5 ? "none" : COLOURS[place % COLOURS.length],
+});
 
 function picture(at, room) {
   const width = Math.max(300, Math.min(680, room)); // so that letters keep their size
@@ -114,23 +120,26 @@ function picture(at, room) {
     "polls per job: the load on the server"));
   svg.append(draw("text", { x: 0, y: 0, "text-anchor": "middle",
     transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)` }, "mean lag"));
-  const taken = [];
+  // A name stands beside its point, at the first place where it covers nothing.
+  const boxes = points.map((p) => [x.at(p.polls_per_job) - 9, y.at(p.lag_mean_s) - 9, 18, 18]);
+  const isFree = ([ax, ay, aw, ah]) => ax >= left && ax + aw <= width && ay >= 0 && ay + ah <= height - bottom &&
+    boxes.every(([bx, by, bw, bh]) => ax >= bx + bw || bx >= ax + aw || ay >= by + bh || by >= ay + ah);
   for (const p of points) {
     const [px, py] = [x.at(p.polls_per_job), y.at(p.lag_mean_s)];
-    const mark = draw("path", {
-      d: MARKERS[p.place % MARKERS.length](6), transform: `translate(${px} ${py})`,
-      stroke: COLOURS[p.place % COLOURS.length], "stroke-width": 2,
-      fill: p.place % MARKERS.length === 5 ? "none" : COLOURS[p.place % COLOURS.length],
-    });
+    const mark = marker(p.place, px, py);
     mark.append(draw("title", {}, told[points.indexOf(p)]));
     if (p.setting === running) svg.append(draw("circle", { cx: px, cy: py, r: 11, class: "ring" }));
     svg.append(mark);
     const name = p.setting.length > 28 ? `${p.setting.slice(0, 27)}…` : p.setting;
-    const before = px + 14 + name.length * 7 > width;
-    let line = py + 4;
-    while (taken.some((each) => Math.abs(each.line - line) < 14 && Math.abs(each.px - px) < 190)) line -= 14;
-    taken.push({ line, px });
-    svg.append(draw("text", { x: px + (before ? -12 : 12), y: line, "text-anchor": before ? "end" : "start" }, name));
+    const long = name.length * 7.5;
+    const beside = [px > width / 2 ? px - 13 - long : px + 13, px > width / 2 ? px + 13 : px - 13 - long];
+    const places = [0, -18, 18, -36, 36, -54, 54].flatMap((down) => beside.map((bx) => [bx, py - 8 + down, long, 16]));
+    const box = places.find(isFree);
+    if (box === undefined) continue; // the marker and the table say it
+    if (Math.abs(box[1] + 8 - py) > 18)
+      svg.append(draw("line", { x1: px, y1: py, x2: box[0] < px ? px - 12 : px + 12, y2: box[1] + 8, class: "grid" }));
+    boxes.push(box);
+    svg.append(draw("text", { x: box[0], y: box[1] + 12 }, name));
   }
   return svg;
 }
@@ -140,8 +149,10 @@ function table(at) {
   const running = at.current === null ? null : at.visits[at.current].setting;
   const head = make("tr", {}, make("th", { scope: "col" }, "Setting"),
     ...columns.map(({ title }) => make("th", { scope: "col" }, title)));
-  const rows = at.settings.map((setting) => {
-    const name = make("th", { scope: "row" }, setting.setting);
+  const rows = at.settings.map((setting, place) => {
+    const mark = draw("svg", { width: 18, height: 18, viewBox: "0 0 18 18", "aria-hidden": "true" });
+    mark.append(marker(place, 9, 9));
+    const name = make("th", { scope: "row" }, mark, setting.setting);
     if (setting.setting === running) name.append(make("span", { class: "now" }, "running"));
     return make("tr", {}, name, ...columns.map(({ key, unit }) => make("td", {}, inUnit(setting[key], unit))));
   });
@@ -224,7 +235,7 @@ class BackoffLive extends HTMLElement {
     const open = before ?? (at.state === "ready" && this.shown.clientWidth > 700);
     this.state = at.state;
     if (at.state === "ready" || !this.hasAttribute("strip")) {
-      const lines = make("ul", {}, ...at.about.map((line) => make("li", {}, line.trim())));
+      const lines = make("ul", {}, ...at.about.slice(1).map((line) => make("li", {}, line.trim())));
       const summary = at.state === "ready" ? "What will run, and what it costs" : "What this is a run of";
       parts.push(make("details", open ? { open: "" } : {}, make("summary", {}, summary), lines));
     }
