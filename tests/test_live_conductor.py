@@ -219,6 +219,26 @@ def test_a_target_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch, on_res
     assert len(record.visits) == (0 if on_reset else 1)
 
 
+@pytest.mark.parametrize("name", ["reset", "counters", "death"])
+def test_a_fault_of_ours_ends_the_run_and_keeps_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Wherever it is: Locust is told of the end, and nobody waits for ever."""
+    stage = Stage(monkeypatch)
+    stage.tick()
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stage.target, name, fail)
+    assert stage.tick() is None
+    stage.conductor.stopping()
+    record = stage.conductor.take_record()
+    assert record is not None
+    assert record.incomplete == "the harness failed: RuntimeError('a bug')"
+    assert stage.environment.process_exit_code == FAILED
+
+
 @pytest.mark.parametrize(("headless", "status"), [(True, INTERRUPTED), (False, None)])
 def test_stopping_a_visit_calls_its_processes_in(
     monkeypatch: pytest.MonkeyPatch, headless: bool, status: int | None

@@ -112,7 +112,7 @@ class Conductor:
         if self._schedule.state is State.IDLE:
             self._begin()
         while True:
-            command = self._obey(self._next())
+            command = self._next()
             if isinstance(command, Users):
                 return command.count, command.rate, [self._environment.user_classes_by_name[command.setting]]
             if isinstance(command, Finished):
@@ -158,12 +158,12 @@ class Conductor:
     # -- what the schedule is told, and says ---------------------------------------------------------
 
     def _next(self) -> Command:
-        """Return what to do now; a fault of ours ends the run, and what was measured is kept."""
+        """Do what is to be done now, and return it; a fault of ours ends the run, whose rows are kept."""
         try:
-            return self._look()
+            return self._obey(self._look())
         except Exception as fault:
             logger.exception("the harness failed")
-            return self._schedule.error(f"the harness failed: {fault!r}")
+            return self._obey(self._schedule.error(f"the harness failed: {fault!r}"))
 
     def _look(self) -> Command:
         now = time.monotonic()

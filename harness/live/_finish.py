@@ -101,6 +101,7 @@ class Finisher:
         self._journal = journal
         self._unreported: Path | None = None
         self._child: subprocess.Popen[str] | None = None  # that makes a report
+        self._making: Path | None = None  # the folder that it makes a report of
         self._reporting: Any = None  # the greenlet that makes a report in the background
         self._printed = ""  # by what made the report, to be seen when Locust has had its say
         self._words: str | None = None  # what is said last
@@ -157,7 +158,7 @@ class Finisher:
             with contextlib.suppress(OSError):
                 child.kill()
         self._journal.flush(_LEAVE_S)
-        folder = self._unreported or (self._journal.folder.path if self._journal.folder else None)
+        folder = self._unreported or self._making or (self._journal.folder.path if self._journal.folder else None)
         if folder is not None:
             print(where(folder), file=sys.stderr, flush=True)
 
@@ -213,11 +214,11 @@ class Finisher:
         command = report_command(folder, self._options.scenario.path, as_json=as_json, required=required)
         tied = child_environment(**{PARENT_VARIABLE: str(os.getpid())}, **_seen_here())
         with contextlib.suppress(KeyboardInterrupt):
-            self._unreported = folder  # until there is a report
             to = subprocess.PIPE if self._headless else None
-            self._child = subprocess.Popen(command, env=tied, stdout=to, text=True)  # noqa: S603 - our own module, no shell
-            self._printed, status = self._child.communicate()[0] or "", self._child.returncode
-            self._child, self._unreported = None, None
+            child = subprocess.Popen(command, env=tied, stdout=to, text=True)  # noqa: S603 - our own module, no shell
+            self._child, self._making = child, folder
+            self._printed, status = child.communicate()[0] or "", child.returncode
+            self._child, self._making = None, None
             if status == INTERRUPTED:
                 logger.error("%s", where(folder))
             elif status not in _OF_REPORTS:

@@ -29,7 +29,8 @@ _GRACE_S: Final = 2.0  # for what is to be done before the process ends at once
 def stop_on_signals(environment: Environment, leave: Callable[[], object] = lambda: None) -> None:
     """Stop in an orderly way at the first signal that asks for it; at the second one, ``leave`` and end.
 
-    A signal that is ignored stays ignored: ``nohup`` has a run outlive its terminal so.
+    Where SIGHUP is ignored it stays so: ``nohup`` has a run outlive its terminal. A shell has what it starts
+    in the background ignore SIGINT, but that is for Ctrl-C of others, and this may be sent to it alone.
     """
     from locust.runners import MasterRunner
 
@@ -60,8 +61,9 @@ def stop_on_signals(environment: Environment, leave: Callable[[], object] = lamb
 
     for name in _ENDING:
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            gevent.signal_handler(number, stop, number)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            continue
+        gevent.signal_handler(number, stop, number)
 
 
 def _let_go_of_a_closed_terminal() -> None:
