@@ -158,7 +158,9 @@ class Finisher:
             with contextlib.suppress(OSError):
                 child.kill()
         self._journal.flush(_LEAVE_S)
-        folder = self._unreported or self._making or (self._journal.folder.path if self._journal.folder else None)
+        folder = (
+            self._unreported or self._making or (self._journal.folder.path if self._journal.folder else None)
+        )
         if folder is not None:
             print(where(folder), file=sys.stderr, flush=True)
 

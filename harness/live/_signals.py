@@ -11,9 +11,10 @@ import os
 import signal
 import stat
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
+from gevent.event import Event
 
 from harness._refusal import INTERRUPTED
 
@@ -36,6 +37,13 @@ def stop_on_signals(environment: Environment, leave: Callable[[], object] = lamb
 
     received: list[int] = []
     main = gevent.getcurrent()
+    stopper: list[Any] = []  # the greenlet that stops the run
+    stopped = Event()
+
+    def wait(**_: Any) -> None:
+        # Of a page, Locust heeds SIGTERM too, and would end before the run is written.
+        if stopper and gevent.getcurrent() not in stopper:
+            stopped.wait()
 
     def stop(number: int) -> None:
         received.append(number)
@@ -49,7 +57,11 @@ def stop_on_signals(environment: Environment, leave: Callable[[], object] = lamb
         waiting = isinstance(runner, MasterRunner) and runner.state == "ready" and not runner.shape_greenlet
         conductor: Conductor | None = getattr(environment, "backoff_conductor", None)
         interrupted = conductor is not None and conductor.is_under_way
-        runner.quit()
+        stopper.append(gevent.getcurrent())
+        try:
+            runner.quit()
+        finally:
+            stopped.set()
         if interrupted:  # a run of the page, too, though its Stop button is no interrupt
             environment.process_exit_code = INTERRUPTED
         if waiting and environment.parsed_options.headless:
@@ -59,6 +71,7 @@ def stop_on_signals(environment: Environment, leave: Callable[[], object] = lamb
         if environment.web_ui is not None:
             environment.web_ui.stop()
 
+    environment.events.quitting.add_listener(wait)
     for name in _ENDING:
         number = getattr(signal, name, None)
         if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
