@@ -70,6 +70,12 @@ def test_where_no_offer_can_be_made_in_seconds_it_says_why(
     assert found.words() == ""
 
 
+def test_where_polls_fall_on_the_end_of_jobs_nothing_is_offered(tmp_path: Path) -> None:
+    """The baseline's mean lag is 0 then, which no clock measures, and nobody can be held to."""
+    found = offer(scenario(tmp_path, "4s", "{}", rest=""), "plan it")
+    assert found.skipped == "polls fall exactly on the end of jobs"
+
+
 def test_an_offer_is_one_line_of_the_yaml_that_plan_prints() -> None:
     """Its sentence names the saving only where there is something to be held against."""
     alone = Offer(command="python -m harness plan x", polls_per_job=1.96, mean_lag_s=1.0, yaml="a: {b: 1}")

@@ -16,7 +16,7 @@ from harness.plan._ratio import estimate_of
 from harness.plan._search import Criteria
 from harness.plan._task import task_for
 from harness.virtual import VisitTooLong, choose_engine
-from scenarios import Scenario, setting_yaml
+from scenarios import EXACT_TIES, Scenario, setting_yaml
 from scenarios.documents import DocumentError
 
 _WORTH_OFFERING: Final = 0.05  # of the polls: less is no reason to look further
@@ -51,7 +51,10 @@ def _searched(scenario: Scenario, command: str, effort: Effort) -> Offer:
     task = task_for(scenario, effort, None, None, lambda _: None)
     objectives: Mapping[str, float] = scenario.objectives
     if not objectives:
-        objectives = {"lag_mean": task.predict(scenario.settings[task.baseline]).mean_lag.mean}
+        baseline = task.predict(scenario.settings[task.baseline])
+        if baseline.on_the_end > EXACT_TIES:  # then its mean lag may be 0, and is nobody's
+            return Offer(command=command, skipped="polls fall exactly on the end of jobs")
+        objectives = {"lag_mean": baseline.mean_lag.mean}
     criteria = Criteria(objectives, cost=0.1 * scenario.simulation.job.duration.mean())
     chosen = choose(task, scenario.simulation.job.duration, criteria)
     winner = chosen.winner

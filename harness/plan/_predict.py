@@ -161,7 +161,8 @@ class Prediction:
 
     def excess(self, objectives: Mapping[str, float]) -> float:
         """Return by which factor the objective that is missed most is missed, by its interval's upper end."""
-        return max((self.figure(name)[1] / bound for name, bound in objectives.items()), default=0.0)
+        highest = [(self.figure(name)[1], bound) for name, bound in objectives.items()]
+        return max((most / bound if bound else math.inf for most, bound in highest), default=0.0)
 
 
 def sampling_for(scenario: Scenario, objectives: Sequence[str] = ()) -> Sampling:
