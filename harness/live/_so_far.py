@@ -119,7 +119,7 @@ class SoFar:
         learnt = int(np.isfinite(jobs.column("detected_at_s")).sum())
         of_ended = int(jobs.column("polls").sum())
         self._counts += (rows.submitted, len(jobs), learnt, len(polls), of_ended)
-        self._late_s += float((polls.column("sent_at_s") - polls.column("planned_at_s")).sum())
+        self._late_s += float(np.nansum(polls.column("sent_at_s") - polls.column("planned_at_s")))
         self._lags.add(jobs.column("detection_lag_s"))
         if overheads is not None:
             self._overheads.add(overheads(rows))

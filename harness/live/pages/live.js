@@ -52,7 +52,10 @@ function headline(at) {
   }
   if (at.state === "running") {
     const left = at.eta_s === null ? "" : ` · ${about(at.eta_s)} left`;
-    if (at.current === null) return `Between two visits${left}`;
+    if (at.current === null) {
+      const begun = at.visits.some((visit) => visit.state !== "waiting");
+      return `${begun ? "Between two visits" : "The first visit is about to begin"}${left}`;
+    }
     const visit = at.visits[at.current];
     const of = visit.jobs === null ? counted(visit.submitted, "job") : `${visit.jobs.toLocaleString("en")} jobs`;
     const repeat = repeats ? `, repeat ${visit.repeat + 1}` : "";
