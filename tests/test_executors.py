@@ -82,6 +82,7 @@ def written(scenario: Scenario, folder: Path, executor: Executor | None) -> None
     calibrate(scenario, 100, executor=executor).write(folder)
 
 
+@pytest.mark.slow
 def test_a_plan_is_the_same_on_a_cluster(address: str, tmp_path: Path) -> None:
     """The search tries the same candidates and finds the same figures."""
     path = tmp_path / "shared.yaml"

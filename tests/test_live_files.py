@@ -117,7 +117,7 @@ def test_a_run_with_too_few_files_ends_at_once_and_says_why(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
     )
     assert done.returncode == UNUSABLE, done.stderr
