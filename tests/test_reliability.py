@@ -6,6 +6,7 @@ The moments are drawn from a seed, so that a failure can be repeated.
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from typing import Final
 
 import psutil
 import pytest
+from live_parts import ROOT
 from test_end_to_end import LOCUST, arguments, simulator_of, started, two_processes, wait_for
 
 from harness.live import recover
@@ -32,6 +34,7 @@ settings:
 """
 KILLS: Final = 20
 KINDS: Final = ("master", "worker", "simulator", "report")
+QUICK: Final = ("master", 1)  # a master with two workers, early in the load
 LEFT_S: Final = 5.0  # in which every process must be gone
 
 
@@ -119,9 +122,25 @@ def check_what_is_left(kind: str, seed: int, folder: Path) -> str:
     return "the rows were whole"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(KILLS))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [
+        pytest.param(kind, seed, marks=[] if (kind, seed) == QUICK else pytest.mark.slow)
+        for kind in KINDS
+        for seed in range(KILLS)
+    ],
+)
 def test_a_kill_at_any_moment_leaves_rows_and_no_process(kind: str, seed: int, tmp_path: Path) -> None:
     """What was measured is there or in a journal, the status tells, and all other processes end."""
     assert check_what_is_left(kind, seed, tmp_path)
+
+
+def test_each_row_of_the_table_names_tests_that_there_are() -> None:
+    """What docs/reliability.md promises is proved by a file of tests."""
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    for row in rows:
+        files = re.findall(r"`(test_\w+\.py)`", row)
+        assert files or row.endswith("| the same |"), row
+        assert all((ROOT / "tests" / file).is_file() for file in files), row
