@@ -31,7 +31,7 @@ settings:
   slow: {curve: constant, initial: 300ms}
 baseline: fast
 """
-PATIENCE_S = 90.0  # a report is made by a process of its own, on whatever machine this is
+PATIENCE_S = 180.0  # a report is made by a process of its own, on whatever machine this is
 
 
 class Locust:
