@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server scenarios harness
-CODE := $(PACKAGES) tests benchmarks docs/flower
+CODE := $(PACKAGES) tests benchmarks docs/flower docs/images
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all unit lint format check schema presets vendor bench clean
+.PHONY: help run test test-all unit lint format check schema presets gallery vendor bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ presets: $(VENV)/run.ok ## write docs/presets.md anew: what each preset costs
 	$(BIN)/python -c 'from harness._presets import presets_page; print(presets_page(), end="")' > presets.md.new
 	mv presets.md.new docs/presets.md
 
+gallery: $(VENV)/test.ok ## write docs/gallery.md and the pictures in docs anew (needs Chromium)
+	$(BIN)/python docs/images/make.py
+
 vendor: ## fetch the report's chart library anew (VERSION=..., needs npm)
 	.ci/vendor $(VERSION)
 
@@ -52,14 +55,15 @@ clean: ## remove the virtual environment and caches (reports stay)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo 'making $(VENV), once; then pip installs into it'
+	@$(PYTHON) -m venv $(VENV)
 
 # The stamps make a second `make run` start at once; a changed dependency list installs anew.
 $(VENV)/run.ok: pyproject.toml .ci/constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e .
+	$(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e .
 	@touch $@
 
 $(VENV)/test.ok: pyproject.toml .ci/constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c .ci/constraints.txt -e '.[test]'
 	@touch $@ $(VENV)/run.ok

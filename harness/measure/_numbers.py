@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 _UNKNOWN: Final = "–"
+_ROUNDING: Final = 1e-12  # what sums of floats leave of nothing; no figure of ours is that small
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -15,7 +16,7 @@ def number(value: float | None, digits: int = 3) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     rounded = float(f"{value:.{digits - 1}e}")
-    if rounded == 0:
+    if abs(rounded) < _ROUNDING:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{rounded:,.{decimals}f}"
