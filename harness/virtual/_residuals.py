@@ -182,8 +182,9 @@ def _off_schedule(
     comes after a failed read rests on hints, which rows do not have.
     """
     policy, replies = scenario.settings[setting], ReplyArrays(scenario.simulation)
-    hinted = policy.hints.honour and (replies.hints_pending or replies.hints_submissions)
-    if hinted or policy.restart_on is not None:
+    limit = scenario.service.rate_limit
+    hinting = replies.hints_pending or replies.hints_submissions or (limit is not None and limit.headers)
+    if (hinting and policy.hints.honour) or policy.restart_on is not None:
         return {}
     rows = polls.sort("key", "attempt")
     keys, first, counts = np.unique(rows["key"].to_numpy(), return_index=True, return_counts=True)
