@@ -15,6 +15,7 @@ from measure_records import job, polls_of, run_of
 
 from harness._cli import main
 from harness.measure import (
+    JobRow,
     Limits,
     Offer,
     ScenarioInfo,
@@ -207,6 +208,23 @@ def test_one_setting_of_a_few_jobs_is_a_whole_report(open_page: Open, tmp_path: 
     assert "1 setting, 5 jobs" in words
     assert "5 jobs are too few to choose" in words
     assert "Against" not in words
+
+
+@pytest.mark.parametrize("jobs", [[], [job(key=key, outcome="timeout") for key in range(30)]])
+def test_a_run_that_learnt_nothing_has_a_page_all_the_same(
+    open_page: Open, tmp_path: Path, jobs: list[JobRow]
+) -> None:
+    """Without jobs, or with none that was followed to its end, what cannot be drawn is left out."""
+    run = run_of(
+        jobs, settings={"a": "x"}, objectives={"lag_p95": 1.0}, incomplete=None if jobs else "stopped"
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render_report(analyse(run), run))
+    opened = open_page(path)
+    assert opened.errors == []
+    assert unfit(opened.page) == []
+    assert opened.page.locator("#load-versus-lag, #lag-distribution").count() == 0
+    assert opened.page.locator("#load-over-time").count() == bool(jobs)
 
 
 def test_many_settings_make_no_large_file() -> None:

@@ -38,8 +38,8 @@ _TAIL: Final = 0.02  # of the polls, at the end of long visits, that the picture
 _FAR_APART: Final = 30  # times: peaks that no linear axis shows together
 
 
-def load_versus_lag(results: Results, styles: Mapping[str, Style]) -> Picture:
-    """Draw each setting's load and lag, and the limit that no schedule passes."""
+def load_versus_lag(results: Results, styles: Mapping[str, Style]) -> Picture | None:
+    """Draw each setting's load and lag, and the limit that no schedule passes; None without any lag."""
     traces: list[Trace] = []
     points: list[tuple[float, float]] = []
     shown = {
@@ -47,6 +47,8 @@ def load_versus_lag(results: Results, styles: Mapping[str, Style]) -> Picture:
         for name, figures in results.settings.items()
         if figures.polls_per_job.mean is not None and figures.detection_lag_s.mean is not None
     }
+    if not shown:
+        return None
     apart = _apart({name: (polls, lag) for name, (polls, lag, _) in shown.items()})
     places = places_of(list(styles))
     for name, (polls, lag, figures) in shown.items():
@@ -191,11 +193,15 @@ def _error(mean: float, interval: Interval | None, style: Style) -> dict[str, An
     }
 
 
-def load_over_time(run: Run, styles: Mapping[str, Style], outages: Sequence[tuple[float, float]]) -> Picture:
-    """Draw status requests per second; ``outages`` are (start, end) in seconds of a visit."""
+def load_over_time(
+    run: Run, styles: Mapping[str, Style], outages: Sequence[tuple[float, float]]
+) -> Picture | None:
+    """Draw status requests per second, if any; ``outages`` are (start, end) in seconds of a visit."""
     visits = {name: [each for each in run.polls if each.setting == name] for name in styles}
     visits = {name: each for name, each in visits.items() if any(visit.total for visit in each)}
-    whole = max((each.per_second.size for mine in visits.values() for each in mine), default=1)
+    if not visits:
+        return None
+    whole = max(each.per_second.size for mine in visits.values() for each in mine)
     until, later = _window(visits, whole)
     points = points_of(len(styles))
     places = places_of(list(styles))
@@ -285,8 +291,8 @@ def _mean_rate(visits: Sequence[PollAggregate], until: int, points: int) -> tupl
     return [*range(0, total.size, width), total.size], [*rates.round(3).tolist(), 0.0]
 
 
-def lag_distribution(results: Results, run: Run, styles: Mapping[str, Style]) -> Picture:
-    """Draw which share of the jobs was learnt of within which lag."""
+def lag_distribution(results: Results, run: Run, styles: Mapping[str, Style]) -> Picture | None:
+    """Draw which share of the jobs was learnt of within which lag; None if none was."""
     jobs = run.jobs.select("setting", "outcome", "detection_lag_s")
     lags = lags_of(run)
     points = points_of(len(styles))
@@ -305,6 +311,8 @@ def lag_distribution(results: Results, run: Run, styles: Mapping[str, Style]) ->
         quantiles = (summary.p50, summary.p90, summary.p95, summary.p99, summary.max)
         rows.append([name, *map(in_seconds, quantiles), percent(results.settings[name].lost_jobs.share)])
     every = [value for trace in traces for value in trace["x"] if value > 0]
+    if not every:
+        return None
     goals = sorted(
         (bound, OBJECTIVES[name])
         for name, bound in results.objectives.items()
