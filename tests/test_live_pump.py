@@ -100,14 +100,14 @@ def test_a_greenlet_is_needed_for_each_request_in_flight_and_no_more() -> None:
 
 
 def test_what_is_due_at_once_does_not_open_a_connection_each() -> None:
-    """A quick service: those who read replies carry what is due, and what cannot be done yet waits."""
-    service = Service(takes=0.0)
+    """Replies that have come go first, and who reads one carries what is due: the rest waits in the fleet."""
+    service = Service(takes=1e-9)  # there when the loop next looks
     driver = pump(service)
-    for number in range(2000):
+    for number in range(1000):
         driver.add(talk(number))
     driver.run()
-    assert len(service.asked) == 6000
-    assert service.most_at_once < 200
+    assert len(service.asked) == 3000
+    assert service.most_at_once < 300  # of a thousand
 
 
 def test_a_broken_request_is_told_to_its_job() -> None:
