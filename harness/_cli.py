@@ -480,9 +480,9 @@ def report(folder: Path, scenario: str | None, required: bool, as_json: bool) ->
     results.json and report.html are functions of the raw rows in the folder.
     """
     from scenarios import resolve
-    from scenarios.documents import DocumentError
+    from scenarios.documents import DocumentError, is_there
 
-    folder = folder.parent if folder.is_file() else folder
+    folder = folder.parent if is_there(folder) and folder.is_file() else folder
     original = None
     if scenario:
         try:

@@ -17,7 +17,7 @@ from rich.text import Text
 from harness._refusal import UNUSABLE, Refusal
 from harness.measure import Page, Results, RunUnusable, headline, load_results
 from scenarios import reports_folder
-from scenarios.documents import DocumentError, counted, printable
+from scenarios.documents import DocumentError, counted, is_there, printable
 
 _LATEST: Final = re.compile(r"latest(?:~(\d{1,6}))?")
 """The newest run, or that many before it."""
@@ -135,7 +135,7 @@ def run_called(word: str) -> Path:
     """
     path = Path(word)
     called = _LATEST.fullmatch(word)
-    if called is None or path.exists():
+    if called is None or is_there(path):
         return path
     try:
         reports = reports_folder()

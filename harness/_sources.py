@@ -20,6 +20,7 @@ from harness.new import (
     from_trace,
     place_of,
 )
+from scenarios.documents import is_there
 
 _FROM_STDIN: Final = "-"
 
@@ -57,7 +58,7 @@ def draft_of(wanted: Wanted, out: str | None, force: bool, *, say: Callable[[str
     ):
         if value and source not in given:
             faults.append(f"{option} goes with {source}")
-    if out is not None and not force and place_of("", out).exists():
+    if out is not None and not force and is_there(place_of("", out)):
         faults.append(f"{out}: {IN_THE_WAY}")
     try:
         consent = Consent(frozenset(map(host_of, wanted.hosts)), wanted.yes)
@@ -75,7 +76,7 @@ def draft_of(wanted: Wanted, out: str | None, force: bool, *, say: Callable[[str
         command = sys.stdin.read() if wanted.curl == _FROM_STDIN else wanted.curl
         draft = from_curl(command, consent, asker(), say)
     else:
-        draft = from_questions(asker() is not None, lambda name: force or not place_of(name, out).exists())
+        draft = from_questions(asker() is not None, lambda name: force or not is_there(place_of(name, out)))
     for line in draft.found:
         say(line)
     return draft

@@ -20,6 +20,7 @@ from scenarios.documents import (
     DocumentError,
     Model,
     did_you_mean,
+    is_there,
     read_document,
     suggest,
     validate,
@@ -206,7 +207,7 @@ def choose_scenario(command_line: str | None, environ: Mapping[str, str], config
                 message = f"there is no such scenario; {_remedy(asked, Path())}"
                 raise DocumentError((Diagnostic(asked, 1, "", message),))
             return found
-    if config.scenario is not None and config.file is not None and not config.scenario.exists():
+    if config.scenario is not None and config.file is not None and not is_there(config.scenario):
         document = read_document(config.file)
         folder, name = config.file.absolute().parent, str(document.data["scenario"])
         message = f"there is no such file: {config.scenario}; {_remedy(name, folder)}"
@@ -219,9 +220,10 @@ def choose_scenario(command_line: str | None, environ: Mapping[str, str], config
 def _find(name: str, folder: Path) -> Path | None:
     """Return the file that a path (starting at ``folder``) or a bare name stands for, if there is one."""
     path = folder / name
-    if path.exists() and not path.is_dir():
+    there = is_there(path)
+    if there and not path.is_dir():
         return path
-    return _known(folder).get(name, path if path.exists() else None)
+    return _known(folder).get(name, path if there else None)
 
 
 def _known(folder: Path) -> dict[str, Path]:

@@ -27,6 +27,8 @@ NASTY: Final[tuple[Any, ...]] = (
     "", "x", "0", "1e9", "nan", "-1s", "1h", "a" * 100_000, "\x1b]0;X\a\r\n", "\u202e\u0085", "é",
     "../../../etc/passwd", "/dev/zero", "/etc/passwd", "${HOME}", [], {}, [{}],
     [None], {"a": 1}, {"": []}, [0] * 1_000, *RAW,
+    7, 10**20, 10**400, 1e-9, 1e300, "1ms", "366d", "367d", "10/min", ["1000000000*1ms"], "a\x00b",
+    {"type": "fixed", "value": 1}, {"type": "closed"},
 )  # fmt: skip
 
 Path = tuple[str | int, ...]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
+from hostile_parts import RAW, is_told_well
+from hostile_parts import mutated as mutated_tree
 
 from client import Backoff, PollingPolicy
+from harness._cli import main
 from harness.live import seconds_before_visit
 from harness.virtual import visit_costs
-from scenarios import describe, load_scenario
+from scenarios import describe, load_config, load_scenario
 from scenarios._effort import effort_of
 from scenarios.documents import DocumentError, parse_document
 
@@ -203,63 +207,24 @@ def test_pipes_and_devices_are_no_scenarios(tmp_path: Path) -> None:
             load_scenario(file)
 
 
-HOSTILE: tuple[Any, ...] = (
-    *(0, -1, 1, 7, 2**31, 2**63, 10**20, 10**400, 1e-320, 1e-9, 1e300, -0.0, float("inf"), float("nan")),
-    *(
-        "",
-        "x" * 5_000,
-        "1ms",
-        "366d",
-        "367d",
-        "1e3",
-        "10/min",
-        "0x" + "f" * 5_000,
-        "\x1b[2J\x07",
-        "\ud800",
-        "${HOME}",
-    ),
-    *(None, True, [], {}, [[]] * 50, {"type": "fixed", "value": 1}, {"type": "closed"}, ["1000000000*1ms"]),
-    *("/dev/zero", "/proc/self/environ", "../../etc/passwd", "a\x00b"),
-)
-
-
-def places(data: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every (container, key) inside of the data."""
-    for key, value in data.items() if isinstance(data, dict) else enumerate(data):
-        yield data, key
-        if isinstance(value, dict | list):
-            yield from places(value)
+def written(data: Any, draw: random.Random) -> str:
+    """Return the data as YAML, or what looks like it; one in five with an odd character somewhere."""
+    text = yaml.safe_dump(data)
+    for name, raw in RAW.items():
+        text = text.replace(f"'{name}'", raw)
+    if draw.random() < 0.2:
+        at = draw.randrange(len(text))
+        odd = ["\t", "{", "]", ": ", "&a *a", "\n", "'", "\x00", "\x85", "!!python/object:os.system "]
+        text = text[:at] + draw.choice(odd) + text[at:]
+    return text
 
 
 def mutated(seed: int) -> str:
-    """Return a shipped scenario, or config.yaml, with one to four values, keys or characters changed."""
+    """Return a shipped scenario with one to four values, keys or characters changed."""
     draw = random.Random(seed)  # noqa: S311 - no secret
     files = sorted((ROOT / "scenarios").glob("*.yaml"))
     data = yaml.safe_load(draw.choice(files).read_text())
-    for _ in range(draw.randint(1, 4)):
-        container, key = draw.choice(list(places(data)))
-        match draw.randrange(4):
-            case 0 | 1:
-                container[key] = draw.choice(HOSTILE)
-            case 2 if isinstance(container, dict):
-                container[str(draw.choice(HOSTILE))[:300]] = container.pop(key)
-            case _:
-                value = container[key]
-                container[key] = [value] * draw.choice([0, 2, 300])
-        if not data:
-            break
-    try:
-        text = yaml.safe_dump(data, allow_unicode=False)
-    except ValueError:  # an integer of more digits than CPython prints
-        return "lanes: 0x" + "f" * 5_000
-    if draw.random() < 0.2:
-        at = draw.randrange(len(text))
-        text = (
-            text[:at]
-            + draw.choice(["\t", "{", "]", ": ", "&a *a", "\n", "'", "!!python/object:os.system "])
-            + text[at:]
-        )
-    return text
+    return written(mutated_tree(data, draw, draw.randint(1, 4)), draw)
 
 
 def survives(folder: Path, seeds: range) -> None:
@@ -289,3 +254,82 @@ def test_no_mutation_of_a_scenario_breaks_check(tmp_path: Path) -> None:
 def test_ten_thousand_mutations_of_scenarios_do_not_break_check(tmp_path: Path) -> None:
     """No traceback, nothing over five seconds, no control character, no endless message."""
     survives(tmp_path, range(1_000, 11_000))
+
+
+CONFIG: dict[str, Any] = {
+    "scenario": "video-translation",
+    "simulator": {"host": "127.0.0.1", "port": 5000, "processes": 1},
+    "reports": "reports",
+}
+
+
+def mutated_config(seed: int) -> str:
+    """Return a config.yaml with one to four things changed."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    return written(mutated_tree(CONFIG, draw, draw.randint(1, 4)), draw)
+
+
+def survives_config(folder: Path, seeds: range) -> int:
+    """Resolve an experiment by each file; return how many were accepted."""
+    file = folder / "config.yaml"
+    accepted = 0
+    for seed in seeds:
+        file.write_bytes(mutated_config(seed).encode("utf-8", "surrogatepass"))
+        begun, said = time.process_time(), "accepted"
+        try:
+            load_config(file)
+            accepted += 1
+        except DocumentError as error:
+            said = str(error)
+        assert is_told_well(said), seed
+        assert time.process_time() - begun < 5.0, seed
+    return accepted
+
+
+def test_no_mutation_of_the_deployment_breaks_its_reader(tmp_path: Path) -> None:
+    """A few of the config.yaml files that the slow proof tries by the thousands."""
+    assert 0 < survives_config(tmp_path, range(100)) < 100
+
+
+@pytest.mark.slow
+def test_ten_thousand_mutations_of_the_deployment_do_not_break_its_reader(tmp_path: Path) -> None:
+    """Nor does any of these: faults with their lines, or a deployment."""
+    survives_config(tmp_path, range(1_000, 11_000))
+
+
+def started(folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, float]]:
+    """Simulate, plan and begin to run an accepted scenario: exit status and processor time of each."""
+    runs: list[object] = []
+    monkeypatch.setattr("os.execve", lambda *words: runs.append(words))  # what is beyond is Locust's
+    commands = {
+        "run": ["run", "--reports", str(folder)],
+        "plan": ["plan"],
+        "simulate": ["simulate", "--jobs", "20", "--out", str(folder / str(seed))],
+    }
+    found = {}
+    for name, (command, *options) in commands.items():
+        begun = time.process_time()
+        result = CliRunner().invoke(main, [command, str(folder / "x.yaml"), *options])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            result.exception.add_note(f"seed {seed}: {name}")
+            raise result.exception
+        found[name] = (result.exit_code, time.process_time() - begun)
+    return found
+
+
+@pytest.mark.slow
+def test_what_is_accepted_can_be_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 mutated scenarios that ``check`` accepts each is run, planned and simulated, or refused."""
+    begun = 0
+    for seed in itertools.count(50_000):
+        (tmp_path / "x.yaml").write_text(mutated(seed), "utf-8", "surrogatepass")
+        try:
+            load_scenario(tmp_path / "x.yaml")
+        except DocumentError:
+            continue
+        for name, (status, seconds) in started(tmp_path, seed, monkeypatch).items():
+            assert status in (0, 1, 2), (seed, name)
+            assert seconds < (60.0 if name == "plan" else 5.0), (seed, name)  # plan searches for its answer
+        begun += 1
+        if begun == 200:
+            return

@@ -28,7 +28,7 @@ from harness.measure import (
 from harness.virtual import with_way_back
 from scenarios import Scenario, load_scenario
 from scenarios import Visit as PlannedVisit
-from scenarios.documents import DocumentError
+from scenarios.documents import DocumentError, is_there
 
 _CUT: Final = "the harness was killed: of the last second before that nothing was kept"
 
@@ -49,7 +49,7 @@ def recover(folder: Path) -> Recovered | None:
     none, RunFolderError where the folder cannot be written.
     """
     journal = folder / JOURNAL
-    if not journal.is_file():
+    if not is_there(journal) or not journal.is_file():
         return None
     with _claimed(journal):
         found = None if (folder / "run.json").is_file() else _made_whole(folder, journal)

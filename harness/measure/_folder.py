@@ -59,7 +59,7 @@ from harness.measure._rows import (
 from harness.measure._timelines import sample_keys
 from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals
 from scenarios import OBJECTIVES
-from scenarios.documents import name_value
+from scenarios.documents import is_there, name_value
 
 if TYPE_CHECKING:
     import polars as pl
@@ -261,9 +261,9 @@ def load_twin(folder: Path) -> Twin | None:
 def folder_of(path: str | Path) -> Path:
     """Return the run's folder, given itself or a file in it; RunUnusable when there is none."""
     path = Path(path)
-    if path.is_file():
+    if is_there(path) and path.is_file():
         path = path.parent
-    if not path.is_dir():
+    if not is_there(path) or not path.is_dir():
         raise RunUnusable(f"{path}: no such run folder")
     if not (path / "run.json").is_file() and (path / JOURNAL).is_file():
         raise RunUnusable(

@@ -9,7 +9,7 @@ from typing import Final
 
 from harness._refusal import FAILED, UNUSABLE, Refusal
 from scenarios import load_scenario
-from scenarios.documents import DocumentError
+from scenarios.documents import DocumentError, is_there
 
 IN_THE_WAY: Final = "is there already, and nothing is overwritten; name a new file with --out, or add --force"
 """What is said of a file that would be overwritten."""
@@ -41,7 +41,7 @@ def write_draft(draft: Draft, out: str | None, *, force: bool = False) -> Path:
     """
     path = place_of(draft.name, out)
     wanted = {path: draft.text} | {path.parent / name: text for name, text in draft.files.items()}
-    if not force and (there := [str(each) for each in wanted if each.exists()]):
+    if not force and (there := [str(each) for each in wanted if is_there(each)]):
         raise Refusal(
             f"{', '.join(there)}: {IN_THE_WAY}",
             UNUSABLE,

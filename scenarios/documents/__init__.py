@@ -8,6 +8,7 @@ from scenarios.documents._reader import (
     DocumentError,
     YamlPath,
     describe_path,
+    is_there,
     parse_document,
     read_document,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "counted",
     "describe_path",
     "did_you_mean",
+    "is_there",
     "name_value",
     "parse_document",
     "parse_number",

@@ -25,7 +25,9 @@ _MOST_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 100_000
 _MOST_LEVELS: Final = 100
 _MOST_SHOWN: Final = 20  # diagnostics
-_LONGEST_PATH: Final = 120  # characters of it that are shown
+_LONGEST_PATH: Final = 120  # characters that are shown of where in a file a fault is
+_LONGEST_FILE: Final = 1_000  # of the file's name
+_LONGEST_MESSAGE: Final = 3_000  # some list what there is to choose from
 
 YamlPath = tuple[str | int, ...]
 """Where something stands in a file: keys, and indices of lists."""
@@ -42,7 +44,8 @@ class Diagnostic:
 
     def __str__(self) -> str:
         place = f"{_cut(self.path)}: " if self.path else ""
-        return printable(f"{self.file}:{self.line}: {place}{self.message}")
+        message = _cut(self.message, _LONGEST_MESSAGE)
+        return printable(f"{_cut(self.file, _LONGEST_FILE)}:{self.line}: {place}{message}")
 
 
 class DocumentError(ValueError):
@@ -92,8 +95,20 @@ def describe_path(path: YamlPath) -> str:
     return text.removeprefix(".")
 
 
-def _cut(path: str) -> str:
-    return path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH - 3]}..."
+def _cut(text: str, longest: int = _LONGEST_PATH) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def is_there(path: Path) -> bool:
+    """Say whether there is something at a path that a user has typed, whatever that is.
+
+    ``Path.exists`` raises for what cannot be a path: a name of thousands of characters, or one with a NUL.
+    """
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read_document(path: str | os.PathLike[str]) -> Document:
