@@ -6,7 +6,7 @@ PACKAGES := client server scenarios harness
 CODE := $(PACKAGES) tests benchmarks docs/flower docs/images
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all unit lint format check schema presets gallery vendor bench clean
+.PHONY: help run test test-all unit lint format check schema presets gallery vendor bench audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ format: $(VENV)/test.ok ## format the code
 
 bench: $(VENV)/test.ok ## side-by-side speed benchmarks (minutes; run nothing else meanwhile)
 	$(BIN)/python -m benchmarks
+
+audit: $(BIN)/python ## ask PyPI's advisories about the versions that the tests run on
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r .ci/constraints.txt
 
 clean: ## remove the virtual environment and caches (reports stay)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -79,6 +79,7 @@ TOP_LEVEL = {
     "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
+    "SECURITY.md",
     "pyproject.toml",
 }
 
