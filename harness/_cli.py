@@ -58,8 +58,11 @@ def _colour() -> bool:
     return not os.environ.get("NO_COLOR") and (sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+def _say(message: str) -> None:
+    """Print lines on standard error; a terminal obeys nothing of what a user typed or a file held."""
+    from scenarios.documents import printable
+
+    click.echo("\n".join(map(printable, message.split("\n"))), err=True)
 
 
 def _options(

@@ -14,9 +14,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from damaged_folders import damaged, whole_folders
 from hostile_parts import as_json, is_told_well
 
+from harness._cli import main
 from harness._refusal import UNUSABLE, Refusal
 from harness._reports import make_report
 from harness._runs import render_runs, runs_in
@@ -231,6 +233,17 @@ def test_commands_end_with_status_two_and_one_line(copy: Path) -> None:
         )
         assert (done.returncode, done.stdout) == (UNUSABLE, "")
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["check", "report", "compare", "plan --run", "new --from", "new --trace", "simulate", "run"]
+)
+@pytest.mark.parametrize("path", ["a" * 5_000, "a\0b", "\x1b]0;X\a"])
+def test_what_cannot_be_a_path_is_a_fault(command: str, path: str) -> None:
+    """A name of thousands of characters, with a NUL or with what a terminal obeys: status 2 and few words."""
+    result = CliRunner().invoke(main, [*command.split(), path])
+    assert result.exit_code == UNUSABLE, result.exception
+    assert is_told_well(result.output)
 
 
 def test_rows_of_polls_are_as_hostile_to_whoever_reads_them_alone(copy: Path) -> None:
