@@ -117,7 +117,7 @@ class ScenarioFile(Model):
 
     name: Name
     """Names the folder of results."""
-    question: Annotated[str, Field(strict=True)] = ""
+    question: Annotated[str, Field(strict=True, max_length=2000)] = ""
     """The question that the experiment answers."""
     seed: Seed = 0
     """Root of all randomness."""

@@ -207,6 +207,13 @@ def test_pipes_and_devices_are_no_scenarios(tmp_path: Path) -> None:
             load_scenario(file)
 
 
+def test_a_question_is_no_book(tmp_path: Path) -> None:
+    """It is printed wherever the scenario is: 2,000 characters will do."""
+    assert refused(tmp_path, changed("question", "why " * 501)) == [
+        "question: must have at most 2,000 characters"
+    ]
+
+
 def written(data: Any, draw: random.Random) -> str:
     """Return the data as YAML, or what looks like it; one in five with an odd character somewhere."""
     text = yaml.safe_dump(data)

@@ -110,6 +110,8 @@ def _message(error: ErrorDetails) -> str:
         return f"unknown key; {did_you_mean(str(error['loc'][-1]), context['known'], 'the keys here are')}"
     if kind == "missing":
         return "this key is required and missing"
+    if kind == "string_too_long":
+        return f"must have at most {context['max_length']:,} characters"
     if kind == "string_too_short":
         return "must not be empty"
     if kind == "value_error":
