@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -144,6 +145,7 @@ def test_the_price_of_a_request_names_the_best(open_page: Open, report: Path) ->
         seen.append((page.locator("#priced").inner_text(), limit))
     (soon, many), (late, few) = seen
     assert "constant-1s is the best setting tried" in soon
+    assert re.search(r"The best of all schedules needs .*, waiting ([\d.]+ m?s, ){5}…", soon), soon
     assert "constant-2s is the best setting tried" in late
     assert many > 2 * few
     assert "constant-2s" in (slider.get_attribute("aria-valuetext") or "")

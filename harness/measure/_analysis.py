@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +41,14 @@ class Limits:
 
     ``settings`` holds the limit at each setting's own mean lag. ``curve`` is the limit itself as (polls per
     job, mean lag in seconds); of measured durations it is what held-out schedules achieve, and ``bound`` the
-    limit of the very sample.
+    limit of the very sample. ``schedules`` are the best for each point of the limit: poll times in seconds
+    since the job was accepted.
     """
 
     settings: Mapping[str, Limit] = field(default_factory=dict)
     curve: Sequence[tuple[float, float]] = ()
     bound: Sequence[tuple[float, float]] = ()
+    schedules: Sequence[Sequence[float]] = ()
 
 
 def analyse(
@@ -116,8 +119,8 @@ def analyse(
         margin=info.margin,
         settings=settings,
         comparison=compare_with_baseline(jobs, baseline, basis, margins, info.objectives, lags),
-        limit_curve=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.curve],
-        limit_bound=[LimitPoint(polls=polls, lag_s=lag) for polls, lag in limits.bound],
+        limit_curve=_limit_points(limits.curve, () if limits.bound else limits.schedules),
+        limit_bound=_limit_points(limits.bound, limits.schedules),
         trust=trust,
         recommendation=recommend(settings, jobs, info, trust, basis),
         headroom=headroom(run),
@@ -173,6 +176,16 @@ def write_report(
 def load_results(folder: str | Path) -> Results:
     """Read ``results.json`` of a run's folder back; RunUnusable when it is missing or damaged."""
     return read_json(Path(folder) / "results.json", TypeAdapter(Results), "not a run's results")
+
+
+def _limit_points(
+    curve: Sequence[tuple[float, float]], schedules: Sequence[Sequence[float]]
+) -> list[LimitPoint]:
+    """Return the points of a limit, each with its best schedule where that is known."""
+    return [
+        LimitPoint(polls=polls, lag_s=lag, schedule_s=None if times is None else list(times))
+        for (polls, lag), times in zip_longest(curve, schedules[: len(curve)])
+    ]
 
 
 @cache

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Final
 
 import yaml
@@ -20,7 +21,7 @@ from markupsafe import Markup
 from harness.measure._answer import answer
 from harness.measure._charts import lag_distribution, limit_curves, load_over_time, load_versus_lag
 from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow, Figure, SettingFigures
-from harness.measure._numbers import number
+from harness.measure._numbers import in_seconds, number
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._pictures import Picture, places_of, styles_of
 from harness.measure._recommend import bound
@@ -51,6 +52,9 @@ _DASH_PATTERNS: Final = {
 }
 
 _SEVERITY: Final = ("invalid", "warn", "pass")
+
+_DELAYS_SHOWN: Final = 5
+"""Of a schedule beside the price of a request."""
 
 _KEPT: Final = ("results.json", "scenario.yaml", "jobs.csv", "run.json")
 """Files that every run's folder has, and that people look for."""
@@ -151,6 +155,11 @@ def _counted(counts: Mapping[str, Mapping[str, int]], *always: str) -> dict[str,
 def _what_if(results: Results) -> dict[str, Any] | None:
     """Return what a price of waiting is weighed on: the settings that lose no jobs, and the limit."""
     curves = limit_curves(results)
+    schedules = {
+        (point.polls, point.lag_s): _delays(point.schedule_s)
+        for point in results.limit_bound or results.limit_curve
+        if point.schedule_s
+    }
     settings = [
         {
             "setting": place,
@@ -163,7 +172,18 @@ def _what_if(results: Results) -> dict[str, Any] | None:
     ]
     if not settings:
         return None
-    return {"settings": settings, "curve": curves[0][2] if curves else []}
+    limit = [
+        {"polls": polls, "lag": lag, "delays": schedules.get((polls, lag))}
+        for polls, lag in (curves[0][2] if curves else [])
+    ]
+    return {"settings": settings, "curve": limit}
+
+
+def _delays(schedule_s: Sequence[float]) -> list[str]:
+    """Return the first delays of a schedule, and a mark where there are more."""
+    delays = [later - earlier for earlier, later in pairwise([0.0, *schedule_s])]
+    more = ["…"] if len(delays) > _DELAYS_SHOWN else []
+    return [*map(in_seconds, delays[:_DELAYS_SHOWN]), *more]
 
 
 def _script_json(value: object) -> Markup:

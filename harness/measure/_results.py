@@ -22,6 +22,8 @@ class LimitPoint(Part):
 
     polls: float
     lag_s: float
+    schedule_s: list[float] | None = None
+    """A schedule that reaches it: poll times since the job was accepted; null where it was not kept."""
 
 
 class Check(Part):

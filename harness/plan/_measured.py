@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FEWEST_ROWS: Final = 20
 """With fewer measured durations than this, no half of them says much about the other."""
 
-_Curve = list[tuple[float, float]]
+_Curve = tuple[list[tuple[float, float]], list[tuple[float, ...]]]
 
 
 def knows_the_end(scenario: Scenario, setting: str) -> bool:
@@ -59,17 +59,16 @@ def limits(scenario: Scenario, run: Run, effort: Effort = DEFAULT) -> Limits:
         if not math.isfinite(durations.mean()):
             return Limits()
         law = LimitCurve(durations, effort.points)
-        return Limits({name: _limit(law, each) for name, each in binding.items()}, _curve(law))
+        curve, schedules = _curve(law)
+        return Limits({name: _limit(law, each) for name, each in binding.items()}, curve, (), schedules)
     values = _measured(scenario, [each for each in jobs.values() if each is not None])
     if values.size < FEWEST_ROWS:
         return Limits()
     sample: Durations = durations if scenario.simulation.job.slots is None else sample_of(values)
     within, held_out = LimitCurve(sample, effort.points), HeldOutCurve(values, scenario.seed)
-    return Limits(
-        {name: _limit(held_out, each, within) for name, each in binding.items()},
-        held_out.points,
-        _curve(within),
-    )
+    bound, schedules = _curve(within)
+    held = {name: _limit(held_out, each, within) for name, each in binding.items()}
+    return Limits(held, held_out.points, bound, schedules)
 
 
 def _limit(reference: Reference, jobs: Spent, bound: Reference | None = None) -> Limit:
@@ -86,7 +85,9 @@ def _limit(reference: Reference, jobs: Spent, bound: Reference | None = None) ->
 
 
 def _curve(limit: LimitCurve) -> _Curve:
-    return [(best.polls, best.lag_s) for best in frontier(limit.grid)]
+    """Return the limit as polls and lag, and a schedule that reaches each point."""
+    best = frontier(limit.grid)
+    return [(each.polls, each.lag_s) for each in best], [each.schedule_s for each in best]
 
 
 def _measured(scenario: Scenario, jobs: list[Spent]) -> Floats:

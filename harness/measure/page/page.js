@@ -161,7 +161,7 @@
   function bestAt(price) {
     const cost = (each) => price * each.polls + each.lag;
     const least = (list) => list.reduce((a, b) => (cost(b) < cost(a) ? b : a));
-    const limit = whatIf.curve.length ? least(whatIf.curve.map(([polls, lag]) => ({polls, lag}))) : null;
+    const limit = whatIf.curve.length ? least(whatIf.curve) : null;
     return {setting: least(whatIf.settings), limit, cost};
   }
 
@@ -185,6 +185,7 @@
       + `${digits(setting.polls)} polls per job, known ${seconds(setting.lag)} after the end on average.`;
     if (limit) {
       text += ` The best of all schedules needs ${digits(limit.polls)} ${limit.polls === 1 ? "poll" : "polls"} for ${seconds(limit.lag)}`
+        + (limit.delays ? `, waiting ${limit.delays.join(", ")}` : "")
         + `; ${setting.name} costs ${digits(Math.max(0, (cost(setting) / cost(limit) - 1) * 100))} % more than that.`;
     }
     text += " In the picture: a ring around the one, a diamond at the other, and a thin line through all that is as good as the one.";
