@@ -256,7 +256,7 @@ def simulate(
 
 def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bool) -> None:
     """Make a run's report and print the comparison; end with status 1 when it cannot be trusted."""
-    from harness._reports import is_trustworthy, make_report, meets_objectives
+    from harness._reports import make_report, meets_objectives
     from harness.measure import render_table
 
     results = make_report(folder, scenario, on_note=_say)
@@ -274,7 +274,7 @@ def _report(folder: Path, as_json: bool, scenario: Scenario | None, required: bo
             words = ["python", "-m", "harness", "plan", str(planned)]
             click.echo(f"a better schedule, if there is one: {shlex.join(words)}")
         click.echo(f"report: {folder / 'report.html'}")
-    if not is_trustworthy(results):
+    if not results.is_trustworthy:
         _end(FAILED)
     _end(MISSED if required and not meets_objectives(results) else DONE)
 

@@ -67,11 +67,6 @@ def make_report(
         raise Refusal(str(error), FAILED) from error
 
 
-def is_trustworthy(results: Results) -> bool:
-    """Say whether a run is complete and no check of its figures found them invalid."""
-    return results.complete and results.worst_status != "invalid"
-
-
 def meets_objectives(results: Results) -> bool:
     """Say whether some setting is known to meet every objective."""
     return any(

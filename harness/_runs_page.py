@@ -75,14 +75,10 @@ def groups_of(runs: Sequence[ListedRun]) -> list[Group]:
             found.setdefault((run.results.scenario.name, run.results.engine), []).append(run)
     groups = []
     for (scenario, engine), of in found.items():
-        good = [each.results for each in reversed(of) if each.results and _is_good(each.results)]
+        good = [each.results for each in reversed(of) if each.results and each.results.is_trustworthy]
         names = dict.fromkeys(name for results in reversed(good) for name in results.settings)
         groups.append(Group(scenario, engine, of, {name: _trends(name, good) for name in names}, len(good)))
     return groups
-
-
-def _is_good(results: Results) -> bool:
-    return results.complete and results.worst_status != "invalid"
 
 
 def _trends(setting: str, good: Sequence[Results]) -> list[Trend | None]:

@@ -334,6 +334,51 @@ def test_charts_show_every_setting_and_the_limit() -> None:
     assert figures["lag-distribution"]["data"][-1]["name"] == "objective"
 
 
+def what_if(jobs: Sequence[JobRow] = JOBS, limits: Limits | None = LIMITS, **changes: Any) -> Any:
+    """What the page weighs a price of waiting on, and whether it has the slider."""
+    found = page(jobs, limits, **changes)
+    weighed = json.loads(found.scripts[0])["whatIf"]
+    assert ("what-if" in {attrs.get("id") for _, attrs in found.elements}) == (weighed is not None)
+    return weighed
+
+
+def test_a_price_is_weighed_on_what_can_be_recommended() -> None:
+    """No slider where the run allows no verdict; settings whose polls fall on the ends of jobs are out."""
+    tied = [job("tied", key, lag=0.0) for key in range(120)]
+    weighed = what_if([*JOBS, *tied])
+    assert [each["name"] for each in weighed["settings"]] == ["constant-1s", "exponential-full-jitter"]
+    assert what_if(tied) is None
+    assert what_if(incomplete="stopped") is None
+    assert analyse(run_of(tied)).recommendation.setting is None
+
+
+def test_a_price_of_measured_durations_is_weighed_on_held_out_schedules() -> None:
+    """As ``plan`` does, without delays, and it says so; where their law is known, on the limit itself."""
+    known = what_if(limits=Limits({}, LIMITS.curve, schedules=((1.0, 3.0), (1.0, 2.0))))
+    assert [each["polls"] for each in known["curve"]] == [2.0, 4.0]
+    assert known["curve"][0]["delays"] == ["1.00 s", "2.00 s"]
+    measured = what_if(limits=Limits({}, LIMITS.curve, ((1.5, 3.0), (3.0, 0.8)), ((1.0, 3.0), (1.0, 2.0))))
+    assert measured["curve"] == [
+        {"polls": polls, "lag": lag, "delays": None} for polls, lag in LIMITS.curve
+    ]  # fmt: skip
+    assert "fitted to one half of the durations and tried on the other" in measured["best"]
+    assert "fitted" not in known["best"]
+
+
+def test_without_objectives_nothing_is_shipped() -> None:
+    """Box, title and table agree: the setting is named, in no colour of success, and spelt as it is."""
+    jobs = [row._replace(setting=row.setting.replace("constant-1s", "quick")) for row in JOBS]
+    for objectives, name, tag, box in (
+        ({}, "quick, by polls", "named", "box plain answer"),
+        ({"lag_p90": 9.0}, "Ship exponential-full-jitter", "ship", "box good answer"),
+    ):
+        found = page([row for row in jobs if row.key != 7], objectives=objectives)
+        words = [each.strip() for each in found.words]
+        assert any(each.startswith(name) for each in words), name
+        assert [each for each in words if each in ("named", "ship")] == [tag]
+        assert box in {attrs.get("class") for _, attrs in found.elements}
+
+
 def test_a_long_run_stays_a_small_picture() -> None:
     """Charts hold a few hundred points, and the averaged load still adds up to all polls."""
     jobs = [job("a", key, planned=float(key), lag=0.1 + key / 5000) for key in range(2000)]

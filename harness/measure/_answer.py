@@ -15,7 +15,7 @@ from harness.measure._recommend import headline
 from harness.measure._results import SURE, Results
 from scenarios import original_yaml
 
-Tone = Literal["good", "warn", "bad"]
+Tone = Literal["good", "plain", "warn", "bad"]
 
 _INVALID: Final = "No verdict: these numbers cannot be trusted"
 _NONE: Final = "No setting to recommend"
@@ -54,13 +54,14 @@ def answer(results: Results) -> Answer:
     """Return what the box says of these results."""
     found = results.recommendation
     if found.setting is None:
-        invalid = results.worst_status == "invalid" or not results.complete
+        invalid = not results.is_trustworthy
         return Answer("bad" if invalid else "warn", _INVALID if invalid else _NONE)
     words = headline(results)
+    shipped = bool(results.objectives or found.rival)
     reference = _reference(results, found.setting)
     return Answer(
-        tone="warn" if found.rival else "good",
-        title=f"{words[0].upper()}{words[1:]}",
+        tone="warn" if found.rival else "good" if shipped else "plain",
+        title=f"{words[0].upper()}{words[1:]}" if shipped else words,  # else it begins with a setting's name
         gain=_gain(results, found.setting, reference),
         sure=_sure(results),
         yaml=_yaml(found.setting, results.scenario.text),

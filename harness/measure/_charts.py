@@ -246,8 +246,8 @@ def load_over_time(
         note += " It did not answer in the shaded time."
     if later:
         note += (
-            f" The picture ends where the load is nearly over: {percent(later)} of the requests come later, "
-            f"the last after {number(whole)} s."
+            f" The picture ends where the load is nearly over: {percent(later)} of each setting's requests, "
+            f"on average, come later, the last after {number(whole)} s."
         )
     return Picture(
         id="load-over-time",

@@ -16,7 +16,7 @@ from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow
 from harness.measure._numbers import number
 from harness.measure._pages import render_page
 from harness.measure._table import LEGEND, render_comparison
-from harness.measure._verdicts import change, heading, in_seconds, span
+from harness.measure._verdicts import change, heading, is_time, span
 from scenarios.documents import counted, printable
 
 _STRUCTURE: Final = re.compile(r"[^\w -]|_")
@@ -107,7 +107,7 @@ def _said(row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference: {printable(row.reason or 'unknown')}"
     points = row.metric in FIGURES and FIGURES[row.metric].points
-    unit = " s" if in_seconds(row.metric) else " points" if points else ""
+    unit = " s" if is_time(row.metric) else " points" if points else ""
     reason = f"; {printable(row.reason)}" if row.reason else ""
     jobs = f"{counted(row.pairs, 'job')} in pairs" if row.pairs else "not paired"
     return (
@@ -123,7 +123,7 @@ def _html(comparison: RunComparison) -> str:
     """Return a page of its own, without scripts or outside references."""
     return render_page(
         "harness.measure",
-        "comparison.html",
+        "compared.html",
         c=comparison,
         rows=_by_setting(comparison),
         metrics={metric: heading(metric) for metric in _metrics(comparison)},

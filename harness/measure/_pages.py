@@ -17,7 +17,7 @@ def render_page(room: str, template: str, **values: Any) -> str:
     from jinja2 import Environment
 
     source = files(room).joinpath(template).read_text(encoding="utf-8")
-    css = files("harness.measure").joinpath("page.css").read_text(encoding="utf-8")
+    css = files("harness.measure").joinpath("small.css").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     made = environment.from_string(source).render(css=css, number=number, printable=printable, **values)
     return made + "\n"

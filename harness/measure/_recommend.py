@@ -51,7 +51,7 @@ def recommend(
     if invalid:
         reasons = "; ".join(f"{check.check}: {check.detail}" for check in invalid)
         return Recommendation(setting=None, why=f"withheld: {reasons}.")
-    tied = {name: share for name in settings if (share := _tied(jobs[name])) > EXACT_TIES}
+    tied = tied_settings(jobs)
     if len(tied) == len(settings):
         return Recommendation(setting=None, why=f"withheld: {_ties(tied)}.")
     fair = {name: figures for name, figures in settings.items() if name not in tied}
@@ -75,8 +75,10 @@ def headline(results: Results) -> str:
     return f"ship {found.setting}"
 
 
-def _tied(jobs: pl.DataFrame) -> float:
-    return on_the_end(job_values(jobs, "detection_lag_s"))
+def tied_settings(jobs: Mapping[str, pl.DataFrame]) -> dict[str, float]:
+    """Return the settings that learn of too many jobs at their very ends, with the share of those jobs."""
+    shares = {name: on_the_end(job_values(each, "detection_lag_s")) for name, each in jobs.items()}
+    return {name: share for name, share in shares.items() if share > EXACT_TIES}
 
 
 def _ties(tied: Mapping[str, float]) -> str:

@@ -24,13 +24,13 @@ from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow, Figure, S
 from harness.measure._numbers import in_seconds, number
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._pictures import Picture, places_of, styles_of
-from harness.measure._recommend import bound
+from harness.measure._recommend import bound, tied_settings
 from harness.measure._results import Results
 from harness.measure._rows import Run
 from harness.measure._shares import herd, latency_parts
 from harness.measure._timelines import timelines
 from harness.measure._verdicts import change, heading, span
-from scenarios.documents import parse_seconds
+from scenarios.documents import counted, parse_seconds
 
 # The legend's keys, drawn as the charts draw them: marker paths around (0, 0) and dash patterns.
 _SHAPES: Final = {
@@ -52,6 +52,9 @@ _DASH_PATTERNS: Final = {
 }
 
 _SEVERITY: Final = ("invalid", "warn", "pass")
+
+_BEST: Final = "The best of all schedules needs"
+_FITTED: Final = "The best of the schedules fitted to one half of the durations and tried on the other needs"
 
 _DELAYS_SHOWN: Final = 5
 """Of a schedule beside the price of a request."""
@@ -75,6 +78,7 @@ def render_report(results: Results, run: Run) -> str:
     styles = styles_of(list(results.settings))
     pictures = _pictures(results, run)
     figures = {each.id: each.data() for each in pictures}
+    weighed = _what_if(results, run)
     scripts = [_part("plotly-basic.min.js"), _part("page.js")]
     return environment.get_template("report.html").render(
         r=results,
@@ -86,7 +90,7 @@ def render_report(results: Results, run: Run) -> str:
         limits=any(figures.limit for figures in results.settings.values()),
         columns=_columns(results.settings),
         pictures={each.id: each for each in pictures},
-        what_if=bool(_what_if(results)),
+        what_if=bool(weighed),
         compared=[heading(metric) for metric in _metrics(results)],
         comparison=_comparison(results),
         verdicts=VERDICTS,
@@ -100,14 +104,14 @@ def render_report(results: Results, run: Run) -> str:
         shapes=_SHAPES,
         dashes=_DASH_PATTERNS,
         number=number,
-        plural=_plural,
+        plural=counted,
         note=_note,
         estimates=any(figures.detection_lag_s.basis == "interval" for figures in results.settings.values()),
         change=change,
         span=span,
         bound=bound,
         kept=_KEPT,
-        data=_script_json({"pictures": figures, "whatIf": _what_if(results)}),
+        data=_script_json({"pictures": figures, "whatIf": weighed}),
         css=Markup(_part("page.css")),  # noqa: S704 - our own
         scripts=[Markup(each) for each in scripts],  # noqa: S704 - our own, and Plotly's
         allowed=" ".join(
@@ -152,14 +156,22 @@ def _counted(counts: Mapping[str, Mapping[str, int]], *always: str) -> dict[str,
     return {setting: {name: each.get(name, 0) for name in shown} for setting, each in counts.items()}
 
 
-def _what_if(results: Results) -> dict[str, Any] | None:
-    """Return what a price of waiting is weighed on: the settings that lose no jobs, and the limit."""
-    curves = limit_curves(results)
+def _what_if(results: Results, run: Run) -> dict[str, Any] | None:
+    """Return what a price of waiting is weighed on: the settings that can be recommended, and the limit.
+
+    Of measured durations that is what schedules achieve on jobs that they were not fitted to, as ``plan``
+    has it: the limit of the very sample promises too much. None where the run allows no verdict.
+    """
+    if not results.is_trustworthy:
+        return None
+    fitted = bool(results.limit_bound)
+    curve = limit_curves(results)[-1][2] if results.limit_curve else []
     schedules = {
         (point.polls, point.lag_s): _delays(point.schedule_s)
-        for point in results.limit_bound or results.limit_curve
-        if point.schedule_s
+        for point in results.limit_curve
+        if point.schedule_s and not fitted
     }
+    tied = tied_settings({name: run.jobs.filter(run.jobs["setting"] == name) for name in results.settings})
     settings = [
         {
             "setting": place,
@@ -168,15 +180,14 @@ def _what_if(results: Results) -> dict[str, Any] | None:
             "lag": figures.detection_lag_s.mean,
         }
         for place, (name, figures) in enumerate(results.settings.items())
-        if figures.detection_lag_s.mean is not None and figures.lost_jobs.share <= LOST_SHARE_ALLOWED
+        if figures.detection_lag_s.mean is not None
+        and figures.lost_jobs.share <= LOST_SHARE_ALLOWED
+        and name not in tied
     ]
     if not settings:
         return None
-    limit = [
-        {"polls": polls, "lag": lag, "delays": schedules.get((polls, lag))}
-        for polls, lag in (curves[0][2] if curves else [])
-    ]
-    return {"settings": settings, "curve": limit}
+    limit = [{"polls": polls, "lag": lag, "delays": schedules.get((polls, lag))} for polls, lag in curve]
+    return {"settings": settings, "curve": limit, "best": _FITTED if fitted else _BEST}
 
 
 def _delays(schedule_s: Sequence[float]) -> list[str]:
@@ -192,11 +203,6 @@ def _script_json(value: object) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - made safe just above
-
-
-def _plural(count: int, noun: str) -> str:
-    """Return ``1 setting``, ``2 settings``."""
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def _columns(settings: Mapping[str, SettingFigures]) -> list[tuple[str, list[Figure]]]:

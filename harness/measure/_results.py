@@ -168,6 +168,11 @@ class Results(Part):
         seen = {each.status for each in self.trust}
         return "invalid" if "invalid" in seen else "warn" if "warn" in seen else "pass"
 
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether the run is complete and no check of its figures found them invalid."""
+        return self.complete and self.worst_status != "invalid"
+
     def to_json(self) -> dict[str, Any]:
         """Return the results as JSON-ready data."""
         return self.model_dump(mode="json")

@@ -65,11 +65,11 @@ class Margins:
         """Return the margin of a figure: max(5 ms, share, 3 noises) for times, 0 for lost jobs."""
         if metric == "lost_share" or reference is None:
             return 0.0
-        floor = _FLOOR_S if in_seconds(metric) else 0.0
+        floor = _FLOOR_S if is_time(metric) else 0.0
         return max(floor, self.share * abs(reference), _NOISES * self.noise.get(metric, 0.0))
 
 
-def in_seconds(metric: str) -> bool:
+def is_time(metric: str) -> bool:
     """Return whether a figure that is compared is a time."""
     return OBJECTIVES[metric].unit == "s" if metric in OBJECTIVES else metric.endswith("_s")
 

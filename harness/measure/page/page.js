@@ -184,9 +184,10 @@
     let text = `If saving one status request is worth waiting ${seconds(price)}, ${setting.name} is the best setting tried: `
       + `${digits(setting.polls)} polls per job, known ${seconds(setting.lag)} after the end on average.`;
     if (limit) {
-      text += ` The best of all schedules needs ${digits(limit.polls)} ${limit.polls === 1 ? "poll" : "polls"} for ${seconds(limit.lag)}`
+      const more = Math.round((cost(setting) / cost(limit) - 1) * 1000) / 10;
+      text += ` ${whatIf.best} ${digits(limit.polls)} ${limit.polls === 1 ? "poll" : "polls"} for ${seconds(limit.lag)}`
         + (limit.delays ? `, waiting ${limit.delays.join(", ")}` : "")
-        + `; ${setting.name} costs ${digits(Math.max(0, (cost(setting) / cost(limit) - 1) * 100))} % more than that.`;
+        + `; ${setting.name} costs ${digits(Math.abs(more))} % ${more < 0 ? "less" : "more"} than that.`;
     }
     text += " In the picture: a ring around the one, a diamond at the other, and a thin line through all that is as good as the one.";
     const place = document.getElementById("priced");
