@@ -294,6 +294,16 @@ def test_a_request_is_written_as_it_should_be(server: Server) -> None:
     assert server.asked[1].endswith(b"Content-Length: 0\r\n\r\n")
 
 
+def test_an_address_without_a_path_keeps_its_query(server: Server) -> None:
+    """Also where that has a slash, and the second time; what is behind # is not sent."""
+    server.keep = True
+    exchange = Exchange()
+    for end in ("?a=/b", "?a=/c", "#d/e", "#d/f"):
+        exchange("GET", server.url.rstrip("/") + end, {}, None, 5.0)
+    targets = [asked.split(b" ")[1] for asked in server.asked]
+    assert targets == [b"/?a=/b", b"/?a=/c", b"/", b"/"]
+
+
 def test_a_header_that_comes_twice_is_a_list(server: Server) -> None:
     """As ``requests`` has it; names in any case."""
     server.reply = with_length(b"", b"Retry-After: 2", b"retry-after: 3")

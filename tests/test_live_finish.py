@@ -13,7 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
+from gevent.event import Event
 from live_parts import STARTED_AT, job_row, poll_row, record_of
 from virtual_scenarios import every, scenario
 
@@ -222,6 +224,33 @@ def test_each_run_of_the_web_page_is_reported_in_the_background(
     assert reported == sorted(tmp_path.iterdir())
     assert len(reported) == 2
     assert stage.done == []
+
+
+def test_runs_that_follow_quickly_are_reported_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report of the first takes longer than the second run; leaving meanwhile would name both."""
+    stage = Stage(monkeypatch, tmp_path, headless=False)
+    first = measured(two_settings())
+    may_end, at_once = Event(), []
+
+    def slowly() -> None:
+        at_once.append(len(stage.commands))
+        may_end.wait(9)
+        at_once.append(-len(stage.commands))
+
+    stage.meanwhile = slowly
+    for minute in (4, 5, 6):
+        stage.has(replace(first, started_at=STARTED_AT.replace(minute=minute)))
+        stage.finisher.stopped()
+        gevent.sleep(0)
+    folders = sorted(tmp_path.iterdir())
+    stage.finisher.leave()
+    assert capsys.readouterr().err.splitlines() == [where(folder) for folder in folders]
+    may_end.set()
+    stage.finisher.quitting()
+    assert [Path(command[5]) for command in stage.commands] == folders
+    assert at_once == [1, -1, 2, -2, 3, -3]
 
 
 def test_nothing_measured_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from live_parts import STARTED_AT, job_row, poll_row
 
-from harness.live import recover
+from harness.live import _journal, recover
 from harness.live._finish import write_record
 from harness.live._framing import Closed, Ended, Entry, entries, framed, part, remove
-from harness.live._journal import Journal, Stream
+from harness.live._journal import Journal, Parts
 from harness.live._record import Record
 from harness.measure import JOURNAL, RunFolder, RunUnusable, Visit, load_run
 from scenarios import Scenario, load_scenario
@@ -189,14 +190,78 @@ def test_a_run_whose_rows_fit_nowhere_goes_on_without_a_journal(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Stream, "write", full)
+    monkeypatch.setattr(Parts, "write", full)
     runs.measure(1)
     runs.measure(2)
     assert not runs.journal.is_sound
     assert "rows are no longer kept on disk" in caplog.text
+    runs.journal.end()
     monkeypatch.undo()
     runs.journal.let_go()
     found = recover(first)
+    assert found is not None
+    assert found.jobs == 1
+
+
+def test_a_run_that_has_a_folder_nowhere_can_end(
+    experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its beginning there was room nowhere: its end is no fault, for who writes the rows tries anew."""
+    (tmp_path / "reports").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "reports"))
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.measure(0)
+    runs.journal.end()
+    assert runs.journal.folder is None
+    assert not runs.journal.is_sound
+
+
+def test_a_discarded_run_leaves_no_folder_behind(experiment: Scenario, tmp_path: Path) -> None:
+    """The fallback's own folder is gone with the run's; nothing is written into what was removed."""
+    (tmp_path / "reports").touch()
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.record.jobs.append(job_row())
+    runs.journal.keep(1.0)  # not flushed: a thread may be writing yet
+    runs.journal.discard()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_parts_are_closed_once(tmp_path: Path) -> None:
+    """A file that is opened later may have the number of one that was closed, and is somebody else's."""
+    parts = Parts(tmp_path)
+    parts.close()
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+    parts.close()
+    for each in others:
+        os.close(each)  # raises where it was closed already
+
+
+def test_a_write_that_was_given_up_breaks_no_later_run(
+    experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk took no bytes until the next run was under way, and then refused them."""
+    may_end = threading.Event()
+
+    def stuck(*_: object) -> None:
+        may_end.wait(9)
+        raise OSError(errno.EIO, "Input/output error")
+
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.journal.flush(9)
+    monkeypatch.setattr(Parts, "write", stuck)
+    runs.record.jobs.append(job_row())
+    runs.journal.keep(1.0)
+    runs.journal.flush(0.01)
+    assert not runs.journal.is_sound
+    monkeypatch.undo()
+    monkeypatch.setattr(_journal, "_PATIENCE_S", 0.0)
+    runs.journal.let_go()
+    runs.journal.begin(runs.record)
+    may_end.set()
+    runs.journal.flush(9)
+    assert runs.journal.is_sound
+    assert runs.folder.parent == tmp_path / "reports"
+    found = recover(runs.is_killed())
     assert found is not None
     assert found.jobs == 1
 
@@ -214,7 +279,7 @@ def test_a_bound_on_the_size_of_files_makes_more_files(
         return write(number, bytes(data)[:room])
 
     monkeypatch.setattr(os, "write", bounded)
-    stream = Stream(tmp_path)
+    stream = Parts(tmp_path)
     for number in range(5):
         stream.write(bytes([number]) * 700)
     stream.close()

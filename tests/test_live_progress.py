@@ -76,3 +76,39 @@ def test_without_a_known_end_the_time_so_far_is_told() -> None:
     sweep = Sweep(play)
     sweep.begin(0.0, play.visits())
     assert left(sweep.look(62.0)) == "62 s so far"
+
+
+class Gone(Screen):
+    """Where nobody reads any more: ``| head -1`` has ended, or the terminal's window was closed."""
+
+    def __init__(self, *, terminal: bool, fault: Exception) -> None:
+        super().__init__()
+        self.terminal, self.fault, self.tries = terminal, fault, 0
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, _text: str) -> int:
+        self.tries += 1
+        raise self.fault
+
+
+@pytest.mark.parametrize(
+    ("terminal", "fault"),
+    [
+        (False, BrokenPipeError(32, "gone")),
+        (False, ValueError("closed")),
+        (True, OSError(5, "gone")),
+        (True, ValueError("closed")),
+    ],
+)
+def test_nobody_who_reads_it_is_no_reason_to_end_a_run(terminal: bool, fault: Exception) -> None:
+    """Nothing comes out of the progress but that it is told no more."""
+    file = Gone(terminal=terminal, fault=fault)
+    progress = Progress(file, enabled=True)
+    for second in range(20):
+        progress.update(running(), 1.0 + second)
+    tries = file.tries
+    progress.update(running(), 99.0)
+    progress.close()
+    assert file.tries == tries > 0

@@ -218,3 +218,24 @@ def test_a_killed_run_leaves_nothing_behind() -> None:
 def test_nothing_to_do_is_done() -> None:
     """No jobs: the run is over before it has slept."""
     pump(Service()).run()
+
+
+def test_many_that_are_due_at_the_stop_are_not_sent() -> None:
+    """The runner is in the middle of them: it sends no more, and no reply comes to a job that was ended."""
+    service = Service(takes=0.0)
+    driver = pump(service)
+    talks = [talk(number) for number in range(300)]
+    for each in talks:
+        driver.add(each)
+    running = gevent.spawn(driver.run)
+    send, asked = service.send, service.asked
+
+    def stopping(order: Order) -> Response:
+        if len(asked) == 50:
+            gevent.spawn(driver.stop)
+        return send(order)
+
+    driver._send = stopping
+    running.get(timeout=ROOM)
+    assert len(asked) < 100  # of 900: one or two turns of the loop
+    assert all(each.result is not None for each in talks)

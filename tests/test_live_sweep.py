@@ -232,3 +232,17 @@ def test_trust_so_far_is_what_the_checks_of_visits_find() -> None:
         ("server CPU", "warn"),
         ("workers", "invalid"),
     ]
+
+
+def test_the_time_left_is_known_while_something_to_come_is_known() -> None:
+    """A visit that is over took what it took: what nobody knew of it beforehand is no matter any more."""
+    play = two_settings(repeats=2)  # quick, slow, slow, quick
+    sweep = Sweep(play)
+    sweep.begin(0.0, play.visits())
+    for place, plan in enumerate(play.visits()[:2]):
+        sweep.start(10.0 * place, place, plan)
+        sweep.close(10.0 * place + 9.0, closed(plan.setting))
+    sweep.start(20.0, 2, play.visits()[2])
+    at = sweep.look(22.0)
+    assert at.eta_s == pytest.approx(7.0 + 9.0 + 1.03)
+    assert at.progress > 0.5

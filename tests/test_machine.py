@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import platformdirs
 import pytest
 from click.testing import CliRunner
 
+from harness import _version
 from harness._cli import main
+from harness._version import own_version
 from harness.live import _machine
 from harness.live._machine import Capacity, Machine, this_machine, too_much
 from harness.virtual import visit_costs
@@ -180,6 +184,34 @@ def test_check_says_that_a_scenario_asks_for_more_than_the_machine_gives(
     (line,) = (each for each in done.output.splitlines() if "this machine gives" in each)
     assert line.startswith("  note: a asks for about 25,000 requests/s")
     assert calls == ["lean"]
+
+
+def test_a_copy_that_was_never_installed_knows_no_version_and_works(
+    calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a look at the machine nor an export, which names its writer, needs one."""
+
+    def unknown(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(_version, "version", unknown)
+    assert this_machine("lean").capacity == FAST
+    assert own_version() == "unknown"
+    assert calls == ["lean"]
+
+
+def test_a_cache_that_is_not_written_leaves_nothing(
+    calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full: no half of a file stays, however often it is tried."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert this_machine("lean").capacity == FAST
+    assert calls == ["lean"]
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 @pytest.mark.slow

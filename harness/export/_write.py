@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from client import NATIVE, PollingPolicy, parameters
+from harness._version import DISTRIBUTION, own_version
 from harness.export._differences import Difference, adapt, notes
 from harness.export._forms import FORMS, Form
 from harness.export._law import law_text, literal
@@ -20,7 +20,6 @@ from harness.export._law import law_text, literal
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_WRITER: Final = "backoff-harness"
 _WIDTH: Final = 100
 _LONGEST_WORDS: Final = 300  # of what a user typed, in a comment
 _SHOWN_DELAYS: Final = 10
@@ -155,7 +154,7 @@ def _header(
     to Python or to a shell.
     """
     yield from _wrapped(f"Poll a job until it is done. {policy.describe()}.")
-    yield f"Written by {_WRITER} {version(_WRITER)} for {form.takes}."
+    yield f"Written by {DISTRIBUTION} {own_version()} for {form.takes}."
     where = f" of the scenario {origin.scenario}" if origin.scenario else ""
     question = f": {_plain(origin.question)}" if origin.question else ""
     yield from _wrapped(f"Setting {_plain(origin.setting)}{where}{question}")
@@ -183,7 +182,7 @@ def _json(policy: PollingPolicy, origin: Origin) -> str:
         "setting": origin.setting,
         "scenario": origin.scenario,
         "description": policy.describe(),
-        "written_by": f"{_WRITER} {version(_WRITER)}",
+        "written_by": f"{DISTRIBUTION} {own_version()}",
         "unit": "seconds",
         "yaml": setting_yaml("setting", policy),
         **_plain_data(policy),
@@ -221,7 +220,7 @@ def _waiter(policy: PollingPolicy, origin: Origin) -> str:
     delay = policy.cadence.initial or 0.0
     waiter = {
         "operation": "GetJob",
-        "description": f"{_plain(origin.setting)}: {policy.describe()}; by {_WRITER} {version(_WRITER)}",
+        "description": f"{_plain(origin.setting)}: {policy.describe()}; by {DISTRIBUTION} {own_version()}",
         "delay": int(delay) if delay.is_integer() else delay,
         "maxAttempts": policy.max_attempts or _ENDLESS_ATTEMPTS,
         "acceptors": acceptors,

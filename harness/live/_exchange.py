@@ -32,6 +32,7 @@ _MOST_INTERIM: Final = 16  # 1xx replies before the one that counts
 _RECEIVE: Final = 1 << 16
 _IN_URL: Final = "!#$%&'()*+,/:;=?@[]~"
 _PLAIN_TARGET: Final = re.compile(r"/[!\"$-~]*")  # as it is sent; no fragment, which is not
+_BEHIND_HOST: Final = frozenset("?#")
 _MOST_PLACES: Final = 100
 _POLL: Final = get_original("select", "poll")  # Locust patches the process; this one never waits
 _PORTS: Final = {"http": 80, "https": 443}
@@ -112,7 +113,8 @@ class Exchange:
         if place is None or not _PLAIN_TARGET.fullmatch(target):
             origin, host, target = _taken_apart(url)
             place = _Place(origin, host, self._idle.setdefault(origin, []))
-            if start > 0 and len(self._places) < _MOST_PLACES:
+            # Without a path the first slash may be one of a query or a fragment.
+            if start > 0 and not _BEHIND_HOST.intersection(url[8:start]) and len(self._places) < _MOST_PLACES:
                 self._places[url[:start]] = place
         origin, host, idle = place
         connection = _still_open(idle) or self._connected(origin, until)

@@ -99,7 +99,7 @@ class Finisher:
         self._conductor = conductor
         self._progress = progress
         self._journal = journal
-        self._unreported: Path | None = None
+        self._unreported: list[Path] = []  # folders, the earliest first
         self._child: subprocess.Popen[str] | None = None  # that makes a report
         self._making: Path | None = None  # the folder that it makes a report of
         self._reporting: Any = None  # the greenlet that makes a report in the background
@@ -120,9 +120,12 @@ class Finisher:
             self._journal.discard()
             self._conductor.sweep.reported(None, None)
             return
-        self._unreported = self._write(record)
-        self._tell(self._unreported)
-        if self._unreported is not None and not self._headless:
+        written = self._write(record)
+        self._tell(written)
+        if written is None:
+            return
+        self._unreported.append(written)
+        if not self._headless and (self._reporting is None or self._reporting.ready()):
             self._reporting = gevent.spawn(self._report)
 
     def _tell(self, written: Path | None) -> None:
@@ -137,9 +140,9 @@ class Finisher:
         try:
             if self._environment.runner is not None:
                 self._environment.runner.stop()
-            self._report()
             if self._reporting is not None:
                 self._reporting.join()
+            self._report()
             leave_jobs_out_of_the_exit_status(self._environment)
         finally:
             if self._conductor.target is not None:
@@ -158,10 +161,9 @@ class Finisher:
             with contextlib.suppress(OSError):
                 child.kill()
         self._journal.flush(_LEAVE_S)
-        folder = (
-            self._unreported or self._making or (self._journal.folder.path if self._journal.folder else None)
-        )
-        if folder is not None:
+        written = [self._making] if self._making else []
+        begun = [self._journal.folder.path] if self._journal.folder else []
+        for folder in (*written, *self._unreported, *begun):
             print(where(folder), file=sys.stderr, flush=True)
 
     def _write(self, record: Record) -> Path | None:
@@ -208,9 +210,11 @@ class Finisher:
             logger.error("%s", words)
 
     def _report(self) -> None:
-        folder, self._unreported = self._unreported, None
-        if folder is None:
-            return
+        """Make the reports that are to be made, one after the other."""
+        while self._unreported:
+            self._report_on(self._unreported.pop(0))
+
+    def _report_on(self, folder: Path) -> None:
         parsed = self._environment.parsed_options
         as_json, required = parsed.report_format == "json", getattr(parsed, "require_objectives", False)
         command = report_command(folder, self._options.scenario.path, as_json=as_json, required=required)

@@ -38,10 +38,14 @@ _PATIENCE_S: Final = 30.0  # with a disk that takes no bytes, before the run end
 def fallback(scenario: Scenario, record: Record) -> RunFolder:
     """Make a folder for a run that cannot be written where it should be; RunFolderError when that fails."""
     root = tempfile.mkdtemp(prefix="backoff-")  # nobody else can have made it, nor looks into it
-    return RunFolder.create(root, scenario.name, record.started_at)
+    try:
+        return RunFolder.create(root, scenario.name, record.started_at)
+    except OSError:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
 
 
-class Stream:
+class Parts:
     """A stream of bytes in a folder. Where a file may not grow any more, another follows it.
 
     The first file is locked while the stream is open: so others can tell whether somebody writes to it.
@@ -74,7 +78,8 @@ class Stream:
 
     def close(self) -> None:
         """Close the files, and let go of the lock."""
-        for each in self._files:
+        files, self._files = self._files, []  # once: the next file to be opened may have the same number
+        for each in files:
             with suppress(OSError):
                 os.close(each)
 
@@ -94,7 +99,7 @@ class Journal:
         self._folder: RunFolder | None = None
         self._left: Path | None = None  # the folder before the fallback, until that has everything
         self._has_fallen_back = False
-        self._stream: Stream | None = None
+        self._stream: Parts | None = None
         self._entries: list[Entry] = []  # that are yet to be written
         self._writer: Any = None  # the greenlet that has them written
         self._kept = (0, 0, 0)  # how many visits, jobs and polls of the record were added
@@ -125,7 +130,7 @@ class Journal:
 
     def end(self) -> None:
         """Add the rest, and wait until all is written, or the disk has taken too long."""
-        if self._record is not None:
+        if self._record is not None and self.is_sound:
             self._add(*self._news(), Ended(self._record.incomplete))
             self.flush(_PATIENCE_S)
 
@@ -148,9 +153,13 @@ class Journal:
         """Let go of the run, and of its folder: nothing was measured."""
         if (folder := self.let_go()) is not None:
             shutil.rmtree(folder, ignore_errors=True)
+            if self._has_fallen_back:
+                with suppress(OSError):  # it is not empty, so it is none of ours
+                    folder.parent.rmdir()
 
     def let_go(self) -> Path | None:
         """Let go of the run, whose rows stay in the journal; return its folder."""
+        self.flush(_PATIENCE_S)  # what is closed must not be what a thread writes to
         folder = self._folder.path if self._folder else None
         if self._stream is not None:
             self._stream.close()
@@ -167,7 +176,7 @@ class Journal:
             self._folder = make()
             self._info = info_of(self._scenario, self._record)
             self._folder.keep_scenario(self._info.scenario)
-            self._stream = Stream(self._folder.path)
+            self._stream = Parts(self._folder.path)
         except OSError as error:
             self._break(error)
             return
@@ -198,7 +207,9 @@ class Journal:
         while self._entries and (stream := self._stream) is not None:
             batch, self._entries = self._entries, []
             error = self._pool.apply(_write, (stream, batch))
-            if error is not None:
+            if stream is not self._stream:  # it took so long that it was given up, and its run with it
+                stream.close()
+            elif error is not None:
                 stream.close()
                 self._stream = None
                 self._break(error)
@@ -222,7 +233,7 @@ class Journal:
             logger.warning("%s cannot be written (%s): rows are kept in %s", where, said, self._folder.path)
 
 
-def _write(stream: Stream, batch: Sequence[Entry]) -> OSError | None:
+def _write(stream: Parts, batch: Sequence[Entry]) -> OSError | None:
     """Write entries; return what went wrong, for what a thread raises is printed as a traceback."""
     try:
         for entry in batch:

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -22,6 +21,7 @@ import msgspec
 import platformdirs
 
 from harness._child import environment
+from harness._version import DISTRIBUTION, own_version
 from scenarios.documents import printable
 
 Transport = Literal["lean", "requests"]
@@ -147,7 +147,7 @@ def _identity() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(_cores()),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "backoff-harness": version("backoff-harness"),
+        DISTRIBUTION: own_version(),
     }
 
 
@@ -160,7 +160,7 @@ def _processor() -> str:
 
 
 def _cache(transport: Transport) -> Path:
-    return platformdirs.user_cache_path("backoff-harness") / f"machine-{transport}.json"
+    return platformdirs.user_cache_path(DISTRIBUTION) / f"machine-{transport}.json"
 
 
 def _read(path: Path) -> _Kept | None:
@@ -181,6 +181,7 @@ def _write(path: Path, kept: _Kept) -> None:
     """Keep it for the next time; where that cannot be done, the next time measures anew."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(msgspec.json.encode(kept))
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # gone in the end, whatever fails
+            whole = Path(folder, path.name)
+            whole.write_bytes(msgspec.json.encode(kept))
+            whole.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from scenarios.documents import counted, spell_seconds
 
 _REDRAW_INTERVAL_S: Final = 0.25
 _TOLD: Final = ("description", "fields[left]", "fields[jobs]")
+_GONE: Final = (OSError, ValueError)  # a pipe, a terminal or a file that was closed
 _LINE_INTERVAL_S: Final = 10.0  # seldom enough for a log, often enough to see that something happens
 
 
@@ -42,10 +44,14 @@ class Progress:
         if at.visit is None:
             return
         self._due_at = now + self._interval_s
-        if self._bar is None:
-            print(f"{setting(at)}: {jobs(at)}, {polls(at)}, {left(at)}", file=self._file, flush=True)
-        else:
-            self._draw(self._bar, at)
+        try:
+            if self._bar is None:
+                print(f"{setting(at)}: {jobs(at)}, {polls(at)}, {left(at)}", file=self._file, flush=True)
+            else:
+                self._draw(self._bar, at)
+        except _GONE:  # nobody reads it any more, which is no reason to end a run
+            self.close()
+            self._enabled = False
 
     def _draw(self, bar: Bar, at: SweepNow) -> None:
         if self._task is None:
@@ -58,7 +64,8 @@ class Progress:
     def close(self) -> None:
         """Give the terminal back."""
         if self._bar is not None and self._task is not None:
-            self._bar.stop()
+            with suppress(*_GONE):
+                self._bar.stop()
             self._task = None
 
 

@@ -55,6 +55,7 @@ class Pump:
         self._runner: Any = None
         self._sleeps_until: float | None = None  # None while the runner is awake
         self._fault: BaseException | None = None
+        self._is_over = False  # stopped, or run to the end: nothing is sent any more, no reply is told
 
     def add(self, talk: Talk) -> None:
         """Carry another job from now on."""
@@ -70,9 +71,9 @@ class Pump:
         self._next = next(self._arrivals, None)
         self._runner = getcurrent()
         try:
-            while self._fault is None:
+            while self._goes_on():
                 self._admit(self._now())
-                while self._fault is None and (due := self._fleet.due(self._now(), 1)):
+                while self._goes_on() and (due := self._fleet.due(self._now(), 1)):
                     self._hand_over(due[0])
                 if self._is_done():
                     break
@@ -84,6 +85,7 @@ class Pump:
 
     def stop(self) -> None:
         """End every job before its time, and every request; from another greenlet, ``run`` then returns."""
+        self._is_over = True  # first, for the runner and carriers have their turns while requests end
         self._arrivals, self._next = iter(()), None
         carriers = [each for each in (*self._idle, *self._busy) if each is not getcurrent()]
         self._idle.clear()
@@ -94,6 +96,9 @@ class Pump:
             gevent.sleep(0)
         self._fleet.cancelled(self._now())
         self._wake_for_what_is_sooner()
+
+    def _goes_on(self) -> bool:
+        return self._fault is None and not self._is_over
 
     def _is_done(self) -> bool:
         return not self._fleet and self._next is None
@@ -106,7 +111,7 @@ class Pump:
 
     def _next_at(self) -> float:
         """Return when the runner is needed again."""
-        if self._fault is not None or self._is_done():
+        if not self._goes_on() or self._is_done():
             return -math.inf
         joins_at = math.inf if self._next is None else self._next.at - _AHEAD_S
         return min(self._fleet.next_at, joins_at)
@@ -157,7 +162,7 @@ class Pump:
         try:
             while True:
                 self._carry(order)
-                if self._fault is None and (due := self._fleet.due(self._now(), 1)):
+                if self._goes_on() and (due := self._fleet.due(self._now(), 1)):
                     order = due[0]
                 else:
                     self._busy.discard(me)
@@ -172,7 +177,9 @@ class Pump:
         try:
             response = self._send(order)
         except OSError as error:
-            cause = self._explain(error)
-            self._fleet.broke(order, self._now(), cause.words, retryable=cause.passing)
+            if not self._is_over:
+                cause = self._explain(error)
+                self._fleet.broke(order, self._now(), cause.words, retryable=cause.passing)
         else:
-            self._fleet.replied(order, self._now(), response)
+            if not self._is_over:
+                self._fleet.replied(order, self._now(), response)

@@ -88,7 +88,7 @@ LIVE_FIGURES: Final[Mapping[str, LiveFigure]] = MappingProxyType(
         "polls": LiveFigure("Polls", "polls", "Status requests", grows=True),
         "polls_per_job": LiveFigure("Polls per job", "polls.per_job", "Status requests of a job, on average"),
         "lag_mean_s": LiveFigure(
-            "Mean lag", "detection_lag.mean", "From a job's end to its client's learning it, on average", "s"
+            "Mean lag", "detection_lag.mean", "From a job's end until the reply left that told it, on average", "s"
         ),
         "lag_p95_s": LiveFigure("p95 lag", "detection_lag.p95", "The same, of 95 % of the jobs at most", "s"),
         "requests_per_s": LiveFigure("Polls/s", "polls.per_second", "Status requests a second, on average"),
@@ -111,7 +111,7 @@ class SoFar:
         self.elapsed_s = 0.0
         self._counts = np.zeros(5, dtype=np.int64)  # submitted, ended, learnt, polls, polls of ended jobs
         self._late_s = 0.0
-        self._lags, self._overheads = Spread(), Spread()
+        self._lags, self._overheads = Histogram(), Histogram()
 
     def add(self, rows: Rows, overheads: Overheads | None = None) -> None:
         """Count one message's rows."""
@@ -151,7 +151,7 @@ class SoFar:
         )
 
 
-class Spread:
+class Histogram:
     """A histogram of seconds whose buckets grow by a thousandth, after HdrHistogram's idea."""
 
     def __init__(self) -> None:
@@ -172,9 +172,9 @@ class Spread:
         self._count += values.size
         self._buckets = found if self._buckets is None else self._buckets + found
 
-    def merged(self, other: Spread) -> Spread:
+    def merged(self, other: Histogram) -> Histogram:
         """Return the histogram of both."""
-        both = Spread()
+        both = Histogram()
         both._sum, both._count = self._sum + other._sum, self._count + other._count
         known = [each._buckets for each in (self, other) if each._buckets is not None]
         both._buckets = sum(known[1:], known[0]) if known else None

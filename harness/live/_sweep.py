@@ -255,7 +255,7 @@ class Sweep:
                 left += self._before_visit_s + seconds
             elif each.state is VisitState.RUNNING and seconds is not None:
                 left += max(0.0, seconds - each.elapsed_s)
-            elif seconds is None:
+            elif seconds is None and each.state in (VisitState.WAITING, VisitState.RUNNING):
                 return None
         return left
 
