@@ -189,7 +189,7 @@ def test_check_says_that_a_scenario_asks_for_more_than_the_machine_gives(
 def test_a_copy_that_was_never_installed_knows_no_version_and_works(
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a look at the machine nor an export, which names its writer, needs one."""
+    """A look at the machine needs none."""
 
     def unknown(name: str) -> str:
         raise PackageNotFoundError(name)

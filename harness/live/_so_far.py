@@ -88,7 +88,10 @@ LIVE_FIGURES: Final[Mapping[str, LiveFigure]] = MappingProxyType(
         "polls": LiveFigure("Polls", "polls", "Status requests", grows=True),
         "polls_per_job": LiveFigure("Polls per job", "polls.per_job", "Status requests of a job, on average"),
         "lag_mean_s": LiveFigure(
-            "Mean lag", "detection_lag.mean", "From a job's end until the reply left that told it, on average", "s"
+            "Mean lag",
+            "detection_lag.mean",
+            "From a job's end until the reply left that told it, on average",
+            "s",
         ),
         "lag_p95_s": LiveFigure("p95 lag", "detection_lag.p95", "The same, of 95 % of the jobs at most", "s"),
         "requests_per_s": LiveFigure("Polls/s", "polls.per_second", "Status requests a second, on average"),
