@@ -591,23 +591,23 @@ def runs(reports: str | None, as_json: bool) -> None:
     """List the runs, newest first, and write index.html beside them.
 
     The page has the trends of each scenario's settings over its runs. What stands before a run (latest,
-    latest~1, ...) is its name wherever a RUN is asked for.
+    latest~1, ...) is its name wherever a RUN is asked for; outside config.yaml's folder runs have none.
     """
-    from harness._runs import render_runs, runs_in
+    from harness._runs import are_named, render_runs, runs_in
     from harness._runs_page import write_index
     from scenarios import reports_folder
-    from scenarios.documents import DocumentError
+    from scenarios.documents import DocumentError, printable
 
     try:
         folder = reports_folder(reports)
     except DocumentError as error:
         raise Refusal(str(error), UNUSABLE) from error
-    found = runs_in(folder)
+    found = runs_in(folder, named=are_named(folder))
     page = write_index(folder, found) if found else None
     if as_json:
         click.echo(json.dumps([each.to_json() for each in found], indent=2))
     elif page is None:
-        click.echo(f"no runs in {folder} yet; make one: python -m harness run")
+        click.echo(f"no runs in {printable(str(folder))} yet; make one: python -m harness run")
     else:
         click.echo(render_runs(found, colour=_colour()), nl=False)
-        click.echo(f"page: {page}")
+        click.echo(f"page: {printable(str(page))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from harness._refusal import UNUSABLE, Refusal
-from harness.measure import Page, Results, RunUnusable, headline, load_results
+from harness.measure import Page, Results, RunUnusable, headline, load_results, read_bytes
 from scenarios import reports_folder
 from scenarios.documents import DocumentError, counted, is_there, printable
 
@@ -23,6 +24,8 @@ _LATEST: Final = re.compile(r"latest(?:~(\d{1,6}))?")
 """The newest run, or that many before it."""
 
 _RECORD: Final = "run.json"
+_MOST_RECORD: Final = 64 << 20
+"""More bytes than a record has."""
 _STAMP: Final = re.compile(r"-(\d{8}T\d{6}Z)(?:-(\d{1,6}))?$")
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -31,7 +34,8 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 class ListedRun:
     """A folder among the reports: what is known of a run, or in ``fault`` why nothing is.
 
-    ``name`` is what stands for it where a RUN is asked for, next to its folder; None where it is no run.
+    ``name`` is what stands for it where a RUN is asked for, next to its folder; None where it is no run, or
+    not in the folder that such names are of.
     """
 
     folder: Path
@@ -87,44 +91,46 @@ class ListedRun:
         }
 
 
-def runs_in(reports: Path) -> list[ListedRun]:
+def runs_in(reports: Path, *, named: bool = True) -> list[ListedRun]:
     """Return what lies in the reports folder, newest first; what cannot be read has its fault instead.
 
+    ``named`` says whether it is the folder whose runs are called ``latest`` and so on; others have no names.
     Raises ``Refusal`` where the folder itself cannot be read; one that is not there has no runs.
     """
     found, runs = [], 0
     for folder in _newest_first(reports):
-        name = None
-        if (folder / _RECORD).is_file():
+        name, is_run = None, has_file(folder, _RECORD)
+        if is_run and named:
             name, runs = "latest" + (f"~{runs}" if runs else ""), runs + 1
-        found.append(_listed(folder, name))
+        found.append(_listed(folder, name, is_run))
     return found
 
 
-def _listed(folder: Path, name: str | None) -> ListedRun:
+def _listed(folder: Path, name: str | None, is_run: bool) -> ListedRun:
     try:
         return ListedRun(folder, name, load_results(folder))
     except RunUnusable as error:
         fault = str(error)
-    if name is None:
+    if not is_run:
         fault = f"no {_RECORD} in it: no run, or one that is under way or never finished"
-    elif not (folder / "results.json").exists():
-        fault = f"no report of it yet; make one: python -m harness report {name}"
+    elif not is_there(folder / "results.json"):
+        fault = f"no report of it yet; make one: python -m harness report {name or shlex.quote(str(folder))}"
     return ListedRun(folder, name, None, fault)
 
 
 def render_runs(runs: Sequence[ListedRun], width: int | None = None, *, colour: bool = False) -> str:
     """Return the list as text: two lines for a run, its name first; without results, why."""
     page = Page(width, colour=colour)
-    names = max(len(run.name or "") for run in runs)
+    indent = max(len(f"{run.name}  ") if run.name else 2 for run in runs)
     for run in runs:
-        page.print(Text(f"{run.name or '':<{names}}  {printable(run.folder.name)}", "bold"), soft_wrap=True)
+        lead = f"{run.name or '':<{indent}}" if any(each.name for each in runs) else ""
+        page.print(Text(f"{lead}{printable(run.folder.name)}", "bold"), soft_wrap=True)
         if run.results is None:
             said = Text(printable(run.fault or ""), "red")
         else:
             what = f"{run.results.scenario.name}, {run.results.engine}, {run.when}"
             said = Text(f"{what}: {run.verdict}; {run.trust}")
-        page.print(Padding(said, (0, 0, 0, names + 2)))
+        page.print(Padding(said, (0, 0, 0, indent)))
     return page.text()
 
 
@@ -142,10 +148,25 @@ def run_called(word: str) -> Path:
     except DocumentError as error:
         raise Refusal(str(error), UNUSABLE) from error
     back = int(called[1] or 0)
-    runs = [folder for folder in _newest_first(reports) if (folder / _RECORD).is_file()]
+    runs = [folder for folder in _newest_first(reports) if has_file(folder, _RECORD)]
     if back >= len(runs):
         raise Refusal(f"{word}: {printable(str(reports))} holds {counted(len(runs), 'run')}", UNUSABLE)
     return runs[back]
+
+
+def has_file(folder: Path, name: str) -> bool:
+    """Say whether a folder has such a regular file; one that may not be looked into has none."""
+    try:
+        return (folder / name).is_file()
+    except OSError:
+        return False
+
+
+def are_named(reports: Path) -> bool:
+    """Say whether ``latest`` and the like stand for the runs of this folder."""
+    with suppress(DocumentError, OSError):
+        return reports.resolve() == reports_folder().resolve()
+    return False
 
 
 def _newest_first(reports: Path) -> list[Path]:
@@ -162,7 +183,7 @@ def _newest_first(reports: Path) -> list[Path]:
 def _age(folder: Path) -> tuple[datetime, int, str]:
     stamp, at = _STAMP.search(folder.name), None
     with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-        at = _moment(json.loads((folder / _RECORD).read_bytes())["info"]["started_at"])
+        at = _moment(json.loads(read_bytes(folder / _RECORD, _MOST_RECORD))["info"]["started_at"])
     if at is None and stamp:
         at = _moment(stamp[1])
     if at is None:

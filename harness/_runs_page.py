@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from harness._refusal import FAILED, Refusal
-from harness._runs import ListedRun
+from harness._runs import ListedRun, has_file
 from harness.measure import FIGURES, Results, RunFolderError, number, percent, render_page, write_text
 from scenarios.documents import counted
 
@@ -33,10 +34,10 @@ class Trend:
 
 
 def trend(values: Sequence[float | None], edits: Sequence[int] = ()) -> Trend | None:
-    """Return the trend of these values, None where a run has none; ``edits`` are places among them."""
-    known = [(place, value) for place, value in enumerate(values) if value is not None]
-    if not known:
+    """Return the trend of these values, None where the last is unknown; ``edits`` are places among them."""
+    if not values or values[-1] is None:
         return None
+    known = [(place, value) for place, value in enumerate(values) if value is not None]
     across = (_WIDTH - 2 * _EDGE) / max(len(values) - 1, 1)
     up = (_HEIGHT - 2 * _EDGE) / (max(value for _, value in known) or 1.0)
     at = [
@@ -55,7 +56,10 @@ def trend(values: Sequence[float | None], edits: Sequence[int] = ()) -> Trend | 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one scenario by one engine, newest first, and each setting's trends over the good ones."""
+    """The runs of one scenario by one engine, newest first, and trends over those to be trusted.
+
+    The settings are those of the newest such run: what it lacks has no "now".
+    """
 
     scenario: str
     engine: str
@@ -67,7 +71,7 @@ class Group:
 def groups_of(runs: Sequence[ListedRun]) -> list[Group]:
     """Return the runs by scenario and engine, whose figures are not to be mixed; the newest group first.
 
-    Trends are of runs that are complete and to be trusted.
+    Trends are of runs that are complete and to be trusted (``Results.is_trustworthy``).
     """
     found: dict[tuple[str, str], list[ListedRun]] = {}
     for run in runs:
@@ -76,8 +80,8 @@ def groups_of(runs: Sequence[ListedRun]) -> list[Group]:
     groups = []
     for (scenario, engine), of in found.items():
         good = [each.results for each in reversed(of) if each.results and each.results.is_trustworthy]
-        names = dict.fromkeys(name for results in reversed(good) for name in results.settings)
-        groups.append(Group(scenario, engine, of, {name: _trends(name, good) for name in names}, len(good)))
+        trends = {name: _trends(name, good) for name in (good[-1].settings if good else ())}
+        groups.append(Group(scenario, engine, of, trends, len(good)))
     return groups
 
 
@@ -113,4 +117,5 @@ def write_index(reports: Path, runs: Sequence[ListedRun]) -> Path:
 
 def _report(run: ListedRun) -> str | None:
     """Return the address of a run's report from the page's, None where there is none."""
-    return f"{quote(run.folder.name)}/report.html" if (run.folder / "report.html").is_file() else None
+    there = has_file(run.folder, "report.html")
+    return f"{quote(os.fsencode(run.folder.name))}/report.html" if there else None

@@ -147,6 +147,8 @@ def _mutate_rows(file: Path, rng: random.Random) -> None:
         case 5:
             rows = rows[:1]
         case _:
+            if rng.random() < 0.2:  # a header is read by other means than the rows
+                row, value = (rows or [row])[0], rng.choice(("\r", 'a"b', '"', "\0", "\ud800", value))
             row[column % max(1, len(row)) : column % max(1, len(row)) + 1] = [value]
     text = "\n".join(",".join(each) for each in rows) + "\n"
     file.write_text(text, encoding="utf-8", errors="replace", newline="")

@@ -141,6 +141,7 @@ JOBS_HEADER = ",".join(JobRow._fields[:14]) + "\n"
         ("run.json", "[]", "run.json: not a run's record"),
         ("run.json", json.dumps({"format": 99}), "format 99 was written by another version"),
         ("jobs.csv", "", "jobs.csv: empty CSV"),
+        ("jobs.csv", "setting,\rrepeat\n", "jobs.csv: no header of a CSV"),
         ("jobs.csv", "setting,repeat\na,0\n", "jobs.csv: missing columns key, lane"),
         ("jobs.csv", JOBS_HEADER + "a,x,0,0,0,,,,,completed,1,0,,\n", "jobs.csv: .*`x`"),
         (

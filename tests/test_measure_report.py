@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import polars as pl
 import pytest
 from measure_records import info_of, job, polls_of, results_of, run_of, twin_of_rows, visits_of
 
@@ -30,6 +32,7 @@ from harness.measure import (
     analyse,
     job_frame,
     poll_aggregates,
+    poll_frame,
     render_report,
     render_table,
     results_schema,
@@ -37,6 +40,8 @@ from harness.measure import (
 )
 from harness.measure._figures import job_values
 from harness.measure._numbers import in_seconds, number, percent
+from harness.measure._pictures import styles_of
+from harness.measure._timelines import timelines
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAGS = np.random.default_rng(29).exponential(1.0, 120)
@@ -388,6 +393,40 @@ def test_a_long_run_stays_a_small_picture() -> None:
     assert len(load["x"]) <= 301
     assert sum(load["y"]) * width == pytest.approx(6000, rel=0.01)
     assert len(figures["lag-distribution"]["data"][0]["x"]) <= 300
+
+
+def marks(polls: pl.DataFrame, jobs: Sequence[JobRow]) -> tuple[dict[str, list[int]], str]:
+    """Which polls of the job that is shown were told what, and the picture's note."""
+    run = replace(run_of(jobs), sample=polls)
+    drawn = timelines(run, styles_of(["a"]))
+    assert drawn is not None
+    return {
+        each["name"]: each["customdata"] for each in drawn.figure["data"] if each.get("mode") == "markers"
+    }, drawn.note  # fmt: skip
+
+
+def test_polls_are_marked_by_what_their_replies_meant() -> None:
+    """A 200 that says nothing is no news and a 404 that means pending is; without states the code must do."""
+    jobs = [job(key=0, polls=4)]
+    replies = [("200", "failed"), ("404", "pending"), ("503", "failed"), ("303", "completed")]
+    polls = [
+        row._replace(response=response, state=state)
+        for row, (response, state) in zip(polls_of(jobs), replies, strict=True)
+    ]
+    told, note = marks(poll_frame(polls), jobs)
+    assert told == {"told: not yet": [2], "no news": [1, 3], "told: done": [4]}
+    assert "drawn" not in note
+    by_code = {"told: not yet": [1], "no news": [2, 3], "told: done": [4]}
+    unknown = poll_frame([row._replace(state="") for row in polls])
+    assert marks(unknown, jobs)[0] == marks(unknown.drop("state"), jobs)[0] == by_code
+
+
+def test_polls_that_are_not_drawn_are_told_of() -> None:
+    """The first 40 and the last 20 of many; the note says so."""
+    jobs = [job(key=0, polls=61)]
+    told, note = marks(poll_frame(polls_of(jobs)), jobs)
+    assert [*told["told: not yet"], *told["told: done"]] == [*range(1, 41), *range(42, 62)]
+    assert "Of more than 60 polls the first 40 and last 20 are drawn." in note
 
 
 @pytest.mark.parametrize("width", [80, 120])

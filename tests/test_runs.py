@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from harness._runs import run_called, runs_in
 from harness._runs_page import groups_of, trend, write_index
 from harness.measure import COMPARISON_FORMATS, RunFolder, ScenarioInfo, analyse, compare_runs, write_text
 
+SAMPLE = ScenarioInfo("sample", "name: sample\n", "Which one?")
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -60,6 +62,14 @@ def listed(reports: Path, *options: str) -> Result:
     return CliRunner().invoke(main, ["runs", "--reports", str(reports), *options], catch_exceptions=False)
 
 
+@pytest.fixture
+def at_home(reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory whose config.yaml names the folder, so that its runs have names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(f"reports: {json.dumps(str(reports))}\nscenario: gone.yaml\n")
+
+
+@pytest.mark.usefixtures("at_home")
 def test_runs_are_listed_newest_first_and_damage_stops_nothing(reports: Path) -> None:
     """Each run with scenario, start, engine, verdict and trust; each folder that is none with the reason."""
     done = listed(reports)
@@ -78,6 +88,21 @@ def test_runs_are_listed_newest_first_and_damage_stops_nothing(reports: Path) ->
     assert done.stdout.endswith(f"page: {reports / 'index.html'}\n")
 
 
+def test_runs_of_another_folder_have_no_names(
+    reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``latest`` would be another run: the remedy names the folder, and nothing stands before the runs."""
+    monkeypatch.chdir(tmp_path)
+    done = listed(reports)
+    assert done.exit_code == 0
+    assert "latest" not in done.stdout
+    assert "\nthird\n  sample, live" in done.stdout
+    said = re.sub(r"\s", "", done.stdout)
+    assert re.sub(r"\s", "", f"python -m harness report {reports / 'unreported'}") in said
+    assert {each["run"] for each in json.loads(listed(reports, "--json").stdout)} == {None}
+
+
+@pytest.mark.usefixtures("at_home")
 def test_the_list_is_json_too(reports: Path) -> None:
     """The same data, nothing else on standard output."""
     found = {each["run"] or "none": each for each in json.loads(listed(reports, "--json").stdout)}
@@ -85,6 +110,25 @@ def test_the_list_is_json_too(reports: Path) -> None:
     assert found["latest"]["trust"] in ("pass", "warn")
     assert (found["latest~3"]["fault"] or "").count("not JSON") == 1
     assert found["none"]["folder"] == str(reports / "no run")
+
+
+def test_a_record_that_is_no_file_and_a_name_that_is_no_text_have_their_lines(tmp_path: Path) -> None:
+    """A pipe that nobody writes to, a device without an end, bytes that are not UTF-8: all are listed."""
+    reports = tmp_path / os.fsdecode(b"reports \xff")
+    reports.mkdir()
+    strange = keep(tmp_path / "run", 3).rename(reports / os.fsdecode(b"n\xffme"))
+    for name in ("pipe", "device", "large"):
+        (reports / name).mkdir()
+    os.mkfifo(reports / "pipe" / "run.json")
+    (reports / "device" / "run.json").symlink_to("/dev/zero")
+    with (reports / "large" / "run.json").open("wb") as stream:
+        stream.truncate(1 << 42)
+    done = listed(reports)
+    assert done.exit_code == 0
+    assert [name for name in ("pipe", "device", "large", r"n\udcffme") if name not in done.stdout] == []
+    assert done.stdout.isprintable() or "\udcff" not in done.stdout
+    assert 'href="n%FFme/report.html"' in (reports / "index.html").read_text()
+    assert runs_in(reports)[-1].folder == strange
 
 
 def test_a_reports_folder_without_runs_is_no_fault(tmp_path: Path) -> None:
@@ -95,12 +139,9 @@ def test_a_reports_folder_without_runs_is_no_fault(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_latest_is_the_newest_run_and_a_folder_of_that_name_wins(
-    reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("at_home")
+def test_latest_is_the_newest_run_and_a_folder_of_that_name_wins(reports: Path, tmp_path: Path) -> None:
     """Wherever a RUN is asked for; what is no number of steps back is a path as any other."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.yaml").write_text(f"reports: {json.dumps(str(reports))}\nscenario: gone.yaml\n")
     assert run_called("latest") == reports / "third"
     assert run_called("latest~2") == reports / "first"
     assert run_called("latest~") == Path("latest~")
@@ -132,6 +173,7 @@ def test_trends_start_at_nothing_and_end_with_the_latest_run() -> None:
     assert (found.last, found.edits, found.now, found.change) == ((156, 18), (118,), "1.00", "-50 %")
     assert found.words == "over 3 runs: 2.00, –, 1.00"
     assert trend([None]) is None
+    assert trend([2.0, None]) is None  # there is no "now"
     level = trend([0.0, 0.0])
     assert level is not None
     assert (level.points, level.change) == ("4,32 156,32", "")
@@ -146,6 +188,18 @@ def test_a_scenarios_runs_have_one_trend_per_setting(reports: Path) -> None:
     assert lag is not None
     assert lag.change == "+50 %"
     assert len(lag.edits) == 2
+
+
+def test_a_setting_that_the_newest_run_lacks_has_no_trend(tmp_path: Path) -> None:
+    """What is called "now" is of the newest run that can be trusted."""
+    keep(tmp_path / "newer", 4)
+    old = [job("gone", key, lag=0.5 * (1 + key % 7 / 50)) for key in range(40)]
+    (tmp_path / "older").mkdir()
+    RunFolder(tmp_path / "older").write(info_of(old), visits_of(old), old, polls_of(old))
+    results = analyse(run_of(old, started_at="2026-01-02T03:04:05+00:00", scenario=SAMPLE))
+    write_text(tmp_path / "older" / "results.json", json.dumps(results.to_json()))
+    (group,) = groups_of(runs_in(tmp_path))
+    assert (group.counted, list(group.trends)) == (2, ["a", "b"])
 
 
 def test_the_page_is_put_there_at_once_or_not_at_all(tmp_path: Path) -> None:

@@ -181,7 +181,10 @@ def csv_frame(path: Path, stream: IO[bytes], schema: Schema) -> pl.DataFrame:
     if not header.strip():
         raise ValueError("empty CSV")
     # A line that does not end is no header; polars would look for its end in all of the file.
-    names = next(csv.reader([header.decode("utf-8-sig")])) if header.endswith(b"\n") else []
+    try:
+        names = next(csv.reader([header.decode("utf-8-sig")])) if header.endswith(b"\n") else []
+    except csv.Error as error:
+        raise ValueError(f"no header of a CSV: {error}") from error
     check_columns(names, schema)
     if len(set(names)) < len(names):
         raise ValueError("two columns have one name")

@@ -19,6 +19,11 @@ SAMPLED_FROM: Final = 200
 _WORDS: Final = {0.1: "a short job", 0.5: "a middling job", 0.9: "a long job"}
 _ALIKE: Final = 1.05  # times: jobs that take no longer than this are alike
 _HEAD, _END = 40, 20  # polls: of more than these together, those between are left out
+_DRAWN: Final = _HEAD + _END
+
+_PENDING, _NO_NEWS, _DONE = "told: not yet", "no news", "told: done"
+_ASKED: Final = {_PENDING: ("circle-open", 9), _NO_NEWS: ("x", 10), _DONE: ("circle", 12)}
+"""What a poll was told, and its mark."""
 
 
 def sample_keys(jobs: pl.DataFrame) -> tuple[int, ...]:
@@ -54,6 +59,7 @@ def timelines(run: Run, styles: Mapping[str, Style]) -> Picture | None:
         return None
     names = list(styles)
     rows: Rows = []
+    most = 0
     variants: dict[str, Sequence[Trace]] = {}
     words = list(_WORDS.values()) if len(keys) == len(_WORDS) else [f"job {key}" for key in keys]
     lengths = run.jobs.filter(run.jobs["key"].is_in(keys))["duration_s"].drop_nulls()
@@ -64,6 +70,7 @@ def timelines(run: Run, styles: Mapping[str, Style]) -> Picture | None:
         if not seen:
             continue
         length = sum(each["finish"] for each in seen) / len(seen)
+        most = max(most, *(len(each["polls"]) for each in seen))
         variants[f"{word}, {in_seconds(length)}"] = _traces(seen, styles)
         rows += [
             [
@@ -84,11 +91,13 @@ def timelines(run: Run, styles: Mapping[str, Style]) -> Picture | None:
         "height": height_of(len(names)) + 40,
         "showlegend": True,
     }
+    left_out = f" Of more than {_DRAWN} polls the first {_HEAD} and last {_END} are drawn."
+    left_out = left_out if most > _DRAWN else ""
     return Picture(
         id="timelines",
         title="One job, poll by poll",
         note="The same job under every setting. The client cannot see the bar; it can only ask, at the "
-        "marks. What is hatched is the detection lag: the job is done, and nobody knows yet.",
+        "marks. What is hatched is the detection lag: the job is done, and nobody knows yet." + left_out,
         alt="; ".join(
             f"{row[1]} under {row[0]}: {row[2]} polls, done after {row[3]}, known after {row[4]}"
             for row in rows
@@ -109,6 +118,7 @@ def _seen(run: Run, name: str, key: int, place: int) -> dict[str, Any] | None:
         return None
     row = job.sort("repeat").row(0, named=True)
     polls = polls.filter(polls["repeat"] == row["repeat"]).sort("attempt")
+    states = polls["state"] if "state" in polls.columns else [""] * len(polls)  # a twin's sample has none
     start = row["submitted_at_s"]
     if start is None or row["finished_at_s"] is None or row["detected_at_s"] is None:
         return None
@@ -118,8 +128,8 @@ def _seen(run: Run, name: str, key: int, place: int) -> dict[str, Any] | None:
         "finish": max(row["finished_at_s"] - start, 0.0),
         "learnt": row["detected_at_s"] - start,
         "polls": [
-            (sent - start, response.startswith("2"))
-            for sent, response in zip(polls["sent_at_s"], polls["response"], strict=True)
+            (sent - start, _told(state, response))
+            for sent, response, state in zip(polls["sent_at_s"], polls["response"], states, strict=True)
         ],
     }
 
@@ -152,9 +162,9 @@ def _traces(seen: Sequence[Mapping[str, Any]], styles: Mapping[str, Style]) -> l
     for each in seen:
         polls = list(enumerate(each["polls"], start=1))
         last = polls[-1][0]
-        shown = polls if len(polls) <= _HEAD + _END else [*polls[:_HEAD], *polls[-_END:]]
-        for number_, (at, answered) in shown:
-            kind = "told: done" if number_ == last else "told: not yet" if answered else "no answer"
+        shown = polls if len(polls) <= _DRAWN else [*polls[:_HEAD], *polls[-_END:]]
+        for number_, (at, told) in shown:
+            kind = _DONE if number_ == last else told
             times, places_, numbers = asked[kind]
             times.append(round(at, 3))
             places_.append(each["place"])
@@ -162,8 +172,11 @@ def _traces(seen: Sequence[Mapping[str, Any]], styles: Mapping[str, Style]) -> l
     return [work, late, *(_marks(kind, *asked[kind]) for kind in _ASKED if asked[kind][0])]
 
 
-_ASKED: Final = {"told: not yet": ("circle-open", 9), "no answer": ("x", 10), "told: done": ("circle", 12)}
-"""What a poll was told, and its mark."""
+def _told(state: str, response: str) -> str:
+    """Return what a poll was told: by its state, or where that was not recorded by the reply's code."""
+    if state in DETECTED:
+        return _DONE
+    return _PENDING if (state == "pending" if state else response.startswith("2")) else _NO_NEWS
 
 
 def _marks(kind: str, at: Sequence[float], places: Sequence[int], numbers: Sequence[int]) -> Trace:
