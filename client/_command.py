@@ -23,6 +23,7 @@ from ._policy import ErrorPolicy, PollingPolicy
 from ._presets import PRESETS
 from ._records import Attempt, Result, polls_made
 from ._sent import checked_headers, secrets_of
+from ._wire import printable
 
 PROGRAM: Final = f"python -m {__package__}"
 EXIT_CODES: Final[dict[Outcome, int]] = {"completed": 0, "error": 1, "timeout": 3, "gave_up": 4}
@@ -58,7 +59,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line: the usage of so many options would push it out of sight."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(USAGE, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -89,8 +89,12 @@ def excerpt(body: bytes) -> str:
 
 def cut(text: str) -> str:
     """Return what a reader is shown of a server's words: their beginning, without what steers terminals."""
-    shown = text[:_DETAIL_LENGTH]
-    return shown if shown.isprintable() else "".join(map(_escaped, shown))[:_DETAIL_LENGTH]
+    return printable(text[:_DETAIL_LENGTH])[:_DETAIL_LENGTH]
+
+
+def printable(text: str) -> str:
+    """Return a text without what steers terminals: that is escaped."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def _escaped(character: str) -> str:

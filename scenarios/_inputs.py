@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
+from scenarios.documents import located
+
 Record = Mapping[str, Any]
 """The inputs of one job: names and JSON values."""
 
@@ -63,7 +65,7 @@ def _read_named(value: object, info: ValidationInfo) -> object:
     """Return the records of the file that a text names; a list is left for pydantic to judge."""
     if not isinstance(value, str):
         return value
-    path = Path((info.context or {}).get("folder", ""), value)
+    path = located(value, info.context)
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ValueError(

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 from ssl import create_default_context
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from client import Dialect, Request, checked_address, secrets_of
 from scenarios._arrivals import KEYS_PER_REPEAT
 from scenarios._dialect import ClientDialect, unset_secrets
 from scenarios._inputs import Inputs, filled, places
-from scenarios.documents import Count, LocalDiagnostic, Model, Positive, PositiveSeconds
+from scenarios.documents import Count, LocalDiagnostic, Model, Positive, PositiveSeconds, located
 
 _CONFIDENTIAL: Final = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
 _SHORTEST_SECRET: Final = 4  # what is shorter is likely to occur by chance
@@ -37,7 +36,7 @@ def _base_url(text: str) -> str:
 
 
 def _located(file: str, info: ValidationInfo) -> str:
-    path = Path((info.context or {}).get("folder", ""), file).absolute()
+    path = located(file, info.context)
     if not path.is_file():
         raise ValueError(f"there is no such file: {path}; name the authority's certificate in PEM form")
     try:

@@ -224,3 +224,24 @@ def test_faults_of_a_file_of_inputs_name_its_lines(
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(DocumentError, match=f"8: target.inputs: {said}"):
         load(inputs=name)
+
+
+@pytest.mark.parametrize("way", ["../secret.jsonl", "ABSOLUTE", "link.jsonl"])
+@pytest.mark.parametrize("mark", ["run.json", "rows.journal"])
+def test_the_scenario_of_a_run_reads_no_inputs_and_no_authority_elsewhere(
+    load: Load, tmp_path: Path, way: str, mark: str
+) -> None:
+    """A run's folder may come from anybody: neither paths nor links lead out of it, nothing is quoted."""
+    secret = tmp_path.parent / f"{tmp_path.name}-secret" / "secret.jsonl"
+    secret.parent.mkdir()
+    secret.write_text('{"url": "open-sesame", "model": "m", "n": 3}\n')
+    (tmp_path / "link.jsonl").symlink_to(secret)
+    named = str(secret) if way == "ABSOLUTE" else way.replace("..", f"../{secret.parent.name}")
+    load(inputs=named)  # where it is no run's
+    (tmp_path / mark).touch()
+    with pytest.raises(DocumentError, match="is not in the folder of the run, and nothing else") as refused:
+        load(("  limits", f"  ca: {named}\n  limits"), inputs=named)
+    assert [str(each).count("not in the folder") for each in refused.value.diagnostics] == [1, 1]
+    assert "open-sesame" not in str(refused.value)
+    (tmp_path / "own.jsonl").write_text(secret.read_text())
+    assert len(target_of(load(inputs="own.jsonl")).inputs) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scenarios.documents._files import located
 from scenarios.documents._reader import (
     Diagnostic,
     Document,
@@ -59,6 +60,7 @@ __all__ = [
     "describe_path",
     "did_you_mean",
     "is_there",
+    "located",
     "name_value",
     "parse_document",
     "parse_number",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, PrivateAttr, ValidationInfo, field_validator
 
-from scenarios.documents import LocalDiagnostic, Model, YamlPath, name_value, seconds_or, unit_named
+from scenarios.documents import LocalDiagnostic, Model, YamlPath, located, seconds_or, unit_named
 from scenarios.draws._cells import NS
 from scenarios.draws._files import is_parquet
 from scenarios.draws._keyed import Floats
@@ -106,12 +106,7 @@ class MeasuredTimes(Model):
     @field_validator("file")
     @classmethod
     def _locate(cls, file: str, info: ValidationInfo) -> str:
-        context = info.context or {}
-        path = Path(context.get("folder", ""), file).absolute()
-        within = context.get("within")
-        if within is not None and not path.resolve().is_relative_to(Path(within).resolve()):
-            raise ValueError(f"{name_value(file)} is not in the folder of the run, and nothing else is read")
-        return str(path)
+        return str(located(file, info.context))
 
     def model_post_init(self, context: Any, /) -> None:
         wanted, skip = self._wanted(), self.missing == "skip"
