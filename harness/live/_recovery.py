@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
@@ -61,6 +60,8 @@ def recover(folder: Path) -> Recovered | None:
 @contextmanager
 def _claimed(journal: Path) -> Iterator[None]:
     """Hold the journal's lock, which its writer has as long as it lives."""
+    import fcntl  # exists on Unix only, as does a live run; a report does not need it
+
     try:
         number = os.open(journal, os.O_RDONLY)
     except OSError as error:
