@@ -120,7 +120,9 @@ def print_live(scenario: Path | None, reports: Path, pairs: int) -> None:
         folder = reports / f"run-{number:03d}"
         command = [sys.executable, "-m", "harness", "run", str(scenario), "--port", "0"]
         ended = subprocess.run([*command, "--reports", str(folder)], cwd=ROOT, capture_output=True, text=True)
-        after = max(folder.iterdir(), key=lambda each: each.stat().st_mtime_ns)  # it may have runs from before
+        after = max(
+            folder.iterdir(), key=lambda each: each.stat().st_mtime_ns
+        )  # it may have runs from before
         said = f"  run {number}: exit {ended.returncode}, {_machine_noise(after)}"
         if before is not None:
             try:
