@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,8 @@ def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[s
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # The tests may run under `nohup`, whose children ignore that a terminal was closed.
+        preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         env=env,
     )
     try:
@@ -315,6 +318,7 @@ def test_repeats_and_closed_loops_run_live(scenario: Path) -> None:
                 assert float(first["detected_at_s"]) <= float(second["planned_at_s"])
 
 
+@pytest.mark.slow
 def test_a_simulator_that_already_runs_is_used_if_it_serves_the_same(scenario: Path) -> None:
     """`--host` attaches, with the token, to a simulator of the same scenario, and refuses any other."""
     port = free_port()
@@ -369,6 +373,7 @@ def test_interrupting_a_run_keeps_what_was_measured(
     assert left_behind(scenario) == []
 
 
+@pytest.mark.slow
 def test_the_web_page_stops_a_run_and_starts_another(scenario: Path) -> None:
     """One report for each run: the first incomplete, with its jobs censored, the second whole."""
     port = free_port()

@@ -15,9 +15,8 @@ from types import ModuleType, SimpleNamespace
 sys.modules["locust"] = ModuleType("locust")  # what it takes a second to import for one name
 sys.modules["locust.runners"] = SimpleNamespace(MasterRunner=type("MasterRunner", (), {}))
 from harness.live._signals import stop_on_signals
-if "ignored" in sys.argv:
-    for number in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+for number in (signal.SIGHUP, signal.SIGINT):  # whatever the tests themselves run under
+    signal.signal(number, signal.SIG_IGN if "ignored" in sys.argv else signal.SIG_DFL)
 stopped = gevent.event.Event()
 runner = SimpleNamespace(quit=stopped.set)
 events = SimpleNamespace(quitting=SimpleNamespace(add_listener=lambda _: None))
