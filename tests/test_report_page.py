@@ -21,9 +21,11 @@ from harness.measure import (
     Offer,
     ScenarioInfo,
     analyse,
+    load_results,
     load_run,
     poll_frame,
     render_report,
+    render_table,
     sample_keys,
 )
 from scenarios.draws import Found
@@ -58,6 +60,14 @@ def test_the_report_opens_from_disk(open_page: Open, report: Path) -> None:
         lines = page.locator(f"#{chart} .scatterlayer path.js-line")
         drawn = [lines.nth(i).get_attribute("d") or "" for i in range(lines.count())]
         assert len([path for path in drawn if len(path) > 100]) == 5, chart
+
+
+def test_the_front_page_ends_as_the_table_does(report: Path) -> None:
+    """Its lines of trust and recommendation are those of the default scenario."""
+    table = render_table(load_results(report.parent)).splitlines()
+    held = [each for each in table if each.startswith(("Trust: ", "Recommendation: "))]
+    assert len(held) == 2
+    assert [each for each in held if f"    {each}\n" not in (ROOT / "README.md").read_text()] == []
 
 
 @pytest.mark.parametrize(("width", "dark"), [(400, False), (768, True), (1280, False)])
