@@ -18,7 +18,7 @@ from werkzeug.exceptions import Forbidden, NotFound, Unauthorized, Unprocessable
 from scenarios import Simulation
 from scenarios.documents import DocumentError, LocalDiagnostic
 from scenarios.draws import measured
-from server._pages import is_this_machine
+from server._pages import names_this_machine
 from server._parsing import LARGEST_SCENARIO, json_object, simulation
 from server._problems import refusal
 from server._routes import follow_dialect
@@ -34,7 +34,7 @@ _LONGEST_LEAD: Final = 3600
 def _guard() -> None:
     if not _is_loopback(request.remote_addr):
         raise Forbidden("admin calls are answered on this machine only")
-    if not is_this_machine(f"//{request.host}"):
+    if not names_this_machine(f"//{request.host}"):
         raise Forbidden("admin calls are for an address of this machine, such as 127.0.0.1 or localhost")
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     expected: str = current_app.config["ADMIN_TOKEN"]

@@ -28,11 +28,11 @@ def _refuse_foreign_pages() -> None:
     origin = request.headers.get("Origin")
     if origin is None or request.method in _READS:
         return
-    if not is_this_machine(origin) or urlsplit(origin).netloc.lower() != request.host.lower():
+    if not names_this_machine(origin) or urlsplit(origin).netloc.lower() != request.host.lower():
         raise Forbidden("pages of other origins may not change anything here")
 
 
-def is_this_machine(address: str) -> bool:
+def names_this_machine(address: str) -> bool:
     """Say whether an address, be it ``//localhost:5000``, names this machine by what cannot mean another."""
     try:
         host = urlsplit(address).hostname or ""

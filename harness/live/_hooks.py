@@ -20,7 +20,7 @@ from harness.live._files import check_files, check_ports
 from harness.live._finish import Finisher, check_reports_folder, leave_jobs_out_of_the_exit_status
 from harness.live._journal import Journal
 from harness.live._lanes import LoadGenerator
-from harness.live._lifeline import end_with_master, end_with_parent
+from harness.live._lifeline import end_forks_with_this, end_with_master
 from harness.live._messages import (
     AbortVisit,
     BadMessage,
@@ -89,7 +89,7 @@ def install(events: Events, options: Options) -> None:
         _set_up_tab(environment, conductor, options.scenario)
         stop_on_signals(environment, finisher.leave)
 
-    end_with_parent()  # for what Locust forks from here on
+    end_forks_with_this()  # for what Locust forks from here on
     events.init_command_line_parser.add_listener(add_arguments)
     events.init.add_listener(init)
 

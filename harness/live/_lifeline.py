@@ -21,7 +21,7 @@ _LOOK_S: Final = 0.5
 _AWAY_S: Final = 2.0  # a connection that is back by then was lost on the way
 
 
-def end_with_parent() -> None:
+def end_forks_with_this() -> None:
     """Have the processes that are forked from this one end when it is gone; call it before they are."""
     gevent.spawn(_watch_parent, os.getpid())
 

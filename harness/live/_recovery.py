@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from harness.live._columns import BadColumns, Columns
 from harness.live._framing import Began, Closed, Ended, Measured, entries, part, remove
@@ -135,43 +137,42 @@ def _made_whole(folder: Path, journal: Path) -> Recovered:
 
 def _cut_short(scenario: Scenario | None, plan: PlannedVisit, read: _Read) -> Iterator[Visit]:
     """Yield the visit that nobody closed, if it had begun; its jobs that were under way join the others."""
-
-    def of_it(row: JobRow | PollRow) -> bool:
-        return row.setting == plan.setting and row.repeat == plan.repeat
-
-    jobs, polls = list(filter(of_it, read.jobs)), list(filter(of_it, read.polls))
-    if not (jobs or polls):
+    of_jobs, of_polls = (
+        rows.is_word("setting", plan.setting) & (rows.column("repeat") == plan.repeat)
+        for rows in (read.jobs, read.polls)
+    )
+    if not (of_jobs.any() or of_polls.any()):
         return
-    planned_jobs = None
+    key, lane, planned, detected = (
+        read.jobs.column(name)[of_jobs] for name in ("key", "lane", "planned_at_s", "detected_at_s")
+    )
+    sent, latency, polled = (read.polls.column(name)[of_polls] for name in ("sent_at_s", "latency_s", "key"))
+    pending, planned_jobs = read.polls.is_word("state", "pending")[of_polls], None
+    window = max(planned, default=0.0)
     if scenario is not None and scenario.workload.arrivals.is_open:
-        under_way = list(_under_way(scenario, plan, {job.key for job in jobs}, polls))
+        open_jobs = ~np.isin(polled, key)
+        counts, wasted = Counter(polled[open_jobs].tolist()), Counter(polled[open_jobs & pending].tolist())
+        under_way = list(_under_way(scenario, plan, counts, wasted))
         read.jobs.extend(under_way)
-        jobs += under_way
+        window = max(window, max((row.planned_at_s for row in under_way), default=0.0))
         planned_jobs = scenario.planned_jobs(plan.repeat)
+    ends = (sent + np.nan_to_num(latency), np.nan_to_num(detected))
     yield Visit(
         setting=plan.setting,
         repeat=plan.repeat,
         index=plan.index,
-        duration_s=max(
-            max((poll.sent_at_s + (poll.latency_s or 0.0) for poll in polls), default=0.0),
-            max((job.detected_at_s or 0.0 for job in jobs), default=0.0),
-        ),
-        submit_window_s=max((job.planned_at_s for job in jobs), default=0.0),
-        lanes=scenario.workload.lanes if scenario else 1 + max((job.lane for job in jobs), default=0),
+        duration_s=float(max(each.max(initial=0.0) for each in ends)),
+        submit_window_s=float(window),
+        lanes=scenario.workload.lanes if scenario else 1 + int(lane.max(initial=0)),
         planned_jobs=planned_jobs,
         complete=False,
     )
 
 
 def _under_way(
-    scenario: Scenario, plan: PlannedVisit, ended: Set[int], polls: Iterable[PollRow]
+    scenario: Scenario, plan: PlannedVisit, counts: Mapping[int, int], wasted: Mapping[int, int]
 ) -> Iterator[JobRow]:
-    """Yield the jobs of an open plan that were polled and have no row."""
-    counts, wasted = Counter[int](), Counter[int]()
-    for poll in polls:
-        if poll.key not in ended:
-            counts[poll.key] += 1
-            wasted[poll.key] += poll.state == "pending"
+    """Yield the jobs of an open plan that were polled (``counts``, ``wasted`` of them) and have no row."""
     for key, lane, at in scenario.planned(plan.repeat):
         if key in counts:
             yield JobRow(
@@ -186,7 +187,7 @@ def _under_way(
                 duration_s=scenario.duration(key) if scenario.target is None else None,
                 outcome="censored",
                 polls=counts[key],
-                wasted_polls=wasted[key],
+                wasted_polls=wasted.get(key, 0),
                 detection_lag_s=None,
                 completion_latency_s=None,
                 sent_at_s=None,
