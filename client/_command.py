@@ -59,7 +59,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line: the usage of so many options would push it out of sight."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+        lines = "\n".join(map(printable, message.split("\n")))  # of a file with several faults, several
+        self.exit(USAGE, f"{self.prog}: {lines}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

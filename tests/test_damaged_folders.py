@@ -81,7 +81,7 @@ def test_whole_folders_are_read(folders: Folders) -> None:
 
 def test_no_damage_is_more_than_one_line(folders: Folders, tmp_path: Path) -> None:
     """A few of the folders that the slow proof tries by the thousands, several of them refused."""
-    assert survives(folders, tmp_path, range(9), reported=9) >= 3
+    assert survives(folders, tmp_path, range(6), reported=6) >= 2
 
 
 @pytest.mark.slow

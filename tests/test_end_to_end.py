@@ -211,6 +211,7 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
     assert left_behind(scenario) == []
 
 
+@pytest.mark.slow
 def test_two_processes_run_the_same_jobs_as_one(scenario: Path, tmp_path: Path) -> None:
     """`--processes 2` spreads the lanes, not the experiment: same keys, lanes, arrivals and durations.
 
@@ -299,6 +300,7 @@ def test_a_worker_that_joins_in_the_middle_changes_nothing(scenario: Path) -> No
     assert_trustworthy_but_for_timing(results)
 
 
+@pytest.mark.slow
 def test_repeats_and_closed_loops_run_live(scenario: Path) -> None:
     """Each repeat has jobs of its own, the same under every setting; a closed lane has one at a time."""
     closed = SCENARIO.replace("{type: poisson, rate: 10}", "{type: closed, think: 200ms}")
@@ -347,7 +349,7 @@ def test_a_simulator_that_already_runs_is_used_if_it_serves_the_same(scenario: P
 @pytest.mark.parametrize(
     ("processes", "how"),
     [
-        (list, signal.SIGHUP),
+        slowly((list, signal.SIGHUP)),
         (two_processes, signal.SIGINT),
         *(slowly((two_processes, how)) for how in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT)),
     ],
@@ -414,7 +416,8 @@ def test_the_web_page_stops_a_run_and_starts_another(scenario: Path) -> None:
     assert left_behind(scenario) == []
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path, how: signal.Signals) -> None:
     """A worker that is killed or told to quit takes jobs with it: the others finish, and the run says so."""
     scenario.write_text(SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 5s, upper: 7s"))
@@ -435,6 +438,7 @@ def test_a_lost_worker_ends_the_run_without_a_verdict(scenario: Path, how: signa
     assert left_behind(scenario) == []
 
 
+@pytest.mark.slow
 def test_a_simulator_that_dies_ends_the_run_with_one_clear_line(scenario: Path) -> None:
     """The run says that the simulator died, keeps its rows and exits with 1."""
     scenario.write_text(LONG_JOBS)

@@ -75,6 +75,7 @@ def test_polls_on_one_lattice_leave_the_lag_open_and_say_so(tmp_path: Path) -> N
     assert "looked at so alike in time" in recommendation.why
 
 
+@pytest.mark.slow
 def test_nine_in_ten_intervals_hold_what_other_runs_give(tmp_path: Path) -> None:
     """The mean of a run of 10,000 jobs lies in the intervals of small runs: in 14 of 16, and not idly."""
     settings = {"jittered": JITTERED, "constant-2s": every(2.0)}

@@ -69,6 +69,7 @@ def recorded(folder: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[st
     return results, record, rows
 
 
+@pytest.mark.slow
 def test_two_processes_together_keep_to_the_limits(service: Foreign, tmp_path: Path) -> None:
     """Counted at the service: requests in the worst second, jobs at once, jobs in all. No secret stays."""
     done = run(tmp_path, SCENARIO.replace("URL", service.url), "--processes", "2")
@@ -104,6 +105,7 @@ def test_a_run_that_makes_no_sense_keeps_what_there_is(service: Foreign, tmp_pat
     assert "slow" not in {row["setting"] for row in rows}
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_rows(service: Foreign, tmp_path: Path) -> None:
     """Jobs under way are censored; the service is asked for nothing more."""
     service.duration_s = 60.0

@@ -200,6 +200,7 @@ def test_a_fixed_duration_is_met_with_one_poll(tmp_path: Path) -> None:
     assert policy.cadence.curve in ("constant", "schedule")
 
 
+@pytest.mark.slow
 def test_backoff_beats_a_constant_interval_when_the_scale_is_unknown(tmp_path: Path) -> None:
     """Durations over more than two decades: growing waits need far fewer polls for the same objective."""
     parts = ", ".join(f"{{weight: 1, type: exponential, mean: {mean}s}}" for mean in (1, 15, 200))
@@ -360,6 +361,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("laws")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     cadence=policies, anchor=st.sampled_from(list(ANCHORS)), law=st.sampled_from(LAWS), faulty=st.booleans()
