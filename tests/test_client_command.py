@@ -192,7 +192,7 @@ def test_ctrl_c_ends_with_one_line_and_130(
         (["--preset", "google-api-core-lro", "--first-poll", "immediately"], "--first-poll cannot be used"),
         (["--preset", "nobody"], "invalid choice: 'nobody'"),
         (["--key", "3"], "--key goes with --submit"),
-        (["--job", "j", "more\x1b[2J\nof\u202eit"], "arguments: more\\x1b[2J\\nof\\u202eit"),
+        (["--job", "j", "more\x1b[2Jof\u202eit"], "arguments: more\\x1b[2Jof\\u202eit"),
         (["--jo\x1b[2J", "j"], "arguments: --jo\\x1b[2J j"),
         (["--job", "j", "--submit"], "not allowed with"),
         (["--deadline", "3", "--no-deadline"], "not allowed with"),
