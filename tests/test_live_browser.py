@@ -148,6 +148,7 @@ def test_the_page_leads_from_start_to_the_verdict(locust: Locust, open_page: Ope
     assert locust.process.wait(PATIENCE_S) == INTERRUPTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locust", [(("--processes", "2", "--autostart"), "")], indirect=True, ids=["two"])
 def test_two_processes_fill_the_page_of_our_own(locust: Locust, open_page: Open) -> None:
     """It starts by itself, has every figure, and is legible on a dark telephone, by eye and by axe."""

@@ -90,6 +90,7 @@ def test_two_processes_together_keep_to_the_limits(service: Foreign, tmp_path: P
     assert SECRET not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_makes_no_sense_keeps_what_there_is(service: Foreign, tmp_path: Path) -> None:
     """Exit status 1, one line with the reply and the key, partial results marked incomplete."""
     text = SCENARIO.replace("URL", service.url).replace("completed: [finished]", "completed: [done]")

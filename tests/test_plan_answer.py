@@ -263,6 +263,7 @@ def test_a_thin_trace_supports_no_more_than_it_can(tmp_path: Path, rows: int, se
     assert "72" in said if setting is None else "144" in said
 
 
+@pytest.mark.slow
 def test_a_trace_is_fitted_to_one_half_and_judged_by_the_other(tmp_path: Path) -> None:
     """With enough rows there is a recommendation, and the plan says what it rests on."""
     values = np.random.default_rng(4).lognormal(1.4, 0.5, 400)
@@ -415,6 +416,7 @@ def _with(example: Scenario, folder: Path, setting: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_heavy_tails_have_a_kind_of_their_own(tmp_path: Path) -> None:
     """Constant, then slower: a better price than any interval where few jobs take most of the time."""
     example = scenario(tmp_path, "{type: weibull, shape: 0.5, scale: 30s}")

@@ -109,6 +109,7 @@ def hunt(
     return seen
 
 
+@pytest.mark.slow
 def test_a_hunt_over_laws_services_and_settings_finds_nothing_below_the_limit(tmp_path: Path) -> None:
     """A tenth of the combinations: no ratio is below 1 by more than 3.5 of its own standard errors."""
     laws, services = list(LAWS), list(SERVICES)
