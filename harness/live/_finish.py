@@ -24,7 +24,7 @@ from harness._refusal import DONE, FAILED, INTERRUPTED, MISSED, Refusal
 from harness.live._journal import Journal, fallback
 from harness.live._progress import Progress
 from harness.live._record import Record, info_of
-from harness.measure import Results, RunFolder, job_frame, poll_frame
+from harness.measure import Results, RunFolder, RunUnusable, job_frame, load_results, poll_frame
 from harness.virtual import with_way_back
 from scenarios import Options, Scenario
 
@@ -78,8 +78,8 @@ def leave_jobs_out_of_the_exit_status(environment: Environment) -> None:
 def _said(folder: Path) -> Results | None:
     """Return what the report of a folder says, None where there is none."""
     try:
-        return Results.model_validate_json((folder / "results.json").read_bytes())
-    except (OSError, ValueError):  # why, its maker has said
+        return load_results(folder)
+    except RunUnusable:  # why, its maker has said
         return None
 
 

@@ -79,9 +79,7 @@ def _reference(results: Results, named: str) -> str | None:
     others = {name: each for name, each in results.settings.items() if name != named and _known(each)}
     if results.recommendation.rival in others:
         return results.recommendation.rival
-    meeting = {
-        name: each for name, each in others.items() if all(judged.met for judged in each.objectives.values())
-    }
+    meeting = {name: each for name, each in others.items() if each.meets_objectives}
     able = meeting or others
 
     def cost(name: str) -> float:

@@ -39,7 +39,7 @@ from scenarios import OBJECTIVES
 if TYPE_CHECKING:
     import polars as pl
 
-_FEWEST_PAIRS: Final = 20
+FEWEST_PAIRS: Final = 20
 """With fewer jobs a mean says little of what other jobs would give, whatever its interval."""
 
 _NO_SPREAD: Final = 1e-9  # of the reference: what rounding leaves of differences that are all the same
@@ -105,8 +105,8 @@ def of_pairs(
     each = a - b
     mean = float(b.mean()) if b.size else None
     reason = None
-    if a.size < _FEWEST_PAIRS:
-        reason = f"{a.size} pairs are too few; {_FEWEST_PAIRS} are needed"
+    if a.size < FEWEST_PAIRS:
+        reason = f"{a.size} pairs are too few; {FEWEST_PAIRS} are needed"
     return Difference(
         setting,
         baseline,
@@ -174,7 +174,7 @@ def of_estimate(
         lambda _level: None,
         pairs=0,
         unpaired=sum(map(len, jobs)),
-        reason=f"{few} jobs are too few; {_FEWEST_PAIRS} are needed" if few < _FEWEST_PAIRS else None,
+        reason=f"{few} jobs are too few; {FEWEST_PAIRS} are needed" if few < FEWEST_PAIRS else None,
         quits=quits,
     )
 
@@ -216,8 +216,8 @@ class Sides:
         reason = None
         if a is None or b is None:
             reason = f"{few} jobs are too few for {self._objective.statistic}"
-        elif few < _FEWEST_PAIRS:
-            reason = f"{few} jobs are too few; {_FEWEST_PAIRS} are needed"
+        elif few < FEWEST_PAIRS:
+            reason = f"{few} jobs are too few; {FEWEST_PAIRS} are needed"
         elif np.isinf(a) or np.isinf(b):
             reason = "so many jobs were lost that the figure is infinite"
         known = a is not None and b is not None and np.isfinite(a) and np.isfinite(b)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from harness.measure._basis import Basis, of_visits
-from harness.measure._compare import matched
+from harness.measure._compare import FEWEST_PAIRS, matched
 from harness.measure._figures import Expected, SettingFigures
 from harness.measure._intervals import Estimate, estimate_mean
 from harness.measure._twin import Twin
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 _POLLS: Final = "polls_per_job"
-_FEWEST_PAIRS: Final = 20
-_MOST_UNPAIRED: Final = (
-    0.01  # of the jobs: those that only one of the two has, or found, are a matter of luck
-)
+_MOST_UNPAIRED: Final = 0.01
+"""Of the jobs: those that only one of the two has, or found, are a matter of luck."""
 
 
 def expected_polls(setting: str, jobs: pl.DataFrame, twin: Twin, basis: Basis) -> Estimate | None:
@@ -47,7 +45,7 @@ def expected_polls(setting: str, jobs: pl.DataFrame, twin: Twin, basis: Basis) -
     mine = twin.jobs.filter((pl.col("twin") == 0) & (pl.col("setting") == setting))
     a, b, _ = matched(jobs, mine, _POLLS)
     unpaired = max(len(jobs), len(mine)) - a.size
-    if a.size < _FEWEST_PAIRS or unpaired > _MOST_UNPAIRED * a.size:
+    if a.size < FEWEST_PAIRS or unpaired > _MOST_UNPAIRED * a.size:
         return None
     ideal, machine = of_visits(float(np.nanmean(sample)), sample, sample.size), estimate_mean(a - b)
     if ideal is None or machine is None or ideal.standard_error is None or machine.standard_error is None:

@@ -428,6 +428,11 @@ class SettingFigures(Part):
     objectives: dict[str, Judged]
     """The setting held against each objective."""
 
+    @property
+    def meets_objectives(self) -> bool:
+        """Whether it is known to meet every objective there is."""
+        return all(judged.met for judged in self.objectives.values())
+
 
 class ComparisonRow(Part):
     """A setting against the baseline in one metric, on the jobs that both know it of.

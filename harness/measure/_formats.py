@@ -16,7 +16,7 @@ from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow
 from harness.measure._numbers import number
 from harness.measure._pages import render_page
 from harness.measure._table import LEGEND, render_comparison
-from harness.measure._verdicts import change, heading, is_time, span
+from harness.measure._verdicts import change, heading, is_time, span, table_of
 from scenarios.documents import counted, printable
 
 _STRUCTURE: Final = re.compile(r"[^\w -]|_")
@@ -36,7 +36,7 @@ def _json(comparison: RunComparison) -> str:
 
 def _markdown(comparison: RunComparison) -> str:
     """Return what fits into a comment on GitHub: the verdict, one line per setting, what differs."""
-    rows, metrics = _by_setting(comparison), _metrics(comparison)
+    metrics, rows = table_of(comparison.rows)
     lines = [f"### {'❌' if comparison.worse else '✅'} Polling backoff: {_verdict(comparison, _code)}", ""]
     lines += [f"| setting | {' | '.join(heading(metric) for metric in metrics)} |"]
     lines += ["|:--|" + "--:|" * len(metrics)]
@@ -121,12 +121,13 @@ def _said(row: ComparisonRow) -> str:
 
 def _html(comparison: RunComparison) -> str:
     """Return a page of its own, without scripts or outside references."""
+    metrics, rows = table_of(comparison.rows)
     return render_page(
         "harness.measure",
         "compared.html",
         c=comparison,
-        rows=_by_setting(comparison),
-        metrics={metric: heading(metric) for metric in _metrics(comparison)},
+        rows=rows,
+        metrics={metric: heading(metric) for metric in metrics},
         verdict=_verdict(comparison, printable),
         verdicts=VERDICTS,
         legend=LEGEND,
@@ -142,18 +143,6 @@ def _verdict(comparison: RunComparison, spell: Callable[[str], str]) -> str:
     if comparison.worse:
         return f"worse: {', '.join(map(spell, comparison.worse))}"
     return "nothing is worse"
-
-
-def _metrics(comparison: RunComparison) -> list[str]:
-    return list(dict.fromkeys(row.metric for row in comparison.rows))
-
-
-def _by_setting(comparison: RunComparison) -> dict[str, dict[str, ComparisonRow]]:
-    """Return each setting's rows by metric."""
-    found: dict[str, dict[str, ComparisonRow]] = {}
-    for row in comparison.rows:
-        found.setdefault(row.setting, {})[row.metric] = row
-    return found
 
 
 COMPARISON_FORMATS: Final[Mapping[str, Callable[[RunComparison], str]]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""Small pages besides the report: a Jinja template, one style sheet, no scripts, nothing from outside."""
+"""Small pages besides the report: templates in one frame, one style sheet, no scripts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def render_page(room: str, template: str, **values: Any) -> str:
 
     All that is put in is escaped for HTML; text of users needs ``printable`` besides.
     """
-    from jinja2 import Environment
+    from jinja2 import ChoiceLoader, Environment, PackageLoader
 
-    source = files(room).joinpath(template).read_text(encoding="utf-8")
+    loader = ChoiceLoader([PackageLoader(each, "") for each in dict.fromkeys((room, "harness.measure"))])
     css = files("harness.measure").joinpath("small.css").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    made = environment.from_string(source).render(css=css, number=number, printable=printable, **values)
-    return made + "\n"
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template(template)
+    return page.render(css=css, number=number, printable=printable, **values) + "\n"

@@ -115,7 +115,7 @@ def _by_objectives(settings: _Settings, same_polls: SamePolls, basis: Basis) -> 
 
 
 def _candidate(figures: SettingFigures, judged: bool) -> Candidate:
-    met = all(each.met for each in figures.objectives.values()) if judged else None
+    met = figures.meets_objectives if judged else None
     return Candidate(_polls(figures), _lag(figures), figures.lost_jobs.share, met)
 
 

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from harness.measure._answer import answer
 from harness.measure._charts import lag_distribution, limit_curves, load_over_time, load_versus_lag
-from harness.measure._figures import FIGURES, VERDICTS, ComparisonRow, Figure, SettingFigures
+from harness.measure._figures import FIGURES, VERDICTS, Figure, SettingFigures
 from harness.measure._numbers import in_seconds, number
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._pictures import Picture, places_of, styles_of
@@ -29,7 +29,7 @@ from harness.measure._results import Results
 from harness.measure._rows import Run
 from harness.measure._shares import herd, latency_parts
 from harness.measure._timelines import timelines
-from harness.measure._verdicts import change, heading, span
+from harness.measure._verdicts import change, heading, span, table_of
 from scenarios.documents import counted, parse_seconds
 
 # The legend's keys, drawn as the charts draw them: marker paths around (0, 0) and dash patterns.
@@ -79,6 +79,7 @@ def render_report(results: Results, run: Run) -> str:
     pictures = _pictures(results, run)
     figures = {each.id: each.data() for each in pictures}
     weighed = _what_if(results, run)
+    metrics, compared = table_of(results.comparison)
     scripts = [_part("plotly-basic.min.js"), _part("page.js")]
     return environment.get_template("report.html").render(
         r=results,
@@ -91,8 +92,8 @@ def render_report(results: Results, run: Run) -> str:
         columns=_columns(results.settings),
         pictures={each.id: each for each in pictures},
         what_if=bool(weighed),
-        compared=[heading(metric) for metric in _metrics(results)],
-        comparison=_comparison(results),
+        compared=[heading(metric) for metric in metrics],
+        comparison={name: [cells.get(metric) for metric in metrics] for name, cells in compared.items()},
         verdicts=VERDICTS,
         outcomes=_counted(
             {name: each.jobs.model_dump() for name, each in results.settings.items()}, "submitted"
@@ -225,16 +226,6 @@ def _note(figure: Figure, figures: SettingFigures) -> str:
     half = figure.half_width(figures)
     spread = "" if half is None else f"± {number(round(half, 9), 2)}"
     return ", ".join(said for said in (spread, figure.note(figures)) if said)
-
-
-def _comparison(results: Results) -> dict[str, list[ComparisonRow | None]]:
-    rows = {(row.setting, row.metric): row for row in results.comparison}
-    names = dict.fromkeys(row.setting for row in results.comparison)
-    return {name: [rows.get((name, metric)) for metric in _metrics(results)] for name in names}
-
-
-def _metrics(results: Results) -> list[str]:
-    return list(dict.fromkeys(row.metric for row in results.comparison))
 
 
 def _flat(environment: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

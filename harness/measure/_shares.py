@@ -85,8 +85,9 @@ def herd(run: Run, styles: Mapping[str, Style]) -> Picture | None:
         if not visits:
             continue
         peak = float(np.mean([each.peak_per_second for each in visits]))
-        mean = float(np.mean([_busy(each).mean() for each in visits]))
-        bunched = float(np.mean([_bunched(_busy(each)) for each in visits]))
+        busy = [_busy(each) for each in visits]
+        mean = float(np.mean([each.mean() for each in busy]))
+        bunched = float(np.mean([_bunched(each) for each in busy]))
         ratios[name] = peak / mean
         rows.append([name, number(mean), number(peak), number(peak / mean), percent(bunched)])
     if not ratios:

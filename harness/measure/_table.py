@@ -15,7 +15,7 @@ from harness.measure._numbers import number
 from harness.measure._recommend import headline
 from harness.measure._results import Check, Results
 from harness.measure._text import Page, grid
-from harness.measure._verdicts import change, heading
+from harness.measure._verdicts import change, heading, table_of
 from scenarios.documents import counted, printable
 
 LEGEND: Final = "less is better; = no difference that matters, ≈ no verdict; all at 95 % together"
@@ -107,15 +107,12 @@ def _estimates(results: Results) -> Text:
 
 def _print_comparison(console: Page, rows: Sequence[ComparisonRow], title: str = "") -> None:
     """Print one line per setting, one column per metric: the relative difference and its verdict."""
-    metrics = list(dict.fromkeys(row.metric for row in rows))
+    metrics, settings = table_of(rows)
     table = grid(title)
     table.add_column("setting", overflow="fold")
     for metric in metrics:
         table.add_column(heading(metric), justify="right", no_wrap=True)
-    by_setting: dict[str, dict[str, ComparisonRow]] = {}
-    for row in rows:
-        by_setting.setdefault(row.setting, {})[row.metric] = row
-    for name, cells in by_setting.items():
+    for name, cells in settings.items():
         table.add_row(Text(name), *(_difference(cells.get(metric)) for metric in metrics))
     console.print(table)
     console.print(Text(LEGEND + "\n"))

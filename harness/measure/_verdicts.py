@@ -133,6 +133,16 @@ def worse_settings(rows: Sequence[ComparisonRow]) -> list[str]:
     ]
 
 
+def table_of(rows: Iterable[ComparisonRow]) -> tuple[list[str], dict[str, dict[str, ComparisonRow]]]:
+    """Return the metrics of a comparison, its columns, and the rows of each setting by metric."""
+    metrics: dict[str, None] = {}
+    cells: dict[str, dict[str, ComparisonRow]] = {}
+    for row in rows:
+        metrics[row.metric] = None
+        cells.setdefault(row.setting, {})[row.metric] = row
+    return list(metrics), cells
+
+
 def heading(metric: str) -> str:
     """Return what a column of comparisons in this metric is called."""
     return COMPARED[metric] if metric in COMPARED else OBJECTIVES[metric].words()

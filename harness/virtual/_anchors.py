@@ -172,6 +172,11 @@ def _first_multiple(step: Floats, at: Floats) -> Floats:
     return np.where(short, number + 1, np.where((number - 1) * step >= at, number - 1, number))
 
 
+def up_to(edge: Floats, until: Floats, now: Floats) -> Floats:
+    """Return when waits that should end at ``until`` do: at the edge, by the deadline, at the latest."""
+    return np.where(until > edge - EDGE_S, np.maximum(now, edge), until)
+
+
 ARRAY_ANCHORS: Final[Mapping[str, type[ArrayAnchor]]] = MappingProxyType(
     {"reply": FromReplies, "start": FromStarts, "clock": OnClocks}
 )

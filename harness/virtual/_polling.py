@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from client import EDGE_S, PollingPolicy, is_retryable
+from client import PollingPolicy, is_retryable
 from harness.measure import response_name
-from harness.virtual._anchors import ARRAY_ANCHORS, ArrayAnchor, Flags
+from harness.virtual._anchors import ARRAY_ANCHORS, ArrayAnchor, Flags, up_to
 from harness.virtual._columns import OUTCOME_CODES, JobColumns
 from harness.virtual._counts import PollCounter
 from harness.virtual._law import ArrayLaw
@@ -265,5 +265,4 @@ class PollerArrays:
         """Return when waits that should end at ``until`` do: at the edge at the latest."""
         if self._policy.deadline is None:
             return until
-        edge = jobs.started + self._policy.deadline
-        return np.where(until > edge - EDGE_S, np.maximum(jobs.now, edge), until)
+        return up_to(jobs.started + self._policy.deadline, until, jobs.now)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from client import EDGE_S, PollingPolicy
+from client import PollingPolicy
 from harness.measure import DETECTED, JOB_KEY, TRANSPORT_ERROR, Run, Spread, VisitResiduals
-from harness.virtual._anchors import ARRAY_ANCHORS
+from harness.virtual._anchors import ARRAY_ANCHORS, up_to
 from harness.virtual._columns import durations
 from harness.virtual._law import ArrayLaw
 from harness.virtual._replies import ReplyArrays
@@ -231,10 +231,7 @@ class _Plan:
         return self._due(now, draws_of(self._jitter, np.full(now.size, sent + self._first_draw)))
 
     def _due(self, now: Floats, u: Floats) -> Floats:
-        until = self._cadence.next(now, u, None)
-        return np.where(
-            until > self._started + self._edge - EDGE_S, np.maximum(now, self._started + self._edge), until
-        )
+        return up_to(self._started + self._edge, self._cadence.next(now, u, None), now)
 
 
 def _contradictions(jobs: pl.DataFrame, polls: pl.DataFrame) -> dict[str, int]:
