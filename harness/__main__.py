@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ def run(name: str = "backoff-harness") -> None:
     from harness._refusal import INTERRUPTED
 
     end_with_parent()
+    _print_anything()
     try:
         import click
 
@@ -29,6 +31,13 @@ def run(name: str = "backoff-harness") -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+
+
+def _print_anything() -> None:
+    """Print names of files that are no text as they are, and what a terminal has no code for as "?"."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        unicode = sys.stdout.encoding.lower().startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if unicode else "replace")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -62,6 +63,19 @@ def test_simulate_is_a_function_of_the_scenario(simulated: Path, tmp_path: Path)
     """The same scenario gives the same rows; nothing depends on the process or the hour."""
     assert harness("simulate", DEFAULT, "--jobs", 400, "--out", tmp_path / "again").exit_code == 0
     assert (tmp_path / "again" / "jobs.csv").read_bytes() == (simulated / "jobs.csv").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are text")
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8:strict", b"\xff"), ("latin-1:strict", b"?")])
+def test_a_folder_s_name_need_not_be_text(tmp_path: Path, encoding: str, shown: bytes) -> None:
+    """Rows are written into it and read back, and it is printed as it is where the terminal's code allows."""
+    folder = os.fsencode(tmp_path / "run") + b"\xff"
+    command = [sys.executable, "-m", "harness", "simulate", "rate-limited", "--jobs", "20", "--out"]
+    told = os.environ | {"PYTHONIOENCODING": encoding}
+    said = subprocess.run([*command, folder], cwd=ROOT, env=told, capture_output=True, check=False)
+    assert said.returncode == 0, said.stderr.decode()
+    assert said.stdout.splitlines()[-1] == b"report: " + folder.replace(b"\xff", shown) + b"/report.html"
+    assert harness("compare", os.fsdecode(folder), os.fsdecode(folder)).exit_code == 0
 
 
 def test_a_run_is_never_overwritten(simulated: Path) -> None:

@@ -115,19 +115,19 @@ class Stage:
         progress: Any = SimpleNamespace(close=lambda: None)
         monkeypatch.setattr(_finish, "subprocess", SimpleNamespace(Popen=self.start, PIPE=-1))
         environment: Any = self.environment
+        self.said = b"report: here\n"
         self.journal = Journal(options.scenario, reports)
         self.finisher = Finisher(environment, options, conductor, progress, self.journal)
 
-    def start(self, command: list[str], *, env: dict[str, str], stdout: int | None, text: bool) -> Any:
-        assert text
+    def start(self, command: list[str], *, env: dict[str, str], stdout: int | None) -> Any:
         assert env["PATH"]
         assert env[PARENT_VARIABLE] == str(os.getpid())
         self.commands.append(command)
         child = SimpleNamespace(kill=lambda: self.done.append("report killed"), returncode=None)
 
-        def communicate() -> tuple[str | None, None]:
+        def communicate() -> tuple[bytes | None, None]:
             child.returncode = self.end()
-            return None if stdout is None else "report: here\n", None
+            return None if stdout is None else self.said, None
 
         child.communicate = communicate
         return child
@@ -163,16 +163,17 @@ def test_a_headless_run_is_written_at_once_and_reported_at_the_end(
 
 
 def test_what_the_report_says_is_printed_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """When Locust has printed its own tables, which it does after its quitting event."""
+    """When Locust has printed its tables, after its quitting event; a folder need not be named by text."""
     stage = Stage(monkeypatch, tmp_path)
+    stage.said = b"report: here \xff\n"
     stage.has(measured(two_settings()))
     stage.finisher.stopped()
     stage.finisher.quitting()
-    assert capsys.readouterr().out == ""
+    assert capsysbinary.readouterr().out == b""
     stage.finisher.last_words()
-    assert capsys.readouterr().out == "report: here\n"
+    assert capsysbinary.readouterr().out == b"report: here \xff\n"
 
 
 def test_a_run_that_failed_keeps_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,10 +100,10 @@ class Finisher:
         self._progress = progress
         self._journal = journal
         self._unreported: list[Path] = []  # folders, the earliest first
-        self._child: subprocess.Popen[str] | None = None  # that makes a report
+        self._child: subprocess.Popen[bytes] | None = None  # that makes a report
         self._making: Path | None = None  # the folder that it makes a report of
         self._reporting: Any = None  # the greenlet that makes a report in the background
-        self._printed = ""  # by what made the report, to be seen when Locust has had its say
+        self._printed = b""  # by what made the report, to be seen when Locust has had its say
         self._words: str | None = None  # what is said last
 
     @property
@@ -150,7 +150,10 @@ class Finisher:
 
     def last_words(self) -> None:
         """Print what the report says, below Locust's own tables, and where a run is that went elsewhere."""
-        print(self._printed, end="", flush=True)
+        sys.stdout.flush()
+        # As it came: the name of a folder need not be text.
+        sys.stdout.buffer.write(self._printed)
+        sys.stdout.buffer.flush()
         if self._words is not None:
             print(self._words, file=sys.stderr, flush=True)
 
@@ -221,9 +224,9 @@ class Finisher:
         tied = child_environment(**{PARENT_VARIABLE: str(os.getpid())}, **_seen_here())
         with contextlib.suppress(KeyboardInterrupt):
             to = subprocess.PIPE if self._headless else None
-            child = subprocess.Popen(command, env=tied, stdout=to, text=True)  # noqa: S603 - our own module, no shell
+            child = subprocess.Popen(command, env=tied, stdout=to)  # noqa: S603 - our own module, no shell
             self._child, self._making = child, folder
-            self._printed, status = child.communicate()[0] or "", child.returncode
+            self._printed, status = child.communicate()[0] or b"", child.returncode
             self._child, self._making = None, None
             if status == INTERRUPTED:
                 logger.error("%s", where(folder))

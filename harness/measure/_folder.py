@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shlex
 import tempfile
@@ -22,7 +21,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
@@ -170,19 +169,19 @@ class RunFolder:
                 data = source.read_bytes()
                 if sha256(data).hexdigest() == digests[name]:
                     (self.path / name).parent.mkdir(exist_ok=True)
-                    with _whole(self.path / name) as path:
-                        path.write_bytes(data)
+                    with _whole(self.path / name) as file:
+                        file.write(data)
                     continue
             logger.warning(
                 "%s has changed since it was read, or is gone: the run has no copy of it", source.name
             )
 
     def _write_table(self, name: str, frame: pl.DataFrame) -> None:
-        with _whole(self.path / name) as path:
+        with _whole(self.path / name) as file:
             if name.endswith(".parquet"):
-                frame.write_parquet(path)
+                frame.write_parquet(file)
             else:
-                frame.write_csv(path)
+                frame.write_csv(file)
 
 
 def plain_record(info: RunInfo, visits: Sequence[Visit]) -> dict[str, Any]:
@@ -245,8 +244,8 @@ def keep_twin(folder: Path, twin: Twin) -> None:
     """Put what a run is held against into its folder; RunFolderError when that fails."""
     record = _TwinRecord(twin.reason, dict(twin.overhead), twin.residuals)
     write_text(folder / "twin.json", _twin_record().dump_json(record, indent=1).decode() + "\n")
-    with _whole(folder / "twin.parquet") as path:
-        twin.jobs.write_parquet(path)
+    with _whole(folder / "twin.parquet") as file:
+        twin.jobs.write_parquet(file)
 
 
 def load_twin(folder: Path) -> Twin | None:
@@ -277,20 +276,23 @@ def folder_of(path: str | Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Put the text at the path at once or not at all; RunFolderError when that fails."""
-    with _whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+    with _whole(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Give a file to write that comes to be at ``path`` when it is whole; RunFolderError when that fails."""
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """Give an open file that comes to be at ``path`` when it is whole; RunFolderError when that fails.
+
+    Open, since polars takes the name of a file only where it is UTF-8.
+    """
     temporary = None
     try:
         # In the same folder, since a rename is only atomic within one file system.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
         temporary = Path(name)
-        yield temporary
+        with open(handle, "wb") as file:  # noqa: PTH123 - a handle, not a path
+            yield file
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast, get_type_hints
 
 import numpy as np
@@ -170,8 +169,8 @@ def rounded(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(selectors.float().round(DECIMALS))
 
 
-def csv_frame(path: Path, stream: IO[bytes], schema: Schema) -> pl.DataFrame:
-    """Return the table in a file of CSV, with these columns among others; ``stream`` is the file, opened.
+def csv_frame(stream: IO[bytes], schema: Schema) -> pl.DataFrame:
+    """Return the table in an open file of CSV, with these columns among others.
 
     Raises ValueError with the fault in one line.
     """
@@ -190,7 +189,8 @@ def csv_frame(path: Path, stream: IO[bytes], schema: Schema) -> pl.DataFrame:
         raise ValueError("two columns have one name")
     try:
         # Told the types, polars neither guesses nor takes a setting called "NA" for a gap.
-        return pl.read_csv(path, schema_overrides=schema)
+        stream.seek(0)
+        return pl.read_csv(stream, schema_overrides=schema)
     except pl.exceptions.PolarsError as error:
         raise ValueError((str(error).strip().splitlines() or ["not a table"])[0]) from error
 

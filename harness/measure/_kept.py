@@ -88,7 +88,7 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
     """Return a table in CSV or, by its name, Parquet, with exactly these columns."""
     try:
         with _opened(path, _MOST_TABLE) as stream:
-            frame = _from_parquet(stream) if path.suffix == ".parquet" else csv_frame(path, stream, schema)
+            frame = _from_parquet(stream) if path.suffix == ".parquet" else csv_frame(stream, schema)
             return whole_frame(frame, schema)
     except OSError as error:
         raise RunUnusable(f"{path}: {error.strerror or error}") from None
