@@ -20,6 +20,7 @@ from harness.measure._intervals import Floats
 from harness.measure._numbers import number
 from harness.measure._rows import DETECTED, TRANSPORT_ERROR
 from scenarios import OBJECTIVES
+from scenarios.documents import Described
 
 if TYPE_CHECKING:
     import polars as pl
@@ -218,13 +219,12 @@ def job_values(jobs: pl.DataFrame, metric: str) -> Floats:
     return values(jobs)
 
 
-class Part(BaseModel):
+class Part(Described, BaseModel):
     """Base of every part of the results: frozen, and nothing but what is named."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         serialize_by_alias=True,
         validate_by_alias=True,
         validate_by_name=True,

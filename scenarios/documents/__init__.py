@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scenarios.documents._described import Described
 from scenarios.documents._files import located
 from scenarios.documents._reader import (
     Diagnostic,
@@ -40,6 +41,7 @@ from scenarios.documents._words import counted, did_you_mean, name_value, printa
 
 __all__ = [
     "Count",
+    "Described",
     "Diagnostic",
     "Document",
     "DocumentError",

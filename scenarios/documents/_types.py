@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
+from scenarios.documents._described import Described
 from scenarios.documents._reader import YamlPath
 from scenarios.documents._spellings import RATE_PATTERN, SECONDS_PATTERN, parse_rate, parse_seconds
 from scenarios.documents._within import YEAR, Within
@@ -102,16 +103,14 @@ Count = Annotated[int, Field(strict=True, ge=1), _A_THOUSAND_MILLIONS]
 """A whole number of at least one."""
 
 
-class Model(BaseModel):
+class Model(Described, BaseModel):
     """Base of every model: frozen, rejects unknown keys, and reports all of its faults at once.
 
     Pydantic stops before the checks that span several fields when one field is at fault. The hooks below
     report such checks beside the faults of single fields, each at the path of the key to be changed.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", serialize_by_alias=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     @classmethod
     def choices(cls, data: Mapping[str, Any]) -> Iterable[LocalDiagnostic]:

@@ -15,8 +15,6 @@ from typing import Any, Final, Literal, overload
 
 import numpy as np
 from pydantic import Field
-from scipy.special import gamma as gamma_function
-from scipy.special import gammainc, gammaincinv, ndtr, ndtri
 
 from scenarios.documents import LocalDiagnostic, Model, Positive, PositiveSeconds, Seconds, spell_seconds
 from scenarios.draws._keyed import Floats
@@ -24,7 +22,12 @@ from scenarios.draws._keyed import Floats
 BELOW_ONE: Final = 1.0 - 2.0**-53
 """The largest draw there is."""
 
-_Z99: Final = float(ndtri(0.99))
+
+def _special() -> Any:
+    """Return scipy.special, which is slow to load. Checking a law that needs it loads it: no draw waits."""
+    from scipy import special
+
+    return special
 
 
 class Law(Model, ABC):
@@ -145,7 +148,7 @@ class Normal(Law):
 
     @cached_property
     def _kept(self) -> float:
-        return float(ndtr(self.centre / self.sd))
+        return float(_special().ndtr(self.centre / self.sd))
 
     def mean(self) -> float:
         height = math.exp(-((self.centre / self.sd) ** 2) / 2) / math.sqrt(2 * math.pi)
@@ -156,10 +159,10 @@ class Normal(Law):
 
     def _quantile(self, u: Any) -> Any:
         # Counted from the upper end, where 1 - u is exact and truncation only rescales.
-        return np.maximum(self.centre - self.sd * ndtri((1.0 - u) * self._kept), 0.0)
+        return np.maximum(self.centre - self.sd * _special().ndtri((1.0 - u) * self._kept), 0.0)
 
     def _cumulative(self, t: Floats) -> Floats:
-        return np.asarray(1.0 - ndtr((self.centre - t) / self.sd) / self._kept)
+        return np.asarray(1.0 - _special().ndtr((self.centre - t) / self.sd) / self._kept)
 
 
 class Gamma(Law):
@@ -178,10 +181,10 @@ class Gamma(Law):
         return f"gamma, shape {self.shape:g}, scale {spell_seconds(self.scale)}"
 
     def _quantile(self, u: Any) -> Any:
-        return self.scale * gammaincinv(self.shape, u)
+        return self.scale * _special().gammaincinv(self.shape, u)
 
     def _cumulative(self, t: Floats) -> Floats:
-        return np.asarray(gammainc(self.shape, t / self.scale))
+        return np.asarray(_special().gammainc(self.shape, t / self.scale))
 
 
 class Weibull(Law):
@@ -194,7 +197,7 @@ class Weibull(Law):
     """The duration below which 63 % of all are."""
 
     def mean(self) -> float:
-        return self.scale * float(gamma_function(1.0 + 1.0 / self.shape))
+        return self.scale * float(_special().gamma(1.0 + 1.0 / self.shape))
 
     def describe(self) -> str:
         return f"weibull, shape {self.shape:g}, scale {spell_seconds(self.scale)}"
@@ -238,7 +241,7 @@ class Lognormal(Law):
     @cached_property
     def _spread(self) -> float:
         if self.p99 is not None:
-            return math.log(self.p99 / self.median) / _Z99
+            return math.log(self.p99 / self.median) / float(_special().ndtri(0.99))
         assert self.sigma is not None  # noqa: S101 - ``choices`` has made sure; this tells mypy
         return self.sigma
 
@@ -251,11 +254,11 @@ class Lognormal(Law):
         return f"lognormal, median {spell_seconds(self.median)}, {tail}"
 
     def _quantile(self, u: Any) -> Any:
-        return self.median * np.exp(self._spread * ndtri(u))
+        return self.median * np.exp(self._spread * _special().ndtri(u))
 
     def _cumulative(self, t: Floats) -> Floats:
         with np.errstate(divide="ignore"):
-            return np.asarray(ndtr(np.log(t / self.median) / self._spread))
+            return np.asarray(_special().ndtr(np.log(t / self.median) / self._spread))
 
 
 ELEMENTARY: Final[tuple[type[Law], ...]] = (Fixed, Uniform, Exponential, Normal, Gamma, Weibull, Lognormal)

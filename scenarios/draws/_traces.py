@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, PrivateAttr, ValidationInfo, field_validator
 
-from scenarios.documents import LocalDiagnostic, Model, YamlPath, located, seconds_or, unit_named
+from scenarios.documents import Described, LocalDiagnostic, Model, YamlPath, located, seconds_or, unit_named
 from scenarios.draws._cells import NS
 from scenarios.draws._files import is_parquet
 from scenarios.draws._keyed import Floats
@@ -26,7 +26,7 @@ _TAIL: Final = 0.025  # of a two-sided interval of 95 %
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Described):
     """What was found in one file, and what is made of it: a part of ``run.json`` and ``results.json``."""
 
     path: str
