@@ -17,11 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import psutil
 import pytest
 import requests
+from click.testing import CliRunner
 
+from harness._cli import main
+from harness.measure import load_run
+from harness.virtual import Overhead, simulate
 from scenarios import load_scenario
+from scenarios.draws import uniforms
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCUST = [sys.executable, "-m", "locust", "-f", "harness", "--headless", "--skip-log-setup"]
@@ -48,6 +55,30 @@ objectives: {lag_mean: 2s}
 baseline: quick
 """
 LONG_JOBS = SCENARIO.replace("lower: 300ms, upper: 900ms", "lower: 60s, upper: 90s")
+
+PARITY = """\
+# Does the twin foresee each job of a live run?
+name: parity
+question: Does the twin foresee each job of a live run?
+seed: 11
+job:
+  duration: {type: uniform, lower: 500ms, upper: 4s}
+  error_rate: 0.1
+service:
+  delay: {type: uniform, lower: 5ms, upper: 15ms}
+  faults: [{status: 503, rate: 0.05, retry_after: 1s}, {fault: CONNECTION_RESET_BY_PEER, rate: 0.02}]
+workload:
+  lanes: 6
+  arrivals: {type: constant, rate: 40}
+  duration: 3s
+settings:
+  quick: {curve: constant, initial: 800ms, deadline: 3s}
+  jittered: {curve: exponential, initial: 1s, multiplier: 1.5, maximum: 3s, jitter: equal}
+  beats: {curve: constant, initial: 800ms, jitter: equal, anchor: start}
+objectives: {lag_mean: 2s}
+baseline: quick
+"""
+KEY = ["setting", "repeat", "key"]
 
 
 @pytest.fixture
@@ -190,14 +221,22 @@ def has_jobs(simulator: psutil.Process) -> bool:
     return False
 
 
-def test_make_runs_path_standalone(scenario: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """`harness run` from its start to its end, and the scenario that it ran."""
+    path = tmp_path_factory.mktemp("whole") / "parity.yaml"
+    path.write_text(PARITY)
+    port = ["--port", "0", "--reports", str(path.parent / "reports")]
+    return run([sys.executable, "-m", "harness", "run", str(path), *port]), path
+
+
+def test_make_runs_path_standalone(whole: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     """`harness run` measures every setting, reconciles with the server and names a setting."""
-    port = ["--port", "0", "--reports", str(scenario.parent / "reports")]
-    done = run([sys.executable, "-m", "harness", "run", str(scenario), *port])
+    done, scenario = whole
     results, rows = only_run(scenario)
     assert done.returncode == expected_status(results), done.stdout + done.stderr
     assert results["engine"] == "live"
-    assert list(results["settings"]) == ["quick", "slow"]
+    assert list(results["settings"]) == ["quick", "jittered", "beats"]
     assert_every_job_is_accounted_for(results, rows)
     assert_trustworthy_but_for_timing(results)
     withheld = expected_status(results) == 1
@@ -205,10 +244,50 @@ def test_make_runs_path_standalone(scenario: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("report: ")
     (server_cpu,) = (each["detail"] for each in results["trust"] if each["check"] == "server CPU")
     assert server_cpu.endswith("at its peak")  # its processes were looked at every second
-    quick, slow = results["settings"]["quick"], results["settings"]["slow"]
-    assert quick["polls_per_job"]["mean"] > slow["polls_per_job"]["mean"]
-    assert quick["detection_lag_s"]["mean"] < slow["detection_lag_s"]["mean"]
+    quick, jittered = results["settings"]["quick"], results["settings"]["jittered"]
+    assert quick["polls_per_job"]["mean"] > jittered["polls_per_job"]["mean"]
+    assert quick["detection_lag_s"]["mean"] < jittered["detection_lag_s"]["mean"]
     assert left_behind(scenario) == []
+
+
+def measured_overhead(folder: Path) -> Overhead:
+    """What this machine added to each poll: medians over the run's replies, halved between the two ways."""
+    polls = pl.read_csv(folder / "polls.csv").filter(pl.col("response").cast(pl.String) != "transport_error")
+    scenario = load_scenario(folder / "scenario.yaml")
+    draws = uniforms(scenario.seed, "delay", polls["key"].to_numpy(), polls["attempt"].to_numpy())
+    assert scenario.service.delay is not None
+    way = float(np.median(polls["latency_s"].to_numpy() - scenario.service.delay.ppf(draws))) / 2
+    late = float(np.median(polls["sent_at_s"] - polls["planned_at_s"]))
+    return Overhead(request_s=max(way, 0.0), reply_s=max(way, 0.0), wake_s=max(late, 0.0))
+
+
+def test_the_twin_foresees_each_job_of_a_live_run(
+    whole: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    """Same jobs, equal outcomes for all, equal polls for at least 97 %, lags within the machine's noise."""
+    (live,) = (whole[1].parent / "reports").iterdir()
+    overhead = measured_overhead(live)
+    twin = simulate(load_scenario(live / "scenario.yaml"), overhead=overhead).run
+    real = load_run(live).jobs
+    both = real.join(twin.jobs, on=KEY, suffix="_twin")
+    assert len(both) == len(real) == len(twin.jobs) == 360
+    assert np.allclose(both["planned_at_s"], both["planned_at_s_twin"], atol=1e-6)
+    assert np.allclose(both["duration_s"], both["duration_s_twin"], atol=1e-6)
+
+    # A job may finish within a moment of a poll; then a hair decides which poll finds it, or whether any does
+    # before the deadline. No other difference is allowed.
+    same_polls = both["polls"] == both["polls_twin"]
+    assert same_polls.mean() >= 0.97, both.filter(~same_polls)
+    assert (both["outcome"] == both["outcome_twin"]).all(), both.filter(
+        pl.col("outcome") != pl.col("outcome_twin")
+    )
+
+    alike = both.filter(same_polls & both["detection_lag_s"].is_not_null())
+    difference = (alike["detection_lag_s"] - alike["detection_lag_s_twin"]).abs()
+    polls = pl.read_csv(live / "polls.csv")
+    noise = float((polls["sent_at_s"] - polls["planned_at_s"]).max()) + 0.005
+    assert difference.median() < 0.01
+    assert difference.max() < alike["polls"].max() * noise
 
 
 @pytest.mark.slow
@@ -479,24 +558,28 @@ def test_a_reports_folder_that_cannot_be_written_is_one_clear_line(scenario: Pat
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-@pytest.mark.parametrize(
-    "command", [["-m", "harness", "run"], ["-m", "locust", "-f", "harness", "--scenario"]]
-)
-def test_a_wrong_scenario_starts_nothing(scenario: Path, command: list[str]) -> None:
-    """All faults at once, each with file, line and remedy; status 2."""
+def assert_all_faults_are_told(scenario: Path, status: int | None, said: str) -> None:
+    """Each with file, line and remedy; status 2."""
+    assert status == 2
+    assert f"{scenario}:12: " in said
+    assert f"{scenario}:17: " in said
+    assert "did you mean 'initial'?" in said
+    assert "Traceback" not in said
+
+
+def test_a_wrong_scenario_starts_nothing(scenario: Path) -> None:
+    """All faults at once, by either door; ours stops before there is a process."""
     scenario.write_text(SCENARIO.replace("initial: 500ms", "intial: 500ms").replace("lanes: 4", "lanes: 0"))
-    done = run([sys.executable, *command, str(scenario)])
-    assert done.returncode == 2
-    assert f"{scenario}:12: " in done.stderr
-    assert f"{scenario}:17: " in done.stderr
-    assert "did you mean 'initial'?" in done.stderr
-    assert "Traceback" not in done.stderr
+    ours = CliRunner().invoke(main, ["run", str(scenario)])
+    assert_all_faults_are_told(scenario, ours.exit_code, ours.output)
+    done = run([sys.executable, "-m", "locust", "-f", "harness", "--scenario", str(scenario)])
+    assert_all_faults_are_told(scenario, done.returncode, done.stderr)
 
 
 def test_locust_lists_the_settings(scenario: Path) -> None:
     """Settings are User classes: `--list` shows them, and an unknown name is refused."""
     listed = run([sys.executable, "-m", "locust", "-f", "harness", "--scenario", str(scenario), "--list"])
     assert listed.stdout.split()[-2:] == ["quick", "slow"]
-    unknown = run([sys.executable, "-m", "harness", "run", str(scenario), "-s", "quik"])
-    assert unknown.returncode == 2
-    assert "did you mean 'quick'?" in unknown.stderr
+    unknown = CliRunner().invoke(main, ["run", str(scenario), "-s", "quik"])
+    assert unknown.exit_code == 2
+    assert "did you mean 'quick'?" in unknown.output

@@ -22,7 +22,7 @@ HEAVY = {"gevent", "locust", "numpy", "polars", "pydantic", "scipy"}
         (["harness", "run", "--help"], set()),
         (["harness", "check", "--help"], set()),
         (["harness", "frobnicate"], set()),
-        (["harness", "check", "outage"], {"numpy", "pydantic", "scipy"}),
+        (["harness", "check", "thundering-herd"], {"numpy", "pydantic"}),  # no law of its needs scipy
         (["harness", "check", "video-translation"], {"numpy", "polars", "pydantic", "scipy"}),  # presets
         (["harness", "export", "--help"], set()),
         (["harness", "export", "exponential", "--to", "go"], {"numpy", "pydantic", "scipy"}),
