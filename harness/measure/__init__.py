@@ -29,6 +29,7 @@ from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._observed import Observed, observe
 from harness.measure._pages import render_page
+from harness.measure._phases import BINS_PER_SECOND, Phase, PhaseCounter, phases_of
 from harness.measure._recommend import headline
 from harness.measure._report import render_report
 from harness.measure._results import Check, Offer, Recommendation, Results, results_schema
@@ -59,6 +60,7 @@ from harness.measure._twin import Spread, Twin, TwinRow, VisitResiduals, no_twin
 from scenarios.draws import needed
 
 __all__ = [
+    "BINS_PER_SECOND",
     "COMPARED",
     "COMPARISON_FORMATS",
     "Calibration",
@@ -79,6 +81,8 @@ __all__ = [
     "Observed",
     "Offer",
     "Page",
+    "Phase",
+    "PhaseCounter",
     "PollAggregate",
     "PollRow",
     "Recommendation",
@@ -119,6 +123,7 @@ __all__ = [
     "number",
     "observe",
     "percent",
+    "phases_of",
     "plain_record",
     "poll_aggregates",
     "poll_frame",

@@ -40,6 +40,7 @@ from harness.measure._frames import (
     with_pending,
 )
 from harness.measure._kept import RunUnusable, is_kept, parsed, read_json, read_table, read_text, shown, valid
+from harness.measure._phases import Phase
 from harness.measure._rows import (
     OUTCOMES,
     STATES,
@@ -403,6 +404,7 @@ class _PollsRecord(BaseModel):
     latency_s: list[Seconds]
     latency_count: list[Amount]
     lateness: Lateness | None
+    phases: tuple[Phase, ...] = ()  # older records have none
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -422,6 +424,7 @@ class _PollsRecord(BaseModel):
             latency_s=polls.latency_s.round(DECIMALS).tolist(),
             latency_count=polls.latency_count.tolist(),
             lateness=polls.lateness,
+            phases=polls.phases,
         )
 
     def aggregate(self) -> PollAggregate:
@@ -435,6 +438,7 @@ class _PollsRecord(BaseModel):
             latency_s=np.asarray(self.latency_s, dtype=np.float64),
             latency_count=np.asarray(self.latency_count, dtype=np.int64),
             lateness=self.lateness,
+            phases=self.phases,
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
+from harness.measure._phases import Phase, phases_of
 from scenarios import MARGIN
 from scenarios.documents import Fraction
 from scenarios.draws import Found
@@ -234,6 +235,7 @@ class PollAggregate:
     ``per_second[i]`` counts the polls sent in second ``i`` of the visit; ``peak_per_second`` is the largest
     count in any window of one second, wherever it starts. ``latency_s`` and ``latency_count`` are a
     weighted sample of reply times (both empty when unknown). ``lateness`` is None under virtual time.
+    ``phases`` say how far the polls are in step, at the periods of which the visit has several.
     """
 
     setting: str
@@ -244,6 +246,7 @@ class PollAggregate:
     latency_s: NDArray[np.float64]
     latency_count: NDArray[np.int64]
     lateness: Lateness | None = None
+    phases: tuple[Phase, ...] = ()
 
     @property
     def total(self) -> int:
@@ -319,4 +322,5 @@ def aggregate_polls(
         latency_s=values,
         latency_count=counts.astype(np.int64),
         lateness=lateness,
+        phases=phases_of(sent),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.measure._numbers import in_seconds, number, percent
+from harness.measure._phases import in_step
 from harness.measure._pictures import Picture, Rows, Style, Trace, by_setting, height_of
 from harness.measure._rows import DETECTED, PollAggregate, Run
 
@@ -89,7 +90,8 @@ def herd(run: Run, styles: Mapping[str, Style]) -> Picture | None:
         mean = float(np.mean([each.mean() for each in busy]))
         bunched = float(np.mean([_bunched(each) for each in busy]))
         ratios[name] = peak / mean
-        rows.append([name, number(mean), number(peak), number(peak / mean), percent(bunched)])
+        in_phase = _in_phase(visits, run.jobs.filter(run.jobs["setting"] == name))
+        rows.append([name, number(mean), number(peak), number(peak / mean), percent(bunched), *in_phase])
     if not ratios:
         return None
     places = [place for place, name in enumerate(styles) if name in ratios]
@@ -101,15 +103,49 @@ def herd(run: Run, styles: Mapping[str, Style]) -> Picture | None:
         title="Do the clients move in a herd?",
         note="The busiest second beside the mean second, until 98 % of the requests were sent. 1 is an even "
         "load; a service must be sized for the peak. The numbers below also say which share of the requests "
-        "fell into the busiest tenth of the seconds (10 % if even).",
-        alt="; ".join(f"{row[0]}: busiest second {row[3]} times the mean" for row in rows),
+        "fell into the busiest tenth of the seconds (10 % if even), and how far the clients keep in step: R "
+        "from 0 (spread evenly over their interval) to 1 (all at one moment of it), what chance gives "
+        "in one visit of twenty, and the interval.",
+        alt="; ".join(
+            f"{row[0]}: busiest second {row[3]} times the mean, in step {row[5]} (by chance {row[6]})"
+            for row in rows
+        ),
         figure={
             "data": [_bars(places, list(ratios), values, marker, words)],
             "layout": _layout("busiest second, times the mean", list(styles), legend=False),
         },
-        headings=("setting", "requests/s, mean", "busiest second", "peak to mean", "in the busiest tenth"),
+        headings=(
+            "setting",
+            "requests/s, mean",
+            "busiest second",
+            "peak to mean",
+            "in the busiest tenth",
+            "in step, R",
+            "R by chance",
+            "every",
+        ),
         rows=rows,
     )
+
+
+def _in_phase(visits: Sequence[PollAggregate], jobs: pl.DataFrame) -> list[str]:
+    """Return how far the clients keep in step, R by chance, and the period if it is more than that."""
+    found = []
+    for visit in visits:
+        mine = jobs.filter((jobs["repeat"] == visit.repeat) & (jobs["polls"] > 0))
+        known = mine.filter(mine["detected_at_s"].is_not_null() & mine["submitted_at_s"].is_not_null())
+        waited = float((known["detected_at_s"] - known["submitted_at_s"]).sum())
+        if waited > 0:
+            wait = waited / float(known["polls"].sum())
+            found.append(in_step(visit.phases, wait, mine["polls"].to_numpy(), visit.per_second.size))
+    known_of = [each for each in found if each is not None]
+    if not known_of:
+        return ["–", "–", "–"]
+    most = max(known_of, key=lambda each: each.concentration)
+    concentration = float(np.mean([each.concentration for each in known_of]))
+    by_chance = float(np.mean([each.by_chance for each in known_of]))
+    every = in_seconds(most.period_s) if concentration > by_chance else "–"
+    return [number(concentration, 2), number(by_chance, 2), every]
 
 
 def _busy(polls: PollAggregate) -> Any:

@@ -14,10 +14,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from harness.measure import BINS_PER_SECOND
 from scenarios.documents import YEAR
 from scenarios.draws import Floats, Integers
 
-_BINS_PER_SECOND: Final = 128
 _MICROSECONDS: Final = 1e6
 _HELD: Final = 2**18  # values held back to be counted together: 2 MB
 _THIN: Final = 4  # places per value, from which on values lie too thinly to be counted by place
@@ -68,7 +68,7 @@ class PollCounter:
                 f"a poll would be sent {latest:.3g} s after the start of the visit, "
                 "beyond a year of virtual time; give the setting a maximum or a deadline, or raise the rate"
             )
-        self._bins.add(sent * _BINS_PER_SECOND)
+        self._bins.add(sent * BINS_PER_SECOND)
         self._latencies.add(np.rint(latencies * _MICROSECONDS))
 
     def answered(self, response: str, number: int) -> None:
@@ -96,7 +96,7 @@ class VisitCounter:
     def add(self, part: PollCounts, finished_before: float) -> None:
         """Add a part; no later part has a poll before the time ``finished_before``, in seconds."""
         if part.bins.size:
-            seconds = part.bins // _BINS_PER_SECOND
+            seconds = part.bins // BINS_PER_SECOND
             missing = int(seconds[-1]) + 1 - self._per_second.size
             if missing > 0:
                 room = max(missing, self._per_second.size // 2)
@@ -105,17 +105,17 @@ class VisitCounter:
         self.responses.update(part.responses)
         self._latencies = _merged(self._latencies, (part.latency_us, part.latency_counts))
         self._open = _merged(self._open, (part.bins, part.counts))
-        self._settle(int(min(finished_before, YEAR)) * _BINS_PER_SECOND)
+        self._settle(int(min(finished_before, YEAR)) * BINS_PER_SECOND)
 
     def _settle(self, limit: int) -> None:
         """Look at every window that ends by bin ``limit``, and forget the bins where those began."""
         bins, counts = self._open
-        first_open = int(np.searchsorted(bins, limit - _BINS_PER_SECOND, side="right"))
+        first_open = int(np.searchsorted(bins, limit - BINS_PER_SECOND, side="right"))
         if first_open == 0:
             return
         # A fullest window can be moved right until it begins at a bin with polls, so only those need a look.
         starts = bins[:first_open]
-        ends = np.searchsorted(bins, starts + _BINS_PER_SECOND, side="left")
+        ends = np.searchsorted(bins, starts + BINS_PER_SECOND, side="left")
         below = np.concatenate([[0], np.cumsum(counts)])
         self._peak = max(self._peak, int((below[ends] - below[:first_open]).max()))
         self._open = bins[first_open:], counts[first_open:]
@@ -127,7 +127,7 @@ class VisitCounter:
 
     def peak(self) -> int:
         """Return the most polls in one second that begins at a multiple of 1/128 s, and end the count."""
-        self._settle((int(YEAR) + 2) * _BINS_PER_SECOND)
+        self._settle((int(YEAR) + 2) * BINS_PER_SECOND)
         return self._peak
 
     def latencies(self) -> tuple[Floats, Integers]:

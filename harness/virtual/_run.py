@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure import OUTCOMES, JobRow, PollAggregate, Run, ServerCounts, Visit, run_info
+from harness.measure import OUTCOMES, JobRow, PhaseCounter, PollAggregate, Run, ServerCounts, Visit, run_info
 from harness.virtual._columns import JobColumns, Part
 from harness.virtual._counts import VisitCounter
 from harness.virtual._events import EventVisit
@@ -292,7 +292,7 @@ class _VisitRecord:
     def __init__(self, visit: PlannedVisit, scenario: Scenario) -> None:
         self.visit = visit
         self._workload = scenario.workload
-        self._counter = VisitCounter()
+        self._counter, self._phases = VisitCounter(), PhaseCounter()
         self.jobs: list[JobColumns] = []
         self.rows = 0
         self.sent = 0
@@ -308,6 +308,7 @@ class _VisitRecord:
         self.sent += part.polls.total
         # The next part's jobs, and so their polls, come after the last of this one.
         self._counter.add(part.polls, float(part.jobs.planned_at.max(initial=0.0)))
+        self._phases.add(part.polls.bins, part.polls.counts)
         self._submissions += part.submissions
         self._replies.update(part.replies)
         self._busy_seconds += part.busy_seconds
@@ -344,6 +345,7 @@ class _VisitRecord:
             responses=dict(sorted(self._counter.responses.items())),
             latency_s=latency_s,
             latency_count=latency_count,
+            phases=self._phases.phases(),
         )
 
 
