@@ -87,7 +87,7 @@ def test_a_run_on_flower_is_right_by_flowers_own_records(service: Flower, tmp_pa
         judged(run, setting, figures, service)
 
     harness("new", "--from", str(run), "--out", "model.yaml", folder=tmp_path)
-    modelled = harness("simulate", "model.yaml", "--jobs", "20000", "--json", folder=tmp_path)["settings"]
+    modelled = harness("simulate", "model.yaml", "--jobs", "4000", "--json", folder=tmp_path)["settings"]
     for setting, figures in results["settings"].items():
         for figure in ("polls_per_job", "completion_latency_s"):
             low, high = figures[figure]["ci95"]
