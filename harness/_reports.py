@@ -54,7 +54,7 @@ def make_report(
     """
     try:
         if (recovered := recover(folder)) is not None:
-            kept = f"its journal kept {recovered.jobs} jobs and {recovered.polls} polls"
+            kept = f"its journal kept {counted(recovered.jobs, 'job')} and {counted(recovered.polls, 'poll')}"
             on_note(f"{folder}: its run was cut short; {kept}")
         run = load_run(folder)
         scenario = _scenario_of(folder, run, scenario, on_note)

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
 
-from scenarios.documents import Count, Model, OneOf, PositiveSeconds, Rate, spell_seconds
+from scenarios.documents import Count, Model, OneOf, PositiveSeconds, Rate, counted, spell_seconds
 from scenarios.draws import Distribution, Fixed, Floats, Integers, MeasuredTimes, Wanted, describe_steps
 
 KEYS_PER_REPEAT: Final = 10**9
@@ -176,7 +176,7 @@ class Burst(OpenArrivals):
 
     def describe(self) -> str:
         again = "" if self.every is None else f", again every {spell_seconds(self.every)}"
-        return f"{self.size} jobs at once{again}"
+        return f"{counted(self.size, 'job')} at once{again}"
 
 
 class Recorded(MeasuredTimes, OpenArrivals):

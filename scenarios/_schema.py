@@ -24,6 +24,7 @@ from scenarios.documents import (
     Model,
     PositiveSeconds,
     Within,
+    counted,
     did_you_mean,
     name_value,
 )
@@ -89,7 +90,7 @@ class Workload(Model):
     def contradictions(self) -> Iterable[LocalDiagnostic]:
         most = self.arrivals.most
         if self.jobs is not None and most is not None and self.jobs > most:
-            yield ("jobs",), f"the arrivals give {most} jobs at most, not {self.jobs}"
+            yield ("jobs",), f"the arrivals give {counted(most, 'job')} at most, not {self.jobs}"
         if self.duration is None and self.jobs is not None and isinstance(self.arrivals, OpenArrivals):
             within = self.arrivals.expected(YEAR)
             if self.jobs > within:

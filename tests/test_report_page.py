@@ -168,6 +168,8 @@ def test_the_page_prints(open_page: Open, report: Path) -> None:
     page.emulate_media(media="print")
     size = "(which) => parseFloat(getComputedStyle(document.querySelector(which)).fontSize)"
     assert page.evaluate(size, ".sortable .pick .name") > page.evaluate(size, ".sortable tbody .note")
+    display = "(which) => getComputedStyle(document.querySelector(which)).display"
+    assert page.evaluate(display, ".sorter") == "contents"  # a plain heading on every page
     ink = page.locator("#load-versus-lag .xtick text").first.evaluate("(each) => getComputedStyle(each).fill")
     assert ink == "rgb(0, 0, 0)"
 

@@ -93,7 +93,9 @@ class SimulatorProcess:
         give_up = time.monotonic() + _STARTUP_TIMEOUT_S
         while time.monotonic() < give_up:
             if (death := self.death()) is not None:
-                raise SimulatorError(death)
+                # The simulator names its own option, which Locust's command line has under another name.
+                under_locust = " (under locust: --simulator-port)" if "--port" in death else ""
+                raise SimulatorError(death + under_locust)
             if url := self._told_url():
                 self.url = url
                 # Only our child knows our token, so another server on the port cannot pass for it.

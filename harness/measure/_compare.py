@@ -32,6 +32,7 @@ from harness.measure._intervals import (
     quantile_interval,
 )
 from harness.measure._lags import Lags
+from harness.measure._numbers import too_few
 from harness.measure._objectives import LOST_SHARE_ALLOWED, with_lost_jobs
 from harness.measure._verdicts import Difference, Margins, judge
 from scenarios import OBJECTIVES
@@ -174,7 +175,7 @@ def of_estimate(
         lambda _level: None,
         pairs=0,
         unpaired=sum(map(len, jobs)),
-        reason=f"{few} jobs are too few; {FEWEST_PAIRS} are needed" if few < FEWEST_PAIRS else None,
+        reason=f"{too_few(few)}; {FEWEST_PAIRS} are needed" if few < FEWEST_PAIRS else None,
         quits=quits,
     )
 
@@ -215,9 +216,9 @@ class Sides:
         few, (a, b) = min(each.size for each in self._ordered), values
         reason = None
         if a is None or b is None:
-            reason = f"{few} jobs are too few for {self._objective.statistic}"
+            reason = f"{too_few(few)} for {self._objective.statistic}"
         elif few < FEWEST_PAIRS:
-            reason = f"{few} jobs are too few; {FEWEST_PAIRS} are needed"
+            reason = f"{too_few(few)}; {FEWEST_PAIRS} are needed"
         elif np.isinf(a) or np.isinf(b):
             reason = "so many jobs were lost that the figure is infinite"
         known = a is not None and b is not None and np.isfinite(a) and np.isfinite(b)

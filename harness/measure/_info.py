@@ -56,7 +56,9 @@ def run_info(
     )
 
 
-_version = cache(version)  # it reads a file of the package's; a report has fifteen twins, each with its record
+_version = cache(
+    version
+)  # it reads a file of the package's; a report has fifteen twins, each with its record
 
 
 def _waiting(scenario: Scenario) -> str | None:

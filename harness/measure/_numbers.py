@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from scenarios.documents import counted
+
 _UNKNOWN: Final = "–"
 _ROUNDING: Final = 1e-12  # what sums of floats leave of nothing; no figure of ours is that small
 
@@ -41,3 +43,8 @@ def percent(value: float | None, sign: bool = False) -> str:
     hundredfold = value * 100
     decimals = 0 if abs(hundredfold) >= 10 or hundredfold == 0 else 1 if abs(hundredfold) >= 1 else 2
     return f"{hundredfold:{'+' if sign and value else ''},.{decimals}f} %"
+
+
+def too_few(jobs: int) -> str:
+    """Return that so many jobs are too few: "1 job is too few", "5 jobs are too few"."""
+    return f"{counted(jobs, 'job')} {'is' if jobs == 1 else 'are'} too few"

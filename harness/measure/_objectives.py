@@ -10,7 +10,7 @@ import numpy as np
 from harness.measure._figures import Interval, Judged, SettingFigures, job_values
 from harness.measure._intervals import Floats, quantile, supports
 from harness.measure._lags import SettingLags
-from harness.measure._numbers import in_seconds, percent
+from harness.measure._numbers import in_seconds, percent, too_few
 from scenarios import OBJECTIVES, Objective
 from scenarios.draws import needed
 
@@ -66,7 +66,7 @@ def _judge_lag(objective: Objective, bound: float, figures: SettingFigures, lags
     elif p < 1:
         jobs = lags.most.size + lost.n
         if not supports(p, jobs):
-            few = f"{jobs} jobs are too few to judge {objective.statistic}; {needed(p)} are needed"
+            few = f"{too_few(jobs)} to judge {objective.statistic}; {needed(p)} are needed"
             return Judged(bound=bound, value=None, met=None, note=few)
         samples = (lags.sample, lags.nearest, lags.farthest, lags.most)
         value, low, high, most = (lags.quantile(each, p, lost.n) or 0.0 for each in samples)
@@ -98,7 +98,7 @@ def _judge(
     if p is not None:
         ordered = with_lost_jobs(jobs, part)
         if p < 1 and not supports(p, ordered.size):
-            few = f"{ordered.size} jobs are too few to judge {objective.statistic}; {needed(p)} are needed"
+            few = f"{too_few(ordered.size)} to judge {objective.statistic}; {needed(p)} are needed"
             return judged(None, None, few)
         value = quantile(ordered, p) if p < 1 else float(ordered.max(initial=-np.inf))
         if value is None or np.isinf(value):

@@ -18,7 +18,7 @@ from harness.measure._choice import (
 from harness.measure._compare import paired
 from harness.measure._figures import Judged, SettingFigures, job_values
 from harness.measure._intervals import LEVEL
-from harness.measure._numbers import in_seconds, number, percent, quantity
+from harness.measure._numbers import in_seconds, number, percent, quantity, too_few
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._results import Check, Recommendation, Results
 from harness.measure._rows import RunInfo
@@ -193,7 +193,7 @@ def _by_efficiency(settings: _Settings, basis: Basis) -> Recommendation:
     if able and fewest_jobs < _FEWEST_JOBS:
         return Recommendation(
             setting=None,
-            why=f"{fewest_jobs} jobs are too few to choose without objectives; {_FEWEST_JOBS} are needed.",
+            why=f"{too_few(fewest_jobs)} to choose without objectives; {_FEWEST_JOBS} are needed.",
         )
     if not able:
         share = percent(1 - LOST_SHARE_ALLOWED)

@@ -211,7 +211,7 @@ def _columns(settings: Mapping[str, SettingFigures]) -> list[tuple[str, list[Fig
     columns: list[tuple[str, list[Figure]]] = []
     for figure in FIGURES.values():
         if figure.page:
-            columns.append((figure.page.replace("\n", " "), [figure]))
+            columns.append((_in_lines(figure.page), [figure]))
         elif figure.page is not None:
             columns[-1][1].append(figure)
     known = settings.values()
@@ -220,6 +220,11 @@ def _columns(settings: Mapping[str, SettingFigures]) -> list[tuple[str, list[Fig
         for heading, shown in columns  # some say something in live runs alone
         if not known or any(each.read(figures) is not None for each in shown for figures in known)
     ]
+
+
+def _in_lines(heading: str) -> str:
+    """Return the heading with spaces that break no line but where it was written in two."""
+    return heading.replace(" ", "\u00a0").replace("\n", " ")
 
 
 def _note(figure: Figure, figures: SettingFigures) -> str:

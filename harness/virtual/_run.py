@@ -23,6 +23,7 @@ from harness.virtual._overhead import Overhead
 from harness.virtual._vector import obstacle, run_block
 from scenarios import MOST_ROWS, Block, Scenario
 from scenarios import Visit as PlannedVisit
+from scenarios.documents import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -211,7 +212,7 @@ def resized(scenario: Scenario, jobs: int) -> Resized:
     if times == 1:
         return Resized(longer, None)
     more = workload.model_copy(update={"repeats": workload.repeats * times})
-    note = f"{reason}; instead of one visit of {jobs} jobs, {times} of its own length"
+    note = f"{reason}; instead of one visit of {counted(jobs, 'job')}, {times} of its own length"
     return Resized(replace(scenario, workload=more), note)
 
 

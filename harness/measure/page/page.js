@@ -14,7 +14,9 @@
   const say = (text) => { document.getElementById("said").textContent = text; };
 
   function shortened(text, most) {
-    return text.length > most ? text.slice(0, most - 1) + "…" : text;
+    // In the middle: long names often differ at their ends alone.
+    const head = Math.ceil((most - 1) / 2);
+    return text.length > most ? text.slice(0, head) + "…" + text.slice(text.length - (most - 1 - head)) : text;
   }
 
   function layoutOf(picture) {
