@@ -200,7 +200,7 @@
       place.append(" Find it with ", command, ".");
     }
     input.setAttribute("aria-valuetext", `${seconds(price)} of waiting for a request: ${setting.name}`);
-    const ring = {type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false};
+    const ring = {type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false, cliponaxis: false};
     const open = (symbol, size) => ({symbol, size, color: "rgba(0,0,0,0)", line: {color: colour("--ink"), width: 2}});
     priced = [Object.assign({}, ring, {x: [setting.polls], y: [setting.lag], name: "best tried", marker: open("circle", 24)})];
     if (limit) priced.push(Object.assign({}, ring, {x: [limit.polls], y: [limit.lag], name: "best possible", marker: open("diamond", 16)}));
