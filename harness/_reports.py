@@ -64,7 +64,9 @@ def make_report(
     except RunUnusable as error:
         raise Refusal(str(error), UNUSABLE) from error
     except RunFolderError as error:
-        raise Refusal(str(error), FAILED) from error
+        # A folder where a file of the run belongs is damage, as any other; the rest is the disk's.
+        damaged = isinstance(error.__cause__, IsADirectoryError)
+        raise Refusal(str(error), UNUSABLE if damaged else FAILED) from error
 
 
 def meets_objectives(results: Results) -> bool:

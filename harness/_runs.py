@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -165,7 +166,7 @@ def has_file(folder: Path, name: str) -> bool:
 def are_named(reports: Path) -> bool:
     """Say whether ``latest`` and the like stand for the runs of this folder."""
     with suppress(DocumentError, OSError):
-        return reports.resolve() == reports_folder().resolve()
+        return os.path.realpath(reports) == os.path.realpath(reports_folder())
     return False
 
 

@@ -9,6 +9,7 @@ import copy
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 RAW: Final = {
@@ -67,7 +68,9 @@ def mutated(tree: Any, rng: random.Random, times: int = 1) -> Any:
             case 3 if isinstance(parent, dict):
                 parent[rng.choice(("x", "x-y", "\x1b[2J", "", "a" * 300, f"{key}s"))] = parent.pop(key)
             case 4 if isinstance(parent[key], int | float):
-                parent[key] = parent[key] * rng.choice((-1, 0, 1e-9, 10, 1e6, 1e12))
+                factor = rng.choice((-1, 0, 1e-9, 10, 1e6, 1e12))
+                with suppress(OverflowError):  # 10**400 is no float
+                    parent[key] = parent[key] * factor
             case _:
                 parent[key] = copy.deepcopy(rng.choice(NASTY))
     return tree

@@ -63,6 +63,11 @@ class Calibration:
     settings: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
     note: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where a figure has another number of visits than it says: they are paired."""
+        if any(len(values) != self.k for figures in self.settings.values() for values in figures.values()):
+            raise ValueError(f"not {self.k} values for each figure")
+
     def sample(self, setting: str, figure: str) -> Floats | None:
         """Return the figure in each visit, NaN where it has none; None for what was not simulated."""
         values = self.settings.get(setting, {}).get(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,6 @@ def located(file: str, context: Mapping[str, Any] | None) -> Path:
     known = context or {}
     path = Path(known.get("folder", ""), file).absolute()
     within = known.get("within")
-    if within is not None and not path.resolve().is_relative_to(Path(within).resolve()):
+    if within is not None and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(within)):
         raise ValueError(f"{name_value(file)} is not in the folder of the run, and nothing else is read")
     return path
