@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from harness.measure import (
     Twin,
     TwinRow,
     analyse,
+    compare_runs,
     read_calibration,
     write_report,
 )
@@ -234,6 +236,30 @@ def test_the_recommendation_says_how_sure_it_is(tmp_path: Path) -> None:
     assert (sure.setting, sure.confidence, sure.rival) == ("every-2s", 1.0, None)
     assert "On average over visits of the twin: p95 lag 1.89 s" in sure.why
     assert analyse(simulate(clear).run).recommendation.confidence is None
+
+
+def test_visits_without_a_partner_say_nothing_of_a_difference(tmp_path: Path) -> None:
+    """Four repeats against one are compared as one against one: only visits of the same jobs are paired."""
+
+    def saved(name: str, initial: str, repeats: int) -> Path:
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "sample.yaml"
+        path.write_text((TEXT % ("10", repeats)).replace("initial: 1s}", f"initial: {initial}}}", 1))
+        made = load_scenario(path)
+        folder, run = (
+            RunFolder.create(path.parent, name, datetime(2026, 1, 2, tzinfo=UTC)),
+            simulate(made).run,
+        )
+        assert run.polls is not None
+        folder.write(run.info, run.visits, run.jobs, run.polls)
+        write_report(folder.path, calibration=calibrate(made, 30))
+        return folder.path
+
+    before = saved("before", "1s", 1)
+    one, four = (compare_runs(before, saved(f"x{n}", "1200ms", n)).rows for n in (1, 4))
+    assert next(row.ci95 for row in one if row.metric == "lag_p95")
+    for a, b in zip(one, four, strict=True):
+        assert (b.difference, b.ci95) == (pytest.approx(a.difference), a.ci95 and pytest.approx(a.ci95))
 
 
 @pytest.mark.parametrize("name", ["independent, 50 jobs", "slots 10, 90 %"])

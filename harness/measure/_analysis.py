@@ -92,7 +92,7 @@ def analyse(
     basis = basis_of(run, calibration)
     settings = figures(basis)
     trust = trust_checks(run, settings, jobs, twin)
-    if basis.kind == "twin" and (why := _refuted(trust)):
+    if basis.kind == "twin" and (why := refuted(trust)):
         basis = basis_of(run, calibration, why)
         settings = figures(basis)
     settings = {name: with_expected(each, name, jobs[name], twin, basis) for name, each in settings.items()}
@@ -127,8 +127,8 @@ def analyse(
     )
 
 
-def _refuted(trust: Sequence[Check]) -> str | None:
-    """Return why the twin must not be believed: the run's jobs differ from the twin's."""
+def refuted(trust: Sequence[Check]) -> str | None:
+    """Return why the twin must not be believed, if it must not: the run's jobs differ from the twin's."""
     found = next((each for each in trust if each.check == _TWIN_CHECK), None)
     return f"{found.check}: {found.detail}" if found and found.status == "invalid" else None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness.measure._analysis import analyse
+from harness.measure._analysis import analyse, refuted
 from harness.measure._basis import Basis, basis_of, residual_spread
 from harness.measure._calibration import read_calibration
 from harness.measure._compare_sides import Pair, Side
@@ -102,8 +102,7 @@ def compare_runs(
         return _within(folders[0], results[0])
     sides = []
     for folder, run, twin, kept, result in zip(folders, runs, twins, calibrations, results, strict=True):
-        basis = basis_of(run, kept, None if result.intervals.basis == "twin" else result.intervals.note)
-        sides.append(_Measured(folder, run, twin, basis, result))
+        sides.append(_Measured(folder, run, twin, basis_of(run, kept, refuted(result.trust)), result))
     return _across(sides, force=force)
 
 
@@ -157,8 +156,11 @@ def _across(measured: Sequence[_Measured], *, force: bool) -> RunComparison:
         notes.append(f"{each.folder.name} against {first.folder.name}, {how}")
         for name in common:
             label = name if len(measured) == 2 else f"{name} in {each.folder.name}"
-            ours = Side(name, jobs[name], each.basis, lags_of(each.run))
-            theirs = Side(name, reference[name], first.basis, lags_of(first.run))
+            a, b = jobs[name], reference[name]
+            if shared:
+                a, b = _in_both(a, b), _in_both(b, a)
+            ours = Side(name, a, each.basis, lags_of(each.run))
+            theirs = Side(name, b, first.basis, lags_of(first.run))
             found = Pair(label, ours, theirs, residuals, shared).differences(each.run.info.objectives)
             differences += found
             names += [each.folder.name] * len(found)
@@ -168,6 +170,11 @@ def _across(measured: Sequence[_Measured], *, force: bool) -> RunComparison:
     rows = judge(differences, Margins.of(first.run.info.margin, residuals))
     worse = [row.setting for row in rows if row.verdict == "worse"] + worse
     return RunComparison(rows, names, list(dict.fromkeys(worse)), "\n".join(notes), differs, missed)
+
+
+def _in_both(jobs: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    """Return the jobs of the repeats that the others have too: only visits of the same jobs are paired."""
+    return jobs.join(others.select("repeat").unique(), on="repeat", how="semi", maintain_order="left")
 
 
 def _like_enough(ours: _Measured, theirs: _Measured, *, several: bool, force: bool) -> list[str]:
