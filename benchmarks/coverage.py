@@ -29,9 +29,10 @@ from harness.measure._compare import compare_with_baseline
 from harness.measure._compare_sides import Pair, Side
 from harness.measure._expected import expected_polls
 from harness.measure._figures import job_values
-from harness.measure._intervals import Floats, Interval
+from harness.measure._intervals import Floats, Interval, estimate_mean
 from harness.measure._metrics import job_order
 from harness.measure._verdicts import Margins, judge
+from harness.plan._effort import DEFAULT
 from harness.virtual import Overhead, calibrate, simulate
 from scenarios import Scenario, load_scenario
 
@@ -114,6 +115,9 @@ def main(arguments: Sequence[str] = ()) -> None:
         print("of constant-1s  |  of exponential  |  of their difference")
         for name, row in rows.items():
             print_coverage(name, row, asked.visits, executor)
+        print(f"means of {DEFAULT.reported_visits} visits, as plan has them: polls / lag of each setting")
+        for name, row in rows.items():
+            print_planned(name, row, asked.visits, executor)
         print("expected polls of constant-1s, of exponential (times as sharp as the mean)")
         for name, row in rows.items():
             print_expected(name, row, asked.visits, asked.pairs, executor)
@@ -185,6 +189,29 @@ def print_coverage(name: str, row: Row, visits: int, executor: Executor) -> None
             width = "/".join(f"{each.width:.2f}" for each in found[:3])
             cells.append(f"{held} ({width}); {more}")
         print(f"  {name:24s} R={repeats}  {'  |  '.join(cells)}", flush=True)
+
+
+def planned(values: Floats, visits: int, plans: int = 4_000) -> float:
+    """Return the share of plans whose Student interval over so many visits holds the mean of the pool.
+
+    A plan draws its visits from the pool, with replacement.
+    """
+    rng, known, held = np.random.default_rng(1), values[~np.isnan(values)], 0
+    truth = float(known.mean())
+    for _ in range(plans):
+        estimate = estimate_mean(known[rng.integers(0, known.size, visits)])
+        interval = estimate.interval() if estimate else None
+        held += interval is not None and interval[0] <= truth <= interval[1]
+    return held / plans
+
+
+def print_planned(name: str, row: Row, visits: int, executor: Executor) -> None:
+    """Print how often the intervals of plan hold: of polls and lag of each setting."""
+    pool, n = pool_of(row, visits, executor), DEFAULT.reported_visits
+    found = [
+        [planned(_values_of(pool, figure, [each]), n) for figure in MEANS[:2]] for each in pool[0].settings
+    ]
+    print(f"  {name:24s} {'  '.join(f'{100 * a:.1f}/{100 * b:.1f}' for a, b in found)}", flush=True)
 
 
 def machine_of(speed: float, number: int) -> Overhead:

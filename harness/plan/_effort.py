@@ -38,9 +38,10 @@ class Effort:
     """Visits that tell how many jobs and polls a visit has; a peak needs more than one anyway."""
     most_visits: int = 400
     """Visits of one prediction; more would sharpen peaks beyond what the bound on 95 % of them needs."""
-    reported_visits: int = 20
+    reported_visits: int = 48
     """Visits at least of what is reported or recommended where visits are simulated: near saturation each is
-    one stretch of a queue's life, and fewer tell neither the mean nor its error."""
+    one stretch of a queue's life, whose polls are as skewed as an exponential law, and of 20 visits Student's
+    interval holds their mean in 92 % of cases."""
     most_polls_by_events: int = 300_000
     """Polls of one prediction where jobs touch each other, a few seconds."""
     queueing_visits: int = 20
