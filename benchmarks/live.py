@@ -3,7 +3,7 @@
 Contenders take turns, each in a process of its own that stays, and polls are counted per second of that
 process's *processor time*: polls/s per core, also on a machine that is busy with something else. What stands
 beside another is compared within each round; told are the median of the rounds, the least and the most. All
-of it takes about a minute and a half on an idle machine, and is bounded on any.
+of it takes some two minutes on an idle machine, and is bounded on any.
 """
 
 from __future__ import annotations
