@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from harness._refusal import FAILED, INTERRUPTED
 from harness.live import _conductor
 from harness.live._conductor import Conductor
 from harness.live._messages import AbortVisit, CheckScenario, Rows, ScenarioChecked, ShareDone, StartVisit
+from harness.live._processes import forgive_forgotten
 from harness.live._sweep import Sweep, SweepNow
 from harness.measure import ServerCounts
 
@@ -298,3 +301,12 @@ def test_a_run_without_workers_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     assert stage.now >= 30.0
     assert stage.environment.process_exit_code == FAILED
     assert stage.conductor.take_record() is None
+
+
+def test_a_child_that_was_forgotten_is_taken_for_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locust asks for its workers' statuses until it has them; who waits for a child that is there waits."""
+    monkeypatch.setattr(os, "waitpid", os.waitpid)  # put back afterwards
+    forgive_forgotten()
+    child = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", "raise SystemExit(3)"], os.environ)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert os.waitpid(child, os.WNOHANG) == (child, 0)

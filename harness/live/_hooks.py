@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import time
@@ -33,7 +34,7 @@ from harness.live._messages import (
 )
 from harness.live._page import guard
 from harness.live._process import SimulatorError
-from harness.live._processes import ThisProcess, Workers
+from harness.live._processes import ThisProcess, Workers, forgive_forgotten
 from harness.live._progress import Progress
 from harness.live._ramp import seconds_before_visit
 from harness.live._signals import stop_on_signals
@@ -73,6 +74,7 @@ def install(events: Events, options: Options) -> None:
             stop_on_signals(environment)
             end_with_master(runner)
             return
+        atexit.register(forgive_forgotten)  # before what Locust has registered
         if environment.web_ui is not None:
             guard(environment.web_ui.app, environment.parsed_options.web_host)
         conductor, finisher = _set_up_conductor(environment, runner, options)

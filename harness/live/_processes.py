@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final, Protocol
 
 _LOCAL: Final = "local"  # what Locust calls a standalone process
@@ -56,3 +57,20 @@ class Workers:
     def forget(self, node: str) -> None:
         """Drop a worker from Locust's list, which ends a test when its last worker quits."""
         self._runner.clients.pop(node, None)
+
+
+def forgive_forgotten() -> None:
+    """Have ``os.waitpid`` take a child for ended that nothing is known of any more; at the process's end.
+
+    gevent forgets a child a minute after its end, say while a report is made, and Locust asks for the statuses
+    of its workers last of all, thousands of times a second with a traceback each.
+    """
+    wait = os.waitpid
+
+    def waitpid(pid: int, options: int) -> tuple[int, int]:
+        try:
+            return wait(pid, options)
+        except ChildProcessError:
+            return pid, 0
+
+    os.waitpid = waitpid
