@@ -62,8 +62,8 @@ class Workers:
 def forgive_forgotten() -> None:
     """Have ``os.waitpid`` take a child for ended that nothing is known of any more; at the process's end.
 
-    gevent forgets a child a minute after its end, say while a report is made, and Locust asks for the statuses
-    of its workers last of all, thousands of times a second with a traceback each.
+    gevent forgets a child a minute after its end, say while a report is made, and Locust, last of all, asks
+    for the statuses of its workers: thousands of times, with a traceback each.
     """
     wait = os.waitpid
 
