@@ -233,7 +233,8 @@ class Twin:
         resized = _long if self.sampling == "long" else _dense
         first = jobs if jobs <= self.effort.untested_jobs else self.effort.pilot_jobs
         seen = _visit(resized(alone, first))
-        affordable = int(self.effort.most_polls / max(1.0, float(np.mean(seen.jobs.polls))))
+        polls = seen.jobs.polls  # of none, where no submission is answered in time
+        affordable = int(self.effort.most_polls / max(1.0, float(np.sum(polls)) / max(1, polls.size)))
         if (more := min(jobs, affordable)) > first:
             seen = _visit(resized(alone, more))
         return self._prediction(policy, [seen])
