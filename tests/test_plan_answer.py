@@ -21,6 +21,7 @@ from harness.plan._candidates import KINDS
 from harness.plan._task import task_for
 from harness.virtual import simulate
 from scenarios import Scenario, load_scenario
+from scenarios.documents import DocumentError
 
 # Enough where a test asks what is found and not how finely: coarser cells, fewer candidates, fewer steps.
 LIGHT = Effort(
@@ -438,3 +439,15 @@ def test_settings_that_start_again_on_progress_have_no_limit(tmp_path: Path) -> 
         example, settings={"informed": informed, "plain": PollingPolicy(Backoff("constant", 1))}
     )
     assert set(limits(example, simulate(example).run, LIGHT).settings) == {"plain"}
+
+
+def test_where_nothing_is_accepted_there_is_nothing_to_plan(tmp_path: Path) -> None:
+    """A service that answers no submission in time is one line, at the line of the service."""
+    path = tmp_path / "silent.yaml"
+    path.write_text(
+        "name: silent\njob: {duration: 2s}\nservice: {delay: 1h, rate_limit: {rate: 40, burst: 40}}\n"
+        "workload: {lanes: 2, arrivals: {type: constant, rate: 2}, jobs: 20}\n"
+        "settings:\n  every-1s: {curve: constant, initial: 1s}\n"
+    )
+    with pytest.raises(DocumentError, match=r"silent.yaml:3: service: no submission is answered in time"):
+        make_plan(load_scenario(path))

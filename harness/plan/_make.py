@@ -109,12 +109,17 @@ def _existing(task: Task, limit: LimitCurve) -> dict[str, SettingPlan]:
         try:
             seen = task.predict(policy)
         except VisitTooLong as error:
-            path = ("settings", name)
-            document = read_document(task.scenario.path)
-            diagnostic = Diagnostic(document.file, document.line_of(path), describe_path(path), str(error))
-            raise DocumentError((diagnostic,)) from None
+            raise _fault(task.scenario, ("settings", name), str(error)) from None
         settings[name] = _setting_plan(task, limit, policy, seen, dispersion=task.twin.dispersion(policy))
+    if all(each.polls == 0.0 for each in settings.values()):
+        why = "no submission is answered in time, so there is nothing to poll for"
+        raise _fault(task.scenario, ("service",), why)
     return settings
+
+
+def _fault(scenario: Scenario, path: tuple[str, ...], message: str) -> DocumentError:
+    document = read_document(scenario.path)
+    return DocumentError((Diagnostic(document.file, document.line_of(path), describe_path(path), message),))
 
 
 def _cost(task: Task, given: float | None, limit: LimitCurve, lag_s: float) -> tuple[float, str]:
