@@ -59,7 +59,7 @@ bench: $(VENV)/test.ok ## side-by-side speed benchmarks (minutes; run nothing el
 audit: $(BIN)/python ## ask PyPI's advisories about the versions that the tests run on
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(VENV)/audit/bin/pip-audit --no-deps --disable-pip -r .ci/constraints.txt
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r .ci/constraints.txt
 
 clean: ## remove the virtual environment and caches (reports stay)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
