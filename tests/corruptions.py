@@ -255,6 +255,23 @@ def first_polls_uncounted(run: LiveLike) -> LiveLike:
     return _recount(replace(run, jobs=mine, polls=rows))
 
 
+def other_failures(run: LiveLike) -> LiveLike:
+    """A tenth of the pending replies are said to have been failures."""
+    every = (pl.col("state") == "pending") & (pl.col("key") % 10 == 7)
+    rows = run.polls.with_columns(
+        pl.when(every).then(pl.lit("503")).otherwise(pl.col("response").cast(pl.String))
+        .cast(pl.Categorical).alias("response"),
+        pl.when(every).then(pl.lit("failed")).otherwise(pl.col("state").cast(pl.String))
+        .cast(pl.Categorical).alias("state"),
+    )  # fmt: skip
+    key = pl.col("key") % 10 == 7
+    told = run.polls.filter(every).group_by(JOB_KEY).agg(failed=pl.len().cast(pl.Int64))
+    mine = run.jobs.join(told, on=JOB_KEY, how="left", maintain_order="left")
+    less = pl.when(key).then(pl.col("wasted_polls") - pl.col("failed").fill_null(0)).otherwise("wasted_polls")
+    mine = mine.with_columns(less.alias("wasted_polls")).drop("failed")
+    return _recount(replace(run, jobs=mine, polls=rows))
+
+
 def exchanged_settings(run: LiveLike) -> LiveLike:
     """The rows of two settings are filed under each other's name."""
     ours = run.scenario.baseline or ""
@@ -395,6 +412,7 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = {
     "late ends called lost": Corruption(change=losses),
     "a tenth of the polls uncounted": Corruption(change=uncounted),
     "first polls uncounted": Corruption(change=first_polls_uncounted),
+    "failures in other places": Corruption(change=other_failures),
     "one poll too few on each job": Corruption(change=jobs((pl.col("polls") - 1).alias("polls"))),
     "wasted polls halved": Corruption(change=jobs((pl.col("wasted_polls") // 2).alias("wasted_polls"))),
     "replies faster than the service": Corruption(change=latencies(pl.col("latency_s") * 0.5)),

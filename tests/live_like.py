@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from client import Done, Failure, Poller, Wait
+from client import Done, Failure, Poller, Send, Wait
 from harness.measure import (
     JobRow,
     PollRow,
@@ -32,7 +34,7 @@ from harness.measure import (
 )
 from harness.virtual import with_way_back
 from scenarios import Scenario, load_scenario
-from server import Board, Ticket
+from server import Board, InService, NoReply, Reply, Ticket
 
 Seconds = Callable[[float, np.random.Generator], float]
 
@@ -141,6 +143,7 @@ class _Visit:
         self.machine, self.rng = machine, rng
         self.board = Board(scenario.simulation)
         self.events: list[tuple[float, int, Callable[[float], None]]] = []
+        self.in_service: dict[InService, Callable[[Reply | NoReply | None], None]] = {}
         self.sequence = count()
         self.iterations = [0] * scenario.workload.lanes
         self.jobs: list[JobRow] = []
@@ -154,10 +157,17 @@ class _Visit:
             for lane in range(self.scenario.workload.lanes):
                 self._plan_closed(lane, 0.0)
         now = 0.0
-        while self.events:
-            at, _, act = heappop(self.events)
-            now = max(now, at)
-            act(now)
+        while self.events or self.in_service:
+            served_at = self.board.next_departure
+            if self.events and self.events[0][0] < served_at:
+                at, _, act = heappop(self.events)
+                now = max(now, at)
+                act(now)
+            else:
+                now = max(now, served_at)
+                for request in self.board.departures(now):
+                    if request in self.in_service:
+                        self.in_service.pop(request)(request.reply)
 
     def _spread(self, median_s: float) -> float:
         return self.machine.speed * median_s * float(np.exp(0.4 * self.rng.standard_normal()))
@@ -198,23 +208,37 @@ class _Visit:
 
         def taken(now: float) -> None:
             reply = self.board.poll(now, job.ticket, send.attempt, job.lane)
-            assert not hasattr(reply, "leave"), "requests that share workers are not played here"
-            left = self.machine.handled(reply.at)  # type: ignore[union-attr]
-            heard, until = self._back(left), sent + send.timeout
-            command: Wait | Done
-            code, state, view = reply.status_code, "failed", reply.job  # type: ignore[union-attr]
-            if heard > until:
-                heard, code, view = until, None, None
-                command = job.poller.fail(heard, Failure("transport", detail="no reply in time"))
-            elif view is not None:
-                state = view.status
-                command = job.poller.reply(heard, view.status, reply.hint, view.progress)  # type: ignore[union-attr]
-            elif code is None:
-                command = job.poller.fail(heard, Failure("transport", detail="reset"))
+            if isinstance(reply, InService):  # nobody knows when it will be served, but when patience ends
+                self.in_service[reply] = partial(self._hear, job, planned, sent, send)
+                self._at(sent + send.timeout, lambda _: give_up(reply))
             else:
-                hint = reply.hint  # type: ignore[union-attr]
-                command = job.poller.fail(heard, Failure.http(code, hinted=hint is not None), hint)
-            row = PollRow(
+                self._hear(job, planned, sent, send, reply)
+
+        def give_up(request: InService) -> None:
+            if request in self.in_service:
+                self.in_service.pop(request)(None)
+
+        self._at(self._out(sent), taken)
+
+    def _hear(
+        self, job: _Job, planned: float, sent: float, send: Send, reply: Reply | NoReply | None
+    ) -> None:
+        until, state, view = sent + send.timeout, "failed", None
+        left = inf if reply is None else self.machine.handled(reply.at)
+        heard = min(self._back(left), until)
+        code = None if reply is None or heard == until else reply.status_code
+        command: Wait | Done
+        if reply is None or heard == until:
+            command = job.poller.fail(heard, Failure("transport", detail="no reply in time"))
+        elif (view := reply.job) is not None:
+            state = view.status
+            command = job.poller.reply(heard, view.status, reply.hint, view.progress)
+        elif code is None:
+            command = job.poller.fail(heard, Failure("transport", detail="reset"))
+        else:
+            command = job.poller.fail(heard, Failure.http(code, hinted=reply.hint is not None), reply.hint)
+        self.polls.append(
+            PollRow(
                 self.setting,
                 self.repeat,
                 job.key,
@@ -225,15 +249,14 @@ class _Visit:
                 response_name(code),
                 state,
             )
-            self.polls.append(row)
-            if isinstance(command, Wait):
-                self._wait(job, command)
-            else:
-                ago = None if view is None or view.finished_ago is None else view.finished_ago
-                ago = None if ago is None else ago + left - reply.at  # type: ignore[union-attr]
-                self._end(job, command, ago)
-
-        self._at(self._out(sent), taken)
+        )
+        if isinstance(command, Wait):
+            self._wait(job, command)
+        else:
+            ago = None
+            if reply is not None and view is not None and view.finished_ago is not None:
+                ago = view.finished_ago + left - reply.at
+            self._end(job, command, ago)
 
     def _end(self, job: _Job, done: Done, ago: float | None) -> None:
         at = None if ago is None else done.at

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,29 @@ def test_a_killed_run_keeps_its_rows_and_says_so(
     )  # fmt: skip
     assert censored["planned_at_s"] == pytest.approx(0.1)
     assert JOURNAL not in files_of(folder)
+
+
+def test_in_a_closed_loop_jobs_under_way_began_when_the_lane_was_free(tmp_path: Path) -> None:
+    """The first at once, the next after the lane's job before and a pause; else nobody can tell."""
+    path = tmp_path / "loop.yaml"
+    loop = "lanes: 3, arrivals: {type: closed, think: 500ms}, duration: 20s"
+    path.write_text(TEXT.replace("lanes: 3, arrivals: {type: constant, rate: 10}, jobs: 20", loop))
+    runs = Runs(load_scenario(path), tmp_path)
+    runs.measure(0, 1)
+    for key, sent_at in [(3, 5.0), (2, 0.5), (2, 1.5), (7, 9.0)]:  # 4, before 7, was not accepted
+        runs.record.polls.append(poll_row(key, "quick")._replace(sent_at_s=sent_at, state="pending"))
+    runs.measure()
+    folder = runs.is_killed()
+    assert recover(folder) == (
+        4,
+        6,
+        "the harness was killed: of the last second before that nothing was kept",
+    )
+    rows = load_run(folder).jobs.filter(pl.col("outcome").cast(pl.String) == "censored").sort("key")
+    first = poll_row(0, "quick")
+    assert rows.select("key", "lane", "polls").rows() == [(2, 2, 2), (3, 0, 1)]
+    began = first.sent_at_s + (first.latency_s or 0.0) + 0.5
+    assert rows["planned_at_s"].to_list() == pytest.approx([0.0, began])
 
 
 def test_a_run_under_way_is_not_touched(experiment: Scenario, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.live._columns import BadColumns, Columns
 from harness.live._framing import Began, Closed, Ended, Measured, entries, part, remove
@@ -45,9 +46,8 @@ class Recovered(NamedTuple):
 def recover(folder: Path) -> Recovered | None:
     """Make a run's folder whole of its journal; None where it is whole, or has none.
 
-    Jobs that were polled when it ended are rows as well, censored, but for those of closed loops, of which no
-    plan tells when they were to begin. Raises RunUnusable where the run still goes on or the journal holds
-    none, RunFolderError where the folder cannot be written.
+    Jobs that were polled when it ended are rows as well, censored. Raises RunUnusable where the run still
+    goes on or the journal holds none, RunFolderError where the folder cannot be written.
     """
     journal = folder / JOURNAL
     if not is_there(journal) or not journal.is_file():
@@ -149,14 +149,15 @@ def _cut_short(scenario: Scenario | None, plan: PlannedVisit, read: _Read) -> It
     sent, latency, polled = (read.polls.column(name)[of_polls] for name in ("sent_at_s", "latency_s", "key"))
     pending, planned_jobs = read.polls.is_word("state", "pending")[of_polls], None
     window = max(planned, default=0.0)
-    if scenario is not None and scenario.workload.arrivals.is_open:
+    read_at = sent + np.nan_to_num(latency)
+    if scenario is not None:
         open_jobs = ~np.isin(polled, key)
         counts, wasted = Counter(polled[open_jobs].tolist()), Counter(polled[open_jobs & pending].tolist())
-        under_way = list(_under_way(scenario, plan, counts, wasted))
+        under_way = list(_under_way(scenario, plan, counts, wasted, _latest(polled, read_at)))
         read.jobs.extend(under_way)
         window = max(window, max((row.planned_at_s for row in under_way), default=0.0))
         planned_jobs = scenario.planned_jobs(plan.repeat)
-    ends = (sent + np.nan_to_num(latency), np.nan_to_num(detected))
+    ends = (read_at, np.nan_to_num(detected))
     yield Visit(
         setting=plan.setting,
         repeat=plan.repeat,
@@ -169,26 +170,60 @@ def _cut_short(scenario: Scenario | None, plan: PlannedVisit, read: _Read) -> It
     )
 
 
+def _latest(keys: NDArray[np.int64], times: NDArray[np.float64]) -> dict[int, float]:
+    """Return the last of the times of each key."""
+    each, place = np.unique(keys, return_inverse=True)
+    latest = np.full(each.size, -np.inf)
+    np.maximum.at(latest, place, times)
+    return dict(zip(each.tolist(), latest.tolist(), strict=True))
+
+
 def _under_way(
-    scenario: Scenario, plan: PlannedVisit, counts: Mapping[int, int], wasted: Mapping[int, int]
+    scenario: Scenario,
+    plan: PlannedVisit,
+    counts: Mapping[int, int],
+    wasted: Mapping[int, int],
+    left_at: Mapping[int, float],
 ) -> Iterator[JobRow]:
-    """Yield the jobs of an open plan that were polled (``counts``, ``wasted`` of them) and have no row."""
-    for key, lane, at in scenario.planned(plan.repeat):
-        if key in counts:
-            yield JobRow(
-                setting=plan.setting,
-                repeat=plan.repeat,
-                key=key,
-                lane=lane,
-                planned_at_s=at,
-                submitted_at_s=None,
-                finished_at_s=None,
-                detected_at_s=None,
-                duration_s=scenario.duration(key) if scenario.target is None else None,
-                outcome="censored",
-                polls=counts[key],
-                wasted_polls=wasted.get(key, 0),
-                detection_lag_s=None,
-                completion_latency_s=None,
-                sent_at_s=None,
-            )
+    """Yield the jobs that were polled (``counts``, ``wasted`` of them) and have no row.
+
+    left_at: when the client of each job read its last reply.
+    """
+    for key, lane, at in _begun(scenario, plan.repeat, counts, left_at):
+        yield JobRow(
+            setting=plan.setting,
+            repeat=plan.repeat,
+            key=key,
+            lane=lane,
+            planned_at_s=at,
+            submitted_at_s=None,
+            finished_at_s=None,
+            detected_at_s=None,
+            duration_s=scenario.duration(key) if scenario.target is None else None,
+            outcome="censored",
+            polls=counts[key],
+            wasted_polls=wasted.get(key, 0),
+            detection_lag_s=None,
+            completion_latency_s=None,
+            sent_at_s=None,
+        )
+
+
+def _begun(
+    scenario: Scenario, repeat: int, keys: Mapping[int, int], left_at: Mapping[int, float]
+) -> Iterator[tuple[int, int, float]]:
+    """Yield these jobs, each with its lane and when it was to begin.
+
+    In a closed loop that is when the lane's job before has ended and its client has thought. Where that one
+    was not accepted, nobody has written it down, and the job is left out.
+    """
+    if scenario.workload.arrivals.is_open:
+        yield from (each for each in scenario.planned(repeat) if each.key in keys)
+        return
+    lanes, first = scenario.workload.lanes, scenario.closed_key(repeat, 0, 0)
+    for key in sorted(keys):
+        before, lane = key - lanes, (key - first) % lanes
+        if before in left_at:
+            yield key, lane, left_at[before] + scenario.think_time(before)
+        elif before < first:
+            yield key, lane, 0.0

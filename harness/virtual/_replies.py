@@ -45,6 +45,7 @@ class ReplyArrays:
         self._seed = simulation.seed
         self._delay = service.delay
         self._constant_delay = _constant(service.delay)
+        self._service_time = None if service.capacity is None else service.capacity.service_time
         self._limits = np.cumsum([fault.rate for fault in service.faults])
         failures = [fault.failure for fault in service.faults]
         self._named = [each for each in failures if isinstance(each, NamedFault)]
@@ -92,6 +93,12 @@ class ReplyArrays:
         if self._delay is None or self._constant_delay is not None:
             return self._constant_delay or 0.0
         return self._delay.ppf(draws_of(subject, attempt))
+
+    def service_times(self, keys: Integers, attempts: Integers) -> float | Floats:
+        """Return the seconds for which each poll occupies a worker, if it is served at all."""
+        if self._service_time is None:
+            return 0.0
+        return self._service_time.ppf(draws_of(subjects(self._seed, Stream.SERVICE, keys), attempts))
 
     def failures(self, polls: Polls, arrived: Floats) -> tuple[Integers, Floats]:
         """Return, for polls that arrive at these times, each reply's code and the hint of those that fail.

@@ -1,7 +1,8 @@
 """What the rows of a live run claim beyond what the scenario drew for them, and where they contradict it.
 
 Nothing here is a matter of chance: a machine that is late, slow or busy leaves no residual of a finish and no
-contradiction, for everything is counted from what really happened before.
+contradiction, for everything is counted from what really happened before. Only where polls wait for the
+service's workers, what happened is not known to the millisecond: see ``_replay``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from client import PollingPolicy
-from harness.measure import DETECTED, JOB_KEY, TRANSPORT_ERROR, Run, Spread, VisitResiduals
+from harness.measure import DETECTED, JOB_KEY, TRANSPORT_ERROR, Run, Spread, Visit, VisitResiduals
 from harness.virtual._anchors import ARRAY_ANCHORS, up_to
 from harness.virtual._columns import durations
 from harness.virtual._law import ArrayLaw
-from harness.virtual._replies import ReplyArrays
+from harness.virtual._loops import off_loop
+from harness.virtual._replay import replayed
+from harness.virtual._replies import NO_REPLY, ReplyArrays
 from scenarios import Scenario, Simulation
 from scenarios.draws import Floats, Integers, Stream, Words, draws_of, subjects
 from server import Board
@@ -69,16 +72,52 @@ def _last_overhead(simulation: Simulation, jobs: pl.DataFrame, polls: pl.DataFra
 
 
 def _overheads(simulation: Simulation, polls: pl.DataFrame) -> Floats:
-    """Return each reply's latency less the delay that was drawn for it, NaN where none came."""
+    """Return each reply's latency less the delay that was drawn for it, NaN where none came.
+
+    Where polls wait for the service's workers, what is left of a poll that was served is its wait, too.
+    """
     key, attempts = (polls[name].to_numpy() for name in ("key", "attempt"))
     replies = ReplyArrays(simulation)
     subjects = replies.delay_subjects(key), replies.fault_subjects(key)
     asked = _Polls(attempts, np.full(key.size, _ALWAYS), *subjects)
     codes, _ = replies.failures(asked, polls["sent_at_s"].to_numpy())
     told = (polls["response"] == "200").to_numpy()
-    meant = replies.delays(asked.delay, attempts) + np.where(told, replies.late[codes], 0.0)
+    served = replies.late[codes] + replies.service_times(key, attempts)
+    meant = replies.delays(asked.delay, attempts) + np.where(told, served, 0.0)
     latency = polls["latency_s"].to_numpy().astype(np.float64)
     return np.where((polls["response"] == TRANSPORT_ERROR).to_numpy(), np.nan, latency - meant)
+
+
+def _strange_replies(scenario: Scenario, polls: pl.DataFrame) -> dict[str, int]:
+    """Return how many jobs had a reply that the service cannot have given to that poll, if any.
+
+    Faults are drawn for (job, attempt), and outages have their times. What the limits and the states of the
+    service decide, and what did not arrive in one piece, is believed.
+    """
+    import polars as pl
+
+    service, replies = scenario.service, ReplyArrays(scenario.simulation)
+    key, attempts = (polls[name].to_numpy() for name in ("key", "attempt"))
+    asked = _Polls(
+        attempts, np.full(key.size, _ALWAYS), replies.delay_subjects(key), replies.fault_subjects(key)
+    )
+    code = polls["response"].cast(pl.String).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+    told = (code > 0) & (code < 400) | np.isin(code, scenario.dialect.status.not_ready)
+    sent = _times(polls, "sent_at_s")
+    until = sent + np.nan_to_num(_times(polls, "latency_s"))
+    possible = code == 0
+    if service.rate_limit is not None:
+        possible |= code == 429
+    if service.visible_after or service.shares_workers:
+        possible |= code == 404
+    for moment in (sent, until):
+        given, _ = replies.failures(asked, moment)
+        possible |= np.where(given == 200, told, code == given) | (given > NO_REPLY)
+    for outage in service.outages:  # it may begin or end while a request is on its way
+        during = (outage.start <= until) & (sent <= outage.start + outage.length)
+        possible |= during & (code == outage.status)
+    strange = int(np.unique(key[~possible]).size)
+    return {"a reply that the service does not give": strange} if strange else {}
 
 
 def overhead_of_settings(scenario: Scenario, polls: pl.DataFrame | None) -> dict[str, Spread]:
@@ -97,25 +136,52 @@ def residuals_of(scenario: Scenario, run: Run, polls: pl.DataFrame | None) -> It
     """Yield the residuals of every visit; without rows of polls there are none to speak of."""
     jobs_of = run.jobs.partition_by("setting", "repeat", as_dict=True)
     polls_of = {} if polls is None else polls.partition_by("setting", "repeat", as_dict=True)
-    simulation, shares = scenario.simulation, scenario.service.capacity is not None
     for visit in run.visits:
         name = visit.setting, visit.repeat
         jobs, mine = jobs_of.get(name, run.jobs[:0]), polls_of.get(name)
-        alone = simulation.job.slots is None
         known = not jobs["finished_at_s"].has_nulls()
         contradictions = {} if mine is None else _contradictions(jobs, mine)
         if mine is not None and not contradictions:
             contradictions = _off_schedule(scenario, visit.setting, jobs, mine)
-        finish = None
-        if mine is not None and not scenario.service.shares_workers:  # then its end is anybody's guess
+            contradictions |= _strange_replies(scenario, mine)
+            contradictions |= off_loop(scenario, visit, jobs, mine)
+        overhead = finish = None
+        if mine is not None and scenario.service.capacity is None:
+            overhead = Spread.of(_overheads(scenario.simulation, mine))
             finish = Spread.of(_finish_residuals(scenario, jobs, mine))
+        elif mine is not None and not contradictions:
+            overhead, finish = _where_polls_wait(scenario, visit, jobs, mine)
         yield VisitResiduals(
             *name,
-            overhead=None if mine is None or shares else Spread.of(_overheads(simulation, mine)),
+            overhead=overhead,
             finish=finish,
-            queued=not (alone or known),
+            queued=scenario.service.shares_workers or not (scenario.simulation.job.slots is None or known),
             contradictions=contradictions,
         )
+
+
+def _where_polls_wait(
+    scenario: Scenario, visit: Visit, jobs: pl.DataFrame, polls: pl.DataFrame
+) -> tuple[Spread | None, Spread | None]:
+    """Return the residuals of overheads and finishes where polls wait for the service's workers.
+
+    Its replies are held against those that it gives to the very same requests once more. That does not say
+    for certain how soon a reply can have come; that none waited does.
+    """
+    shares, simulation = scenario.service.shares_workers, scenario.simulation
+    again = None if shares and visit.failed_submissions else replayed(simulation, jobs, polls)
+    finish = None if shares else Spread.of(_finish_residuals(scenario, jobs, polls))
+    if again is None:
+        return None, finish
+    least, told = _overheads(simulation, polls), _times(polls, "sent_at_s") + _times(polls, "latency_s")
+    overhead = Spread.of(np.where(np.isnan(least), np.nan, told - again.left_at))
+    if overhead is not None:
+        overhead = overhead._replace(least_s=float(np.nanmin(least)))
+    if shares:
+        finished, way = _times(jobs, "finished_at_s"), way_back(scenario, jobs, polls)
+        taken = _submitted(simulation, jobs) - _times(jobs, "sent_at_s")
+        finish = Spread.of(_beyond(finished, way, again.finished_at, again.finished_at + taken))
+    return overhead, finish
 
 
 def _finish_residuals(scenario: Scenario, jobs: pl.DataFrame, polls: pl.DataFrame) -> Floats:
@@ -136,6 +202,11 @@ def _finish_residuals(scenario: Scenario, jobs: pl.DataFrame, polls: pl.DataFram
         soonest, last = finished - work - way, finished - work + way
         earliest = np.maximum(sent, _freed(last, soonest, finished - way, slots)) + work
         latest = np.maximum(submitted, _freed(soonest, soonest, finished + way, slots)) + work
+    return _beyond(finished, way, earliest, latest)
+
+
+def _beyond(finished: Floats, way: Floats, earliest: Floats, latest: Floats) -> Floats:
+    """Return how far finishes, known to within ``way``, lie before or behind where they can have been."""
     early = np.minimum(finished + way - earliest, 0.0)
     late = np.maximum(finished - way - latest, 0.0)
     return np.where(np.isnan(finished), np.nan, early + late)

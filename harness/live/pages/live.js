@@ -42,6 +42,9 @@ const about = (seconds) => {
   if (seconds < 180) return `about ${Math.ceil(seconds)} s`;
   return seconds < 6000 ? `about ${Math.round(seconds / 60)} min` : `about ${(seconds / 3600).toFixed(1)} h`;
 };
+// Names that go together differ at their ends, so the middle is left out.
+const shortened = (name, most) => name.length <= most ? name
+  : `${name.slice(0, Math.ceil((most - 1) / 2))}…${name.slice(name.length - Math.floor((most - 1) / 2))}`;
 const counted = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 
 function headline(at) {
@@ -133,16 +136,17 @@ function picture(at, room) {
     mark.append(draw("title", {}, told[points.indexOf(p)]));
     if (p.setting === running) svg.append(draw("circle", { cx: px, cy: py, r: 11, class: "ring" }));
     svg.append(mark);
-    const name = p.setting.length > 28 ? `${p.setting.slice(0, 27)}…` : p.setting;
-    const long = name.length * 7.5;
-    const beside = [px > width / 2 ? px - 13 - long : px + 13, px > width / 2 ? px + 13 : px - 13 - long];
-    const places = [0, -18, 18, -36, 36, -54, 54].flatMap((down) => beside.map((bx) => [bx, py - 8 + down, long, 16]));
+    const places = [28, 20, 14, 9].flatMap((most) => {
+      const name = shortened(p.setting, most), long = name.length * 7.5;
+      const beside = [px > width / 2 ? px - 13 - long : px + 13, px > width / 2 ? px + 13 : px - 13 - long];
+      return [0, -18, 18, -36, 36, -54, 54].flatMap((down) => beside.map((bx) => [bx, py - 8 + down, long, 16, name]));
+    });
     const box = places.find(isFree);
     if (box === undefined) continue; // the marker and the table say it
     if (Math.abs(box[1] + 8 - py) > 18)
       svg.append(draw("line", { x1: px, y1: py, x2: box[0] < px ? px - 12 : px + 12, y2: box[1] + 8, class: "grid" }));
     boxes.push(box);
-    svg.append(draw("text", { x: box[0], y: box[1] + 12 }, name));
+    svg.append(draw("text", { x: box[0], y: box[1] + 12 }, box[4]));
   }
   return svg;
 }
