@@ -52,6 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.slow
 def test_a_collector_is_told_what_the_report_says(scenario: Path) -> None:  # noqa: F811
     """Over HTTP, by the documented variables: the last figures are those of the run's rows."""
     with Collector() as collector:

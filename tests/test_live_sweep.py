@@ -179,7 +179,7 @@ def test_a_sweep_that_ends_early_names_what_was_cut_and_what_was_left_out() -> N
     assert (at.report, at.elapsed_s) == ("reports/made-up-1", 6.0)
     verdict = Recommendation(setting=None, why="the run is incomplete")
     check = Check(check="run complete", status="invalid", detail="it ended early")
-    said: Any = SimpleNamespace(recommendation=verdict, trust=[check])
+    said: Any = SimpleNamespace(recommendation=verdict, trust=[check], settings={}, objectives={})
     sweep.reported("reports/made-up-0", said)  # of the sweep before, whose report took long
     assert sweep.look(51.0).state is SweepState.REPORTING
     sweep.reported("reports/made-up-1", said)

@@ -23,7 +23,9 @@ from harness.live._telemetry import send_by_opentelemetry
 from harness.measure import Check, Recommendation
 
 SAID: Any = SimpleNamespace(
-    recommendation=Recommendation(setting="quick", why="the fewest polls"),
+    recommendation=Recommendation(setting="quick", why="the fewest polls", rival="slow", confidence=0.6),
+    settings={},
+    objectives={},
     trust=[Check(check="run complete", status="pass", detail="all")],
 )
 
@@ -123,6 +125,7 @@ def test_the_report_is_linked_once_it_is_there(tmp_path: Path) -> None:
     at = page.client.get("/load/backoff/live").json
     assert at is not None
     assert (at["state"], at["verdict"]["setting"]) == ("ended", "quick")
+    assert at["headline"] == "no clear winner between quick and slow"
     assert at["report"] == "/load/backoff/report/made-up-1/report.html"
     assert page.client.get(at["report"]).text == "this is report.html"
     assert {name: page.client.get(link).text for name, link in at["files"].items()} == {

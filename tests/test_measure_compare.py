@@ -15,10 +15,12 @@ from scipy import stats
 
 from harness.measure import (
     JobRow,
+    Results,
     RunFolder,
     RunUnusable,
     ScenarioInfo,
     compare_runs,
+    headline,
     job_frame,
     render_comparison,
     write_report,
@@ -294,6 +296,15 @@ def test_without_objectives_the_product_of_polls_and_lag_decides() -> None:
     setting, why = recommended(jobs)
     assert setting == "b"
     assert "No objectives are set" in why
+
+
+def test_one_setting_without_objectives_is_no_choice() -> None:
+    """It is named, and said to be the only one; how often repeats would name it is no news."""
+    results = results_of(run_of(jobs_of("a", np.full(60, 0.5), polls=4)))
+    found = results["recommendation"]
+    assert (found["setting"], found["confidence"], found["rival"]) == ("a", None, None)
+    assert found["why"].startswith("There is nothing to choose from")
+    assert headline(Results.model_validate(results)) == "a is the only setting"
 
 
 def test_without_objectives_a_setting_that_loses_jobs_is_not_named() -> None:

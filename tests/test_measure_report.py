@@ -40,7 +40,7 @@ from harness.measure import (
 )
 from harness.measure._figures import job_values
 from harness.measure._numbers import in_seconds, number, percent
-from harness.measure._pictures import styles_of
+from harness.measure._pictures import log_axis, mark, styles_of
 from harness.measure._timelines import timelines
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -474,3 +474,21 @@ def test_units_and_shares_are_for_people() -> None:
     """Milliseconds below a second; shares with a sign on request."""
     assert [in_seconds(each) for each in (None, 0.0312, 2.5, 0.0)] == ["–", "31.2 ms", "2.50 s", "0 s"]
     assert [percent(each, sign=True) for each in (0.5, -0.031, 0.0, None)] == ["+50 %", "-3.1 %", "0 %", "–"]
+
+
+@pytest.mark.parametrize(
+    ("across", "at", "side"),
+    [
+        (log_axis("lag", 0.01, 10.0), 0.02, "left"),
+        (log_axis("lag", 0.01, 10.0), 0.3, "center"),
+        (log_axis("lag", 0.01, 10.0), 9.0, "right"),
+        ({"range": [0, 12.0]}, 9.0, "right"),
+        ({"range": [0, 12.0]}, 5.0, "center"),
+        ({"rangemode": "tozero"}, 5.0, "center"),
+    ],
+)
+def test_words_over_a_line_stay_inside_of_the_picture(across: dict[str, Any], at: float, side: str) -> None:
+    """Beside it near the ends of its axis; on a logarithmic one their place is counted in decades."""
+    text = mark(at, "p95", across)[1]
+    assert text["xanchor"] == side
+    assert text["x"] == pytest.approx(np.log10(at) if across.get("type") == "log" else at)

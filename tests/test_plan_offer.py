@@ -79,5 +79,6 @@ def test_where_polls_fall_on_the_end_of_jobs_nothing_is_offered(tmp_path: Path) 
 def test_an_offer_is_one_line_of_the_yaml_that_plan_prints() -> None:
     """Its sentence names the saving only where there is something to be held against."""
     alone = Offer(command="python -m harness plan x", polls_per_job=1.96, mean_lag_s=1.0, yaml="a: {b: 1}")
-    assert alone.words() == "A schedule found by plan needs 1.96 polls per job: python -m harness plan x"
+    found = "A schedule found by plan needs 1.96 polls per job for a mean lag of 1.00 s"
+    assert alone.words() == f"{found}: python -m harness plan x"
     assert yaml.safe_load(alone.yaml or "") == {"a": {"b": 1}}

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from harness.live._messages import Rows
 from harness.live._ramp import seconds_before_visit
 from harness.live._so_far import Figures, Overheads, SoFar
-from harness.measure import Check, Recommendation, Results, Visit, trust_so_far
+from harness.measure import Check, Recommendation, Results, Visit, headline, trust_so_far
 from scenarios import Scenario, VisitCost
 from scenarios import Visit as PlannedVisit
 
@@ -80,7 +80,7 @@ class SweepNow:
     between visits. settings: in the order of the visits. progress: from 0 to 1, of the time that the sweep
     takes; it never falls. eta_s: seconds that are left, None where nothing is known. trust: what the checks
     have found that need no rows, and at the end all. incomplete: why the sweep ended early. report: the run's
-    folder. verdict: what the report recommends, once it is there.
+    folder. verdict: what the report recommends, once it is there, and headline: the same in a few words.
     """
 
     scenario: str
@@ -96,6 +96,7 @@ class SweepNow:
     incomplete: str | None
     report: str | None
     verdict: Recommendation | None
+    headline: str | None
 
     @property
     def visit(self) -> VisitNow | None:
@@ -143,6 +144,7 @@ class Sweep:
         self._closed: list[Visit] = []
         self._trust: tuple[Check, ...] = ()
         self._verdict: Recommendation | None = None
+        self._headline: str | None = None
 
     # -- events --------------------------------------------------------------------------------------
 
@@ -200,7 +202,8 @@ class Sweep:
             return
         self._state = SweepState.ENDED
         if said is not None:
-            self._verdict, self._trust = said.recommendation, tuple(said.trust)
+            self._verdict, self._headline = said.recommendation, headline(said)
+            self._trust = tuple(said.trust)
 
     # -- looking -------------------------------------------------------------------------------------
 
@@ -230,6 +233,7 @@ class Sweep:
             incomplete=self._incomplete,
             report=self._report,
             verdict=self._verdict,
+            headline=self._headline,
         )
 
     def _now(self, place: int, now: float) -> VisitNow:

@@ -141,6 +141,8 @@ def _lag_words(rows: dict[str, ComparisonRow]) -> Iterator[str]:
 
 def _sure(results: Results) -> str:
     found = results.recommendation
+    if len(results.settings) == 1 and not results.objectives:
+        return "there was nothing to choose"
     if found.confidence is None:
         return "unknown: this run was not repeated in the twin"
     share = percent(found.confidence)
@@ -168,6 +170,8 @@ def _bars(results: Results, named: str, reference: str | None) -> tuple[tuple[st
     if offered is not None and offered.polls_per_job is not None:
         polls.append(("found by plan", "plan", offered.polls_per_job, ""))
         lags.append(("found by plan", "plan", offered.mean_lag_s, ""))
+    if len(polls) == 1:
+        return ()  # it is as long as itself
     return (
         ("Status requests per job", _scaled(polls, number)),
         ("Mean time until the client knows", _scaled(lags, in_seconds)),

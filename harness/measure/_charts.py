@@ -233,17 +233,17 @@ def load_over_time(
     for start, end in outages:
         if start < until:
             layout["shapes"].append(_outage(start, min(end, until)))
-            layout["annotations"].append(mark(start, "outage")[1] | {"xanchor": "left"})
+            layout["annotations"].append(mark(start, "outage", layout["xaxis"])[1] | {"xanchor": "left"})
     ends = [visit.submit_window_s for visit in run.visits]
     if ends and 0.02 * until < (end := sum(ends) / len(ends)) < 0.98 * until:
-        shape, text = mark(end, "submissions end", level=1 if outages else 0)
+        shape, text = mark(end, "submissions end", layout["xaxis"], level=1 if outages else 0)
         layout["shapes"].append(shape)
         layout["annotations"].append(text)
     repeats = len({visit.repeat for visit in run.visits})
     note = "What the server had to answer in each second of a visit"
     note += f", averaged over {repeats} repeats." if repeats > 1 else "."
     if outages:
-        note += " It did not answer in the shaded time."
+        note += " In the shaded time it answered with errors."
     if later:
         note += (
             f" The picture ends where the load is nearly over: {percent(later)} of each setting's requests, "
@@ -318,18 +318,18 @@ def lag_distribution(results: Results, run: Run, styles: Mapping[str, Style]) ->
         for name, bound in results.objectives.items()
         if OBJECTIVES[name].figure == "lag" and OBJECTIVES[name].p is not None
     )
+    shown = [*every, *(bound for bound, _ in goals)]
+    across = {"range": [0, 1.06 * max(shown)], **axis("detection lag (s)", shown)}
     marks = [
-        mark(bound, f"{each.words()} ≤ {each.format(bound)}", i) for i, (bound, each) in enumerate(goals)
+        mark(bound, f"{each.words()} ≤ {each.format(bound)}", across, i)
+        for i, (bound, each) in enumerate(goals)
     ]
     layout: dict[str, Any] = {
-        "xaxis": axis("detection lag (s)", [*every, *(bound for bound, _ in goals)]),
+        "xaxis": across,
         "yaxis": {"title": {"text": "share of jobs"}, "tickformat": ".0%", "range": [0, 1.03]},
         "shapes": [shape for shape, _ in marks],
         "annotations": [text for _, text in marks],
     }
-    if layout["xaxis"].get("type") == "log":  # where annotations, but not shapes, count in decades
-        for text in layout["annotations"]:
-            text["x"] = math.log10(text["x"])
     traces += [_goal(bound, each.p or 1.0) for bound, each in goals]
     note = (
         "The share of all jobs whose end was known within a given time: further left is sooner. Lost jobs "

@@ -138,8 +138,17 @@ def height_of(rows: int) -> int:
     return 110 + 34 * rows
 
 
-def mark(at: float, words: str, level: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return an upright line and its words, which stand above the plot: no curve runs through them."""
+def mark(
+    at: float, words: str, axis_of: dict[str, Any], level: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an upright line and its words, which stand above the plot: no curve runs through them.
+
+    ``axis_of`` is the axis that it stands on: near its ends the words are beside the line, lest they be cut.
+    """
+    low, high = axis_of.get("range", (0.0, math.inf))
+    # On a logarithmic axis annotations, but not shapes, count in decades.
+    place = math.log10(at) if axis_of.get("type") == "log" else at
+    third = math.floor(3 * (place - low) / (high - low)) if high < math.inf else 1
     shape = {
         "type": "line",
         "x0": at,
@@ -151,11 +160,11 @@ def mark(at: float, words: str, level: int = 0) -> tuple[dict[str, Any], dict[st
         "line": {"color": NEUTRAL, "width": 1.5, "dash": "dot"},
     }
     text = {
-        "x": at,
+        "x": place,
         "y": 1,
         "yref": "paper",
         "yanchor": "bottom",
-        "xanchor": "auto",
+        "xanchor": ("left", "center", "right")[min(max(third, 0), 2)],
         "yshift": 2 + 15 * level,
         "showarrow": False,
         "text": escape(words),

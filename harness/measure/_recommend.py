@@ -57,6 +57,8 @@ def recommend(
     fair = {name: figures for name, figures in settings.items() if name not in tied}
     same_polls = partial(_same_polls, jobs=jobs, basis=basis, margin=info.margin)
     found = _by_objectives(fair, same_polls, basis) if info.objectives else _by_efficiency(fair, basis)
+    if len(settings) == 1 and not info.objectives:
+        return found  # there was nothing to choose, however often it is repeated
     repeats = max((frame["repeat"].n_unique() for frame in jobs.values()), default=1)
     named = named_in_repeats(fair, info, basis, repeats)
     found = with_confidence(found, named)
@@ -70,6 +72,8 @@ def headline(results: Results) -> str:
         return "none"
     if found.rival is not None:
         return f"no clear winner between {found.setting} and {found.rival}"
+    if not results.objectives and len(results.settings) == 1:
+        return f"{found.setting} is the only setting"
     if not results.objectives:
         return f"{found.setting}, by polls times lag, for want of objectives"
     return f"ship {found.setting}"
@@ -213,14 +217,20 @@ def _by_efficiency(settings: _Settings, basis: Basis) -> Recommendation:
     least = min(able.values())
     figures = settings[best]
     polls, lag = number(_polls(figures)), in_seconds(_lag(figures))
+    estimated = " (an estimate)." if figures.detection_lag_s.basis == "interval" else "."
+    expected = _in_the_twin(basis, best, ("polls_per_job", "detection_lag_s"))
+    if len(settings) == 1:
+        why = (
+            "There is nothing to choose from, nor objectives to say whether it is good enough. It needs "
+            f"{polls} polls per job for a mean lag of {lag}{estimated}{expected}"
+        )
+        return Recommendation(setting=best, why=why)
     why = (
         "No objectives are set, so what is good enough is not known, and this goes by a rule of thumb: polls "
         "per job times mean lag, which is nearly the same for all fixed intervals and lower where polls are "
         f"better placed. Of the settings within {percent(PRODUCT_MARGIN)} of the lowest product "
         f"({number(least)}), {best} needs the fewest polls: {polls} per job, "
-        f"for a mean lag of {lag}"
-        + (" (an estimate)." if figures.detection_lag_s.basis == "interval" else ".")
-        + _in_the_twin(basis, best, ("polls_per_job", "detection_lag_s"))
+        f"for a mean lag of {lag}{estimated}{expected}"
     )
     return Recommendation(setting=best, why=why)
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from harness.measure._figures import ComparisonRow, Part, SettingFigures
-from harness.measure._numbers import number, percent
+from harness.measure._numbers import in_seconds, number, percent
 from scenarios.draws import Found
 
 Status = Literal["pass", "warn", "invalid"]
@@ -79,9 +79,12 @@ class Offer(Part):
         """Return the offer in a sentence; nothing where there is none."""
         if self.polls_per_job is None:
             return ""
-        fewer = "" if self.saving is None else f", {percent(self.saving)} fewer than {self.against}"
+        if self.saving is not None:
+            price = f", {percent(self.saving)} fewer than {self.against}"
+        else:  # nothing to be held against but itself
+            price = f" for a mean lag of {in_seconds(self.mean_lag_s or 0.0)}"
         polls = f"{number(self.polls_per_job)} polls per job"
-        return f"A schedule found by plan needs {polls}{fewer}: {self.command}"
+        return f"A schedule found by plan needs {polls}{price}: {self.command}"
 
 
 class Headroom(Part):

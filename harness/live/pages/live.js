@@ -185,9 +185,10 @@ function verdict(at) {
     const where = at.folder === null ? "nothing was measured" : `the rows are in ${at.folder}; the terminal says why`;
     return make("div", { class: "verdict" }, make("strong", {}, "No report"), make("p", {}, where));
   }
-  const { setting, why } = at.verdict;
-  const box = make("div", { class: setting === null ? "verdict" : "verdict good" },
-    make("strong", {}, setting === null ? "No verdict" : `Ship ${setting}`), make("p", {}, why));
+  const { setting, why, rival } = at.verdict;
+  const words = at.headline.startsWith(setting) ? at.headline : at.headline[0].toUpperCase() + at.headline.slice(1);
+  const box = make("div", { class: setting === null || rival !== null ? "verdict" : "verdict good" },
+    make("strong", {}, setting === null ? "No verdict" : words), make("p", {}, why));
   const links = make("p", { class: "links" }, make("a", { href: at.report, class: "report" }, "Open the report"));
   for (const [file, address] of Object.entries(at.files)) links.append(make("a", { href: address }, file));
   box.append(links);
