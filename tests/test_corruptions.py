@@ -263,6 +263,17 @@ def test_late_replies_are_seen_where_twins_differ_by_more(name: str, folder: Pat
     assert worst(results_of(run, twins_of(METASTABLE, 300, folder)))["poll overhead"].startswith("invalid")
 
 
+@pytest.mark.parametrize("seed", [320, 321])
+def test_a_few_polls_that_tell_of_ends_late_are_seen(seed: int, folder: Path) -> None:
+    """All polls together are hardly late, but those that tell of ends are, and so is the mean lag."""
+    scenario = scenario_of(folder, QUEUED, seed)
+    run = CORRUPTIONS["the generator stalls for 3 s in the baseline"].run(scenario, seed)
+    results = results_of(run, twins_of(QUEUED, seed, folder))
+    assert worst(results)["poll lateness"].startswith("invalid")
+    late = run.polls.filter(pl.col("setting") == "constant-1s")
+    assert (late["sent_at_s"] - late["planned_at_s"]).mean() < 0.03
+
+
 def test_overhead_is_the_latency_less_the_delay_that_was_drawn(folder: Path) -> None:
     """A machine whose ways take 10 ms each has an overhead of 20 ms, whatever the service's delay."""
     slow = Machine(speed=0.0, out=lambda *_: 0.01, back=lambda *_: 0.01)

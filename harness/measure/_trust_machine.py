@@ -17,16 +17,21 @@ _CPU_INVALID: Final = 0.90
 
 
 def poll_lateness(e: Evidence) -> Finding:
-    """Judge the mean: what is late by x on average puts no mean off by more."""
+    """Judge the mean: what is late by x on average puts no mean off by more.
+
+    Of all polls, and of those that told of an end, for how late these were is in the lags.
+    """
     held = _held(e, lambda each: each.held_polls)
-    return worst(
-        (
-            _late(e, visit.setting, f"{named_visit(visit)}: {_spread(polls.lateness)}{held}", polls.lateness)
-            for visit, polls in e.visits
-            if polls and polls.lateness
-        ),
-        otherwise="no poll was sent",
-    )
+    telling = {(each.setting, each.repeat): each.telling_late_s for each in e.twin.residuals}
+    found = []
+    for visit, polls in e.visits:
+        if polls and polls.lateness:
+            said, mean_s = f"{named_visit(visit)}: {_spread(polls.lateness)}", polls.lateness.mean_s
+            told = telling.get((visit.setting, visit.repeat))
+            if told is not None and told > mean_s:
+                said, mean_s = f"{said}, {in_seconds(told)} (mean of those that told of an end)", told
+            found.append(_late(e, visit.setting, f"{said}{held}", mean_s))
+    return worst(found, otherwise="no poll was sent")
 
 
 def arrival_lateness(e: Evidence) -> Finding:
@@ -39,19 +44,17 @@ def arrival_lateness(e: Evidence) -> Finding:
         if late.size:
             lateness = Lateness.of(late)
             said = f"{setting} (repeat {repeat}): {_spread(lateness)}{held}"
-            found.append(_late(e, setting, said, lateness, "completion_latency_s"))
+            found.append(_late(e, setting, said, lateness.mean_s, "completion_latency_s"))
     return worst(found, otherwise="no job was submitted")
 
 
-def _late(
-    e: Evidence, setting: str, said: str, lateness: Lateness, column: str = "detection_lag_s"
-) -> Finding:
+def _late(e: Evidence, setting: str, said: str, mean_s: float, column: str = "detection_lag_s") -> Finding:
     reference = e.mean(setting, column)
     if reference is None:
         return "warn", f"{said}, with nothing to hold it against: no job's end was learnt"
     whose = "its" if e.twin.jobs.is_empty() else "its twin's"
     against = f"{whose} {FIGURES[column].words.removesuffix(', s')} is {in_seconds(reference)}"
-    return MEAN_ERROR.judge(lateness.mean_s, reference), f"{said}; {against}"
+    return MEAN_ERROR.judge(mean_s, reference), f"{said}; {against}"
 
 
 def _spread(late: Lateness) -> str:

@@ -79,6 +79,8 @@ class VisitResiduals:
     merely slow. ``queued``: jobs wait for slots behind others whose finish is unknown, so single finishes
     depend on who came first, and only most of them are to be believed. ``contradictions``: jobs whose row
     does not follow from the rows of their polls, or these not from the setting, by what is wrong.
+    ``telling_late_s``: how late the polls were sent, on average, that told of an end; the mean lag has
+    all of that in it.
     """
 
     setting: str
@@ -87,6 +89,7 @@ class VisitResiduals:
     finish: Spread | None = None
     queued: bool = False
     contradictions: Mapping[str, int] = field(default_factory=dict)
+    telling_late_s: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

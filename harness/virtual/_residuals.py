@@ -157,7 +157,18 @@ def residuals_of(scenario: Scenario, run: Run, polls: pl.DataFrame | None) -> It
             finish=finish,
             queued=scenario.service.shares_workers or not (scenario.simulation.job.slots is None or known),
             contradictions=contradictions,
+            telling_late_s=None if mine is None else _telling_late(jobs, mine),
         )
+
+
+def _telling_late(jobs: pl.DataFrame, polls: pl.DataFrame) -> float | None:
+    """Return how late the polls were sent, on average, that told of the ends of these jobs."""
+    import polars as pl
+
+    last = polls.sort("attempt").unique("key", keep="last")
+    told = last.join(jobs.filter(pl.col("outcome").is_in(DETECTED)), on="key", how="semi")
+    late = (told["sent_at_s"] - told["planned_at_s"]).mean()
+    return float(late) if isinstance(late, float) else None
 
 
 def _where_polls_wait(
