@@ -64,10 +64,15 @@ def damaged(folders: dict[str, Path], seed: int, to: Path) -> Path:
     name = rng.choice([*folders, "live"])
     shutil.copytree(folders[name], to)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        files = sorted(each for each in to.rglob("*") if each.is_file() and each.name != MADE)
+        files = sorted(each for each in to.rglob("*") if _is_whole(each) and each.name != MADE)
         if files:
             _damage(rng.choice(files), rng, folders)
     return to
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether it is a file of the folder still, no link to somebody else's, and no hole of terabytes."""
+    return file.is_file() and not file.is_symlink() and file.stat().st_size < 1 << 22
 
 
 def _damage(file: Path, rng: random.Random, folders: dict[str, Path]) -> None:
