@@ -157,7 +157,7 @@
   }
 
   /* What if: with a request worth c seconds of waiting, the least c * polls + lag is best. */
-  const seconds = (value) => (value >= 1 || value === 0 ? `${+value.toPrecision(3)} s` : `${+(value * 1000).toPrecision(3)} ms`);
+  const seconds = (value) => (value >= 1 || value === 0 ? `${+value.toPrecision(3)}\u00a0s` : `${+(value * 1000).toPrecision(3)}\u00a0ms`);
   const digits = (value) => String(+value.toPrecision(3));
 
   function bestAt(price) {
@@ -189,7 +189,7 @@
       const more = Math.round((cost(setting) / cost(limit) - 1) * 1000) / 10;
       text += ` ${whatIf.best} ${digits(limit.polls)} ${limit.polls === 1 ? "poll" : "polls"} for ${seconds(limit.lag)}`
         + (limit.delays ? `, waiting ${limit.delays.join(", ")}` : "")
-        + `; ${setting.name} costs ${digits(Math.abs(more))} % ${more < 0 ? "less" : "more"} than that.`;
+        + `; ${setting.name} costs ${digits(Math.abs(more))}\u00a0% ${more < 0 ? "less" : "more"} than that.`;
     }
     text += " In the picture: a ring around the one, a diamond at the other, and a thin line through all that is as good as the one.";
     const place = document.getElementById("priced");
