@@ -222,6 +222,31 @@ def test_a_target_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch, on_res
     assert len(record.visits) == (0 if on_reset else 1)
 
 
+def test_locust_that_stops_for_want_of_workers_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may see that the last one is gone before we do: the run is incomplete for that, and has failed."""
+    stage = Stage(monkeypatch)
+    stage.tick()
+
+    class Stopped(BaseException):
+        pass
+
+    def meanwhile() -> None:
+        if StartVisit in stage.kinds():
+            stage.present = {}
+            stage.conductor.stopping()
+            raise Stopped
+
+    stage.meanwhile = meanwhile
+    with pytest.raises(Stopped):
+        stage.tick()
+    record = stage.conductor.take_record()
+    assert record is not None
+    assert (record.incomplete, stage.environment.process_exit_code) == (
+        "1 of 1 workers lost during quick",
+        FAILED,
+    )
+
+
 @pytest.mark.parametrize("name", ["reset", "counters", "death"])
 def test_a_fault_of_ours_ends_the_run_and_keeps_what_there_is(
     monkeypatch: pytest.MonkeyPatch, name: str

@@ -131,6 +131,8 @@ class Conductor:
         Now and here, for as soon as Locust has stopped the shape, its main greenlet quits and hears workers
         no more.
         """
+        if self._schedule.state is State.RUNNING:
+            self._next()  # Locust stops when it has lost its last worker, and that is the reason then
         self._obey(self._schedule.stop(time.monotonic()))
         while self._schedule.state is State.COLLECTING:
             self._obey(self._schedule.tick(time.monotonic(), self._processes.lanes()))
