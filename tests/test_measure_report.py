@@ -456,6 +456,9 @@ def test_colours_only_when_asked() -> None:
     ("value", "text"),
     [
         (None, "–"),
+        (float("inf"), "∞"),
+        (float("-inf"), "-∞"),
+        (float("nan"), "–"),
         (0.0, "0"),
         (8.9e-16, "0"),
         (5, "5"),

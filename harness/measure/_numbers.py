@@ -12,11 +12,16 @@ _ROUNDING: Final = 1e-12  # what sums of floats leave of nothing; no figure of o
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return ``0.0312``, ``4.50``, ``1,240``; whole numbers keep all their digits; None is a dash."""
-    if value is None:
+    """Return ``0.0312``, ``4.50``, ``1,240``; whole numbers keep all their digits; None is a dash.
+
+    What a damaged file makes of a sum may be no number at all: that is ``∞``, or a dash.
+    """
+    if value is None or math.isnan(value):
         return _UNKNOWN
     if isinstance(value, int):
         return f"{value:,}"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     rounded = float(f"{value:.{digits - 1}e}")
     if abs(rounded) < _ROUNDING:
         return "0"
