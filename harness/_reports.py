@@ -87,6 +87,9 @@ def _scenario_of(
             if not (folder / "limits.json").exists():
                 on_note(f"no theoretical limit in this report: {error}")
             return None
+        if others := sorted(run.info.settings.keys() - scenario.settings.keys()):
+            on_note(f"neither limit nor twin in this report: {folder / 'scenario.yaml'} has no {others[0]!r}")
+            return None
     return scenario
 
 

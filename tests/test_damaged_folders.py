@@ -204,6 +204,15 @@ def test_the_scenario_of_a_run_is_data(copy: Path, tmp_path: Path) -> None:
         assert "password" not in notes[0]
 
 
+def test_a_scenario_that_lacks_a_setting_of_the_run_is_not_believed(copy: Path) -> None:
+    """There is a report of the rows, and a note says what is missing in it."""
+    text = (copy / "scenario.yaml").read_text().replace("  exponential:", "  another:")
+    (copy / "scenario.yaml").write_text(text)
+    notes: list[str] = []
+    assert set(make_report(copy, on_note=notes.append).settings) == {"constant", "exponential"}
+    assert "scenario.yaml has no 'exponential'" in notes[0]
+
+
 def test_another_run_s_rows_are_refused(copy: Path) -> None:
     """Files of two runs mixed: settings that run.json does not know."""
     text = (copy / "polls.csv").read_text()
