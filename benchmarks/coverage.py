@@ -89,6 +89,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "independent, 1,000 jobs": Row(jobs=1000),
     "slots 10, 70 %": _slots(10, 0.7),
     "slots 10, 90 %": _slots(10, 0.9, repeats=(1, 4, 8)),
+    "slots 10, 90 %, 1,000 jobs": _slots(10, 0.9, jobs=1000),
     "slots 1, 90 %": _slots(1, 0.9, repeats=(1, 8)),
     "capacity, 80 %": Row(
         service="{capacity: {workers: 1, service_time: 50ms}}", arrivals="{type: poisson, rate: 3}"
@@ -97,7 +98,12 @@ ROWS: Final[Mapping[str, Row]] = {
     "outage": Row(service="{outages: [{start: 5s, length: 8s, status: 503}]}"),
     "herd of 300": Row(arrivals="{type: burst, size: 300}", jobs=300),
     "bursts of 50": Row(arrivals="{type: burst, size: 50, every: 10s}"),
-    "closed loop": Row(arrivals="{type: closed, think: 1s}", lanes=6, repeats=(1, 8)),
+    "closed loop, 6 slots": Row(
+        job="{duration: {type: lognormal, median: 4s, sigma: 0.6}, slots: 6}",
+        arrivals="{type: closed, think: 1s}",
+        lanes=10,
+        repeats=(1, 8),
+    ),
     "lognormal, sigma 2": Row(job="{duration: {type: lognormal, median: 1s, sigma: 2}}"),
 }
 
