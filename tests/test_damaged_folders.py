@@ -204,6 +204,15 @@ def test_the_scenario_of_a_run_is_data(copy: Path, tmp_path: Path) -> None:
         assert "password" not in notes[0]
 
 
+@pytest.mark.parametrize("value", ["1e300", "-1e300", "[1]", "null, 1"])
+def test_a_calibration_of_impossible_figures_is_refused(copy: Path, value: str) -> None:
+    """Their squares would be no numbers, nor would intervals made of them."""
+    text = (copy / "calibration.json").read_text()
+    start = text.index("[") + 1
+    (copy / "calibration.json").write_text(f"{text[:start]}{value}{text[text.index(',', start) :]}")
+    assert all("calibration.json" in each for each in refused(copy))
+
+
 def test_a_scenario_that_lacks_a_setting_of_the_run_is_not_believed(copy: Path) -> None:
     """There is a report of the rows, and a note says what is missing in it."""
     text = (copy / "scenario.yaml").read_text().replace("  exponential:", "  another:")

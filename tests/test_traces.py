@@ -505,3 +505,13 @@ def test_locusts_door_reads_traces_without_threads(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1.5", "False"]
+
+
+@pytest.mark.parametrize("missing", ["error", "skip"])
+def test_a_duration_beyond_a_year_is_a_fault_of_its_row(tmp_path: Path, missing: str) -> None:
+    """As in YAML; such rows are never left out silently, for they may be a wrong unit."""
+    said = "it lasts longer than 366 days, as nothing here does; give `unit` if it is not in seconds"
+    data = "seconds\n1\n1e308\n31622400\n31622401\n"
+    assert refused(tmp_path, data, missing=missing) == [f"t.csv line 3: {said}", f"t.csv line 5: {said}"]
+    spans = "a,b\n2020-01-01T00:00:00Z,2020-01-01T00:00:04Z\n2020-01-01T00:00:00Z,2023-01-01T00:00:00Z\n"
+    assert refused(tmp_path, spans, start="a", end="b", missing=missing) == [f"t.csv line 3: {said}"]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 Values = Sequence[float | None]
 
 _FILE: Final = "calibration.json"
+_MOST: Final = 1e15  # squares of what is smaller are numbers still
 _DIGITS: Final = 7  # of what is kept: a visit's figure is not known better
 _QUANTILES: Final[Mapping[str, list[str]]] = {
     figure: [level for level in LEVELS if level in kind.model_fields]
@@ -64,9 +65,12 @@ class Calibration:
     note: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a figure has another number of visits than it says: they are paired."""
+        """Raise ValueError where a figure has another number of visits than it says, or no figure's size."""
         if any(len(values) != self.k for figures in self.settings.values() for values in figures.values()):
             raise ValueError(f"not {self.k} values for each figure")
+        every = (each for figures in self.settings.values() for values in figures.values() for each in values)
+        if any(each is not None and abs(each) > _MOST for each in every):
+            raise ValueError(f"a number beyond {_MOST:.3g}, which no run has")
 
     def sample(self, setting: str, figure: str) -> Floats | None:
         """Return the figure in each visit, NaN where it has none; None for what was not simulated."""

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.documents import name_value, suggest, unit_named, unit_seconds
-from scenarios.draws._cells import Cells, durations, moments
+from scenarios.documents import YEAR, name_value, suggest, unit_named, unit_seconds
+from scenarios.draws._cells import NS, Cells, durations, moments
 from scenarios.draws._files import Unusable, content_of
 from scenarios.draws._tables import Broken, Table, table_of
 from scenarios.draws._where import Where
@@ -255,6 +255,7 @@ def _rows(
     usable = ~(missing | wrong | below)
     if len(columns) == 2:
         below |= usable & (columns[1].values < columns[0].values)
+    wrong |= usable & _too_long(request, columns)
     there = np.ones(size, dtype=np.bool_)
     there[table.blank(np.flatnonzero(missing))] = False
     counted = there if passing is None else there & passing
@@ -284,6 +285,15 @@ def _rows(
     return tuple(each.values[counted] for each in columns), left_out, ()
 
 
+def _too_long(request: Request, columns: Sequence[Cells]) -> NDArray[np.bool_]:
+    """Return which rows tell a duration that nothing here has."""
+    if len(columns) == 2:
+        return np.asarray(columns[1].values / NS - columns[0].values / NS > YEAR)
+    if request.kind == "durations":
+        return np.asarray(columns[0].values > YEAR)
+    return np.zeros(columns[0].values.size, dtype=np.bool_)
+
+
 def _said(row: int, texts: Mapping[str, pl.Series], columns: Sequence[Cells]) -> str:
     """Return what is wrong in a row, quoting the cell alone."""
     several = len(columns) > 1
@@ -295,6 +305,8 @@ def _said(row: int, texts: Mapping[str, pl.Series], columns: Sequence[Cells]) ->
             return f"{at}{cells.wrong[row]}"
         if cells.below_zero[row]:
             return f"{at}must be zero or more, not {name_value(text[row])}; {_SKIP}"
+    if len(columns) == 1 or columns[1].values[row] > columns[0].values[row]:
+        return "it lasts longer than 366 days, as nothing here does; give `unit` if it is not in seconds"
     return f"it ends before it starts; {_SKIP}"
 
 
