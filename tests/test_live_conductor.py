@@ -33,11 +33,13 @@ class FakeTarget:
         self.resets: list[float] = []
         self.died: str | None = None
         self.dies_on_reset = False
+        self.told_ago_s = 0.0
 
-    def reset(self, lead_s: float) -> None:
+    def reset(self, lead_s: float) -> float:
         self.resets.append(lead_s)
         if self.dies_on_reset:
             self.died = "the simulator stopped"
+        return self.told_ago_s
 
     def sample(self) -> None:
         pass
@@ -154,6 +156,16 @@ def test_locust_is_told_of_every_setting_through_nobody(monkeypatch: pytest.Monk
     assert [visit.server for visit in record.visits] == [COUNTS, COUNTS]
     assert (record.incomplete, stage.environment.process_exit_code) == (None, None)
     assert stage.conductor.take_record() is None
+
+
+def test_clients_and_target_have_one_time_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passes between the target's being told and the start of the clients is not added to the lead."""
+    stage = Stage(monkeypatch)
+    stage.target.told_ago_s = 0.06
+    stage.tick()
+    stage.tick()
+    ((_, start),) = [each for each in stage.sent if isinstance(each[1], StartVisit)]
+    assert start.starts_in == pytest.approx(0.24)
 
 
 def test_only_the_chosen_settings_are_visited(monkeypatch: pytest.MonkeyPatch) -> None:

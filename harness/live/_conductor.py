@@ -204,11 +204,10 @@ class Conductor:
         """Do what the schedule says, and return the command that it came to; some are for Locust's shape."""
         match command:
             case ResetTarget(lead_s):
-                if self.target:
-                    self.target.reset(lead_s)
+                ago_s = self.target.reset(lead_s) if self.target else 0.0
                 if death := self._death():
                     return self._obey(self._schedule.error(death))
-                return self._obey(self._schedule.reset(time.monotonic(), self._processes.lanes()))
+                return self._obey(self._schedule.reset(time.monotonic(), self._processes.lanes(), ago_s))
             case CloseVisit():
                 counts = self.target.counters() if self.target else None
                 return self._obey(self._schedule.closed(time.monotonic(), counts))

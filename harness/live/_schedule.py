@@ -126,17 +126,22 @@ class Schedule:
             case _:  # STOPPED; no other admits a tick
                 return self._issue(Event.TICK, Wait(), State.STOPPED)
 
-    def reset(self, now: float, lanes: Mapping[str, int]) -> StartShares | Wait:
-        """Start the visit: the target starts afresh, or did not answer, which its counts will show."""
+    def reset(self, now: float, lanes: Mapping[str, int], ago_s: float = 0.0) -> StartShares | Wait:
+        """Start the visit: the target starts afresh, or did not answer, which its counts will show.
+
+        ago_s: how long ago it was told so. Clients and target must have one time zero, for outages have
+        their times.
+        """
         self._admit(Event.RESET)
         if self._state is not State.RESETTING:
             return self._issue(Event.RESET, Wait(), self._state)
         plan = self._pending.pop(0)
         shares = deal(self._scenario.workload.lanes, lanes)
         self._numbers += 1
-        self._current = VisitUnderWay(plan, self._numbers, shares, now + _LEAD_S, len(self._run.jobs))
-        self._sweep.start(now + _LEAD_S, self._numbers, plan)
-        start = StartShares(self._numbers, plan.setting, plan.repeat, shares, _LEAD_S)
+        left = max(0.0, _LEAD_S - ago_s)
+        self._current = VisitUnderWay(plan, self._numbers, shares, now + left, len(self._run.jobs))
+        self._sweep.start(now + left, self._numbers, plan)
+        start = StartShares(self._numbers, plan.setting, plan.repeat, shares, left)
         return self._issue(Event.RESET, start, State.RUNNING)
 
     def closed(self, now: float, counts: ServerCounts | None) -> Users | Wait:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +23,11 @@ class Target(Protocol):
     def url(self) -> str:
         """Return the address that lanes submit to and poll."""
 
-    def reset(self, lead_s: float) -> None:
-        """Start afresh, counts and scenario clock, ``lead_s`` seconds from now; if it can."""
+    def reset(self, lead_s: float) -> float:
+        """Start afresh, counts and scenario clock, ``lead_s`` seconds after it was told; if it can.
+
+        Return how long ago that was by now, in seconds.
+        """
 
     def sample(self) -> None:
         """Look at what it costs its machine; called many times a second during a visit."""
@@ -49,8 +53,9 @@ class OwnTarget:
         """Return its base address."""
         return self._target.base_url
 
-    def reset(self, lead_s: float) -> None:
+    def reset(self, lead_s: float) -> float:  # noqa: ARG002 - what is not done needs no lead
         """Do nothing: a service does not start afresh for us."""
+        return 0.0
 
     def sample(self) -> None:
         """Do nothing: its machine is not ours to look at."""
@@ -90,13 +95,19 @@ class SimulatorTarget:
         """Return the simulator's address."""
         return self._simulator.url
 
-    def reset(self, lead_s: float) -> None:
-        """Zero the counts and start the scenario clock ``lead_s`` seconds from now."""
+    def reset(self, lead_s: float) -> float:
+        """Zero the counts and start the scenario clock ``lead_s`` seconds after it was told.
+
+        Return how long ago that was by now. It was told in the middle of the request, about.
+        """
         self._before = None
+        told_at = asked_at = time.monotonic()
         with contextlib.suppress(SimulatorError):  # unreadable counts are a trust check, not the end
             self._simulator.reset(lead_s)
+            told_at = (asked_at + time.monotonic()) / 2
             self._before = self._simulator.counters()
         self._cpu = self._simulator.cpu()
+        return time.monotonic() - told_at
 
     def sample(self) -> None:
         """Take the busiest of its processes' share of a core, once a second."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _CLOCK_S: Final = 1e-3  # rows are in microseconds; two clock readings for one moment may differ by this
 _ALWAYS: Final = -np.inf
+_EDGE_S: Final = 0.25  # clients and service have one time zero to within some milliseconds, as a rule
 
 
 @dataclass
@@ -110,10 +111,10 @@ def _strange_replies(scenario: Scenario, polls: pl.DataFrame) -> dict[str, int]:
         possible |= code == 429
     if service.visible_after or service.shares_workers:
         possible |= code == 404
-    for moment in (sent, until):
+    for moment in (sent - _EDGE_S, sent, until, until + _EDGE_S):
         given, _ = replies.failures(asked, moment)
         possible |= np.where(given == 200, told, code == given) | (given > NO_REPLY)
-    for outage in service.outages:  # it may begin or end while a request is on its way
+    for outage in service.outages:  # one may begin and end while a request is on its way
         during = (outage.start <= until) & (sent <= outage.start + outage.length)
         possible |= during & (code == outage.status)
     strange = int(np.unique(key[~possible]).size)
