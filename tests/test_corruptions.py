@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -272,6 +273,18 @@ def test_a_few_polls_that_tell_of_ends_late_are_seen(seed: int, folder: Path) ->
     assert worst(results)["poll lateness"].startswith("invalid")
     late = run.polls.filter(pl.col("setting") == "constant-1s")
     assert (late["sent_at_s"] - late["planned_at_s"]).mean() < 0.03
+
+
+def test_the_queue_of_a_burst_is_no_drift_along_the_run(folder: Path) -> None:
+    """Of 300 jobs submitted at one moment the reply to each is read a millisecond after another one."""
+
+    def queueing(_: str) -> Machine:
+        places = count()
+        return Machine(speed=0.0, back=lambda at, _: 0.001 * next(places) if at < 0.1 else 0.0)
+
+    text = load_scenario(ROOT / "scenarios" / "thundering-herd.yaml").text
+    run = live_like(scenario_of(folder, text, 12), 12, queueing)
+    assert "steady conditions" not in worst(results_of(run))
 
 
 def test_overhead_is_the_latency_less_the_delay_that_was_drawn(folder: Path) -> None:

@@ -268,11 +268,15 @@ def _drifts(e: Evidence, name: str, jobs: pl.DataFrame) -> Iterator[tuple[float,
     import polars as pl
 
     mine = e.twin.jobs.filter(pl.col("setting") == name)
-    by_job = mine.group_by("repeat", "key").agg(pl.col(*_DRIFTS).mean())
+    by_job = mine.group_by("repeat", "key").agg(pl.col("planned_at_s").first(), pl.col(*_DRIFTS).mean())
     both = jobs.join(by_job, on=["repeat", "key"], suffix="_twin", how="left", maintain_order="left")
+    # Jobs of one moment are taken one after the other all the same: that is their queue, no drift.
+    residuals = both.group_by("repeat", "planned_at_s", maintain_order=True).agg(
+        (pl.col(column) - pl.col(f"{column}_twin")).mean() for column in _DRIFTS
+    )
     for column, (words, floor_s) in _DRIFTS.items():
         material = max(_MATERIAL * (_mean(mine, column) or 0.0), floor_s)
-        residual = (both[column] - both[f"{column}_twin"]).to_numpy().astype(np.float64)
+        residual = residuals[column].to_numpy().astype(np.float64)
         yield _score(residual, material), f"{name}: {words}"
 
 
