@@ -66,6 +66,12 @@ def _others(run: LiveLike) -> pl.Expr:
     return pl.col("setting") != run.scenario.baseline
 
 
+def reworded(column: str, where: pl.Expr, word: str) -> pl.Expr:
+    """A column of words that has another word in some rows."""
+    other = pl.when(where).then(pl.lit(word)).otherwise(pl.col(column).cast(pl.String))
+    return other.cast(pl.Categorical).alias(column)
+
+
 def _recount(run: LiveLike) -> LiveLike:
     """Have the server count what the rows count."""
     visits = []
@@ -258,18 +264,11 @@ def first_polls_uncounted(run: LiveLike) -> LiveLike:
 def other_failures(run: LiveLike) -> LiveLike:
     """A tenth of the pending replies are said to have been failures."""
     every = (pl.col("state") == "pending") & (pl.col("key") % 10 == 7)
-    rows = run.polls.with_columns(
-        pl.when(every).then(pl.lit("503")).otherwise(pl.col("response").cast(pl.String))
-        .cast(pl.Categorical).alias("response"),
-        pl.when(every).then(pl.lit("failed")).otherwise(pl.col("state").cast(pl.String))
-        .cast(pl.Categorical).alias("state"),
-    )  # fmt: skip
-    key = pl.col("key") % 10 == 7
+    rows = run.polls.with_columns(reworded("response", every, "503"), reworded("state", every, "failed"))
     told = run.polls.filter(every).group_by(JOB_KEY).agg(failed=pl.len().cast(pl.Int64))
     mine = run.jobs.join(told, on=JOB_KEY, how="left", maintain_order="left")
-    less = pl.when(key).then(pl.col("wasted_polls") - pl.col("failed").fill_null(0)).otherwise("wasted_polls")
-    mine = mine.with_columns(less.alias("wasted_polls")).drop("failed")
-    return _recount(replace(run, jobs=mine, polls=rows))
+    less = (pl.col("wasted_polls") - pl.col("failed").fill_null(0)).alias("wasted_polls")
+    return _recount(replace(run, jobs=mine.with_columns(less).drop("failed"), polls=rows))
 
 
 def exchanged_settings(run: LiveLike) -> LiveLike:
@@ -296,17 +295,12 @@ def exchanged_jobs(run: LiveLike) -> LiveLike:
 def other_outcomes(run: LiveLike) -> LiveLike:
     every = pl.col("key") % 10 == 3
     ended = pl.col("outcome").cast(pl.String) == "completed"
-    frames = [
-        run.jobs.with_columns(
-            pl.when(every & ended).then(pl.lit("error")).otherwise(pl.col("outcome").cast(pl.String))
-            .cast(pl.Categorical).alias("outcome")
-        ),
-        run.polls.with_columns(
-            pl.when(every & (pl.col("state") == "completed")).then(pl.lit("error"))
-            .otherwise(pl.col("state").cast(pl.String)).cast(pl.Categorical).alias("state")
-        ),
-    ]  # fmt: skip
-    return replace(run, jobs=frames[0], polls=frames[1])
+    told = pl.col("state") == "completed"
+    return replace(
+        run,
+        jobs=run.jobs.with_columns(reworded("outcome", every & ended, "error")),
+        polls=run.polls.with_columns(reworded("state", every & told, "error")),
+    )
 
 
 def losses(run: LiveLike) -> LiveLike:
@@ -315,9 +309,8 @@ def losses(run: LiveLike) -> LiveLike:
     gone = ("finished_at_s", "detected_at_s", "detection_lag_s", "completion_latency_s")
     frame = run.jobs.with_columns(
         *(pl.when(late).then(None).otherwise(pl.col(name)).alias(name) for name in gone),
-        pl.when(late).then(pl.lit("timeout")).otherwise(pl.col("outcome").cast(pl.String))
-        .cast(pl.Categorical).alias("outcome"),
-    )  # fmt: skip
+        reworded("outcome", late, "timeout"),
+    )
     return replace(run, jobs=frame)
 
 

@@ -130,8 +130,10 @@ def assert_is_seen(
         mine = twins.filter(pl.col("setting") == name).group_by("twin")
         means = mine.agg(pl.col("detection_lag_s").mean())["detection_lag_s"].to_numpy()
         # What a hair decides differs from one healthy machine to the next, most where polls are close.
-        sure = special.stdtrit(means.size - 1, 0.99865)  # of one more twin, at three standard errors
-        allowed = max(0.10 * means.mean(), 0.010) + sure * np.sqrt(1 + 1 / means.size) * means.std(ddof=1)
+        sure = 3.0
+        if harmless:  # as the twin residual has it: of one more twin, at three standard errors
+            sure = special.stdtrit(means.size - 1, 0.99865) * np.sqrt(1 + 1 / means.size)
+        allowed = max(0.10 * means.mean(), 0.010) + sure * means.std(ddof=1)
         assert figures.detection_lag_s.mean == pytest.approx(means.mean(), abs=allowed)
 
 

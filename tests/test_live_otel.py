@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import subprocess
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,9 +11,8 @@ from threading import Thread
 
 import polars as pl
 import pytest
-from live_parts import ROOT
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from test_end_to_end import LOCUST, arguments, only_run, scenario  # noqa: F401  # a fixture
+from test_end_to_end import LOCUST, arguments, only_run, run, scenario  # noqa: F401  # a fixture
 
 
 class Collector(ThreadingHTTPServer):
@@ -64,15 +62,7 @@ def test_a_collector_is_told_what_the_report_says(scenario: Path) -> None:  # no
             "OTEL_LOGS_EXPORTER": "none",
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
         }
-        done = subprocess.run(
-            [*LOCUST, "--otel", *arguments(scenario)],
-            cwd=ROOT,
-            env=os.environ | told,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = run([*LOCUST, "--otel", *arguments(scenario)], env=os.environ | told)
         collector.shutdown()
     assert done.returncode in (0, 1), done.stderr
     results, rows = only_run(scenario)

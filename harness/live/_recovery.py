@@ -153,7 +153,9 @@ def _cut_short(scenario: Scenario | None, plan: PlannedVisit, read: _Read) -> It
     if scenario is not None:
         open_jobs = ~np.isin(polled, key)
         counts, wasted = Counter(polled[open_jobs].tolist()), Counter(polled[open_jobs & pending].tolist())
-        under_way = list(_under_way(scenario, plan, counts, wasted, _latest(polled, read_at)))
+        # An open plan tells when its jobs were to begin, whatever became of others.
+        left_at = {} if scenario.workload.arrivals.is_open else _latest(polled, read_at)
+        under_way = list(_under_way(scenario, plan, counts, wasted, left_at))
         read.jobs.extend(under_way)
         window = max(window, max((row.planned_at_s for row in under_way), default=0.0))
         planned_jobs = scenario.planned_jobs(plan.repeat)

@@ -11,7 +11,7 @@ import yaml
 
 from harness.measure._figures import ComparisonRow, SettingFigures
 from harness.measure._numbers import in_seconds, number, percent
-from harness.measure._recommend import headline
+from harness.measure._recommend import headline, is_no_choice
 from harness.measure._results import SURE, Results
 from scenarios import original_yaml
 
@@ -141,7 +141,7 @@ def _lag_words(rows: dict[str, ComparisonRow]) -> Iterator[str]:
 
 def _sure(results: Results) -> str:
     found = results.recommendation
-    if len(results.settings) == 1 and not results.objectives:
+    if is_no_choice(results.settings, results.objectives):
         return "there was nothing to choose"
     if found.confidence is None:
         return "unknown: this run was not repeated in the twin"

@@ -28,6 +28,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from harness.measure._figures import LEVELS, CountSummary, TimeSummary, detected, job_values
 from harness.measure._folder import write_text
+from harness.measure._frames import MOST_SECONDS
 from harness.measure._intervals import Floats
 from harness.measure._kept import is_kept, read_json
 from scenarios import OBJECTIVES
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 Values = Sequence[float | None]
 
 _FILE: Final = "calibration.json"
-_MOST: Final = 1e15  # squares of what is smaller are numbers still
 _DIGITS: Final = 7  # of what is kept: a visit's figure is not known better
 _QUANTILES: Final[Mapping[str, list[str]]] = {
     figure: [level for level in LEVELS if level in kind.model_fields]
@@ -69,8 +69,8 @@ class Calibration:
         if any(len(values) != self.k for figures in self.settings.values() for values in figures.values()):
             raise ValueError(f"not {self.k} values for each figure")
         every = (each for figures in self.settings.values() for values in figures.values() for each in values)
-        if any(each is not None and abs(each) > _MOST for each in every):
-            raise ValueError(f"a number beyond {_MOST:.3g}, which no run has")
+        if any(each is not None and abs(each) > MOST_SECONDS for each in every):
+            raise ValueError(f"a number beyond {MOST_SECONDS:.3g}, which no run has")
 
     def sample(self, setting: str, figure: str) -> Floats | None:
         """Return the figure in each visit, NaN where it has none; None for what was not simulated."""

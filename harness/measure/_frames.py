@@ -26,7 +26,7 @@ DECIMALS: Final = 6  # Microseconds: finer than any clock involved, and it keeps
 
 _LONGEST_HEADER: Final = 1 << 16
 _MOST_COUNT: Final = 10**9
-_MOST_SECONDS: Final = 1e15  # durations can have a heavy tail; beyond, a float does not know seconds
+MOST_SECONDS: Final = 1e15  # durations can have a heavy tail; beyond, a float does not know seconds
 _MOST: Final = {"key": 2**53}
 """The largest number in a column of a table on disk; sums of such are exact."""
 _KNOWN: Final = ("planned_at_s",)
@@ -214,7 +214,7 @@ def whole_frame(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         if not kind.is_numeric() or unknown == column.len():
             continue
         least, most = cast("tuple[float, float]", (column.min(), column.max()))
-        bound = _MOST_SECONDS if kind.is_float() else _MOST.get(name, _MOST_COUNT)
+        bound = MOST_SECONDS if kind.is_float() else _MOST.get(name, _MOST_COUNT)
         if max(most, -least) > bound:
             raise ValueError(f"column {name} has a number beyond {bound:.3g}, which no run has")
         if least < 0 and not kind.is_float():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -57,7 +57,7 @@ def recommend(
     fair = {name: figures for name, figures in settings.items() if name not in tied}
     same_polls = partial(_same_polls, jobs=jobs, basis=basis, margin=info.margin)
     found = _by_objectives(fair, same_polls, basis) if info.objectives else _by_efficiency(fair, basis)
-    if len(settings) == 1 and not info.objectives:
+    if is_no_choice(settings, info.objectives):
         return found  # there was nothing to choose, however often it is repeated
     repeats = max((frame["repeat"].n_unique() for frame in jobs.values()), default=1)
     named = named_in_repeats(fair, info, basis, repeats)
@@ -72,11 +72,16 @@ def headline(results: Results) -> str:
         return "none"
     if found.rival is not None:
         return f"no clear winner between {found.setting} and {found.rival}"
-    if not results.objectives and len(results.settings) == 1:
+    if is_no_choice(results.settings, results.objectives):
         return f"{found.setting} is the only setting"
     if not results.objectives:
         return f"{found.setting}, by polls times lag, for want of objectives"
     return f"ship {found.setting}"
+
+
+def is_no_choice(settings: Sized, objectives: Sized) -> bool:
+    """Whether a run has neither a second setting nor objectives, and so nothing to choose by."""
+    return len(settings) == 1 and not objectives
 
 
 def tied_settings(jobs: Mapping[str, pl.DataFrame]) -> dict[str, float]:

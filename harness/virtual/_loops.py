@@ -13,7 +13,7 @@ from scenarios.draws import Stream, uniforms
 if TYPE_CHECKING:
     import polars as pl
 
-_CLOCK_S: Final = 1e-3
+CLOCK_S: Final = 1e-3  # rows are in microseconds; two clock readings for one moment may differ by this
 
 
 def off_loop(scenario: Scenario, visit: Visit, jobs: pl.DataFrame, polls: pl.DataFrame) -> dict[str, int]:
@@ -39,12 +39,12 @@ def off_loop(scenario: Scenario, visit: Visit, jobs: pl.DataFrame, polls: pl.Dat
     before = np.where(begins, lanes - workload.lanes, np.roll(index, 1))
     due = np.where(begins, 0.0, np.roll(free_at, 1))
     follows = index == before + workload.lanes
-    off = int((follows & ~(np.abs(planned - due) <= _CLOCK_S)).sum())
+    off = int((follows & ~(np.abs(planned - due) <= CLOCK_S)).sum())
 
     ends = np.append(begins[1:], True) & (told["outcome"] != "censored").to_numpy()
     last = zip(free_at[ends].tolist(), (index[ends] + workload.lanes).tolist(), strict=True)
     missing = int(((index - before) // workload.lanes - 1).sum())
-    missing += sum(not workload.is_over(at + _CLOCK_S, next_one) for at, next_one in last)
+    missing += sum(not workload.is_over(at + CLOCK_S, next_one) for at, next_one in last)
     missing += sum(not workload.is_over(0.0, lane) for lane in set(range(workload.lanes)).difference(lanes))
     missing -= sum(visit.failed_submissions.values())
     found = {

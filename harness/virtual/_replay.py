@@ -41,10 +41,14 @@ def replayed(simulation: Simulation, jobs: pl.DataFrame, polls: pl.DataFrame) ->
 
     None where they are too many, or where it is not known when each was sent.
     """
-    sent = [*jobs["sent_at_s"].to_list(), *polls["sent_at_s"].to_list()]
-    if len(sent) > _MOST_REQUESTS or not all(at is not None and 0.0 <= at < inf for at in sent):
+    requests = [
+        (at, is_poll, row)
+        for is_poll, rows in enumerate((jobs, polls))
+        for row, at in enumerate(rows["sent_at_s"].to_list())
+    ]
+    if len(requests) > _MOST_REQUESTS or not all(at is not None and 0.0 <= at < inf for at, _, _ in requests):
         return None
-    return _Service(simulation, jobs, polls).replay()
+    return _Service(simulation, jobs, polls).replay(sorted(requests))
 
 
 class _Service:
@@ -55,11 +59,9 @@ class _Service:
         self._left_at = np.full(polls.height, np.nan)
         self._in_service: dict[InService, int] = {}
 
-    def replay(self) -> Replay:
+    def replay(self, requests: list[tuple[float, int, int]]) -> Replay:
+        """Play requests, each as (when it was sent, whether it is a poll, its row), in their order."""
         board, tickets = self._board, dict[int, tuple[Ticket, int]]()
-        requests = [(at, 0, row) for row, at in enumerate(self._jobs["sent_at_s"].to_list())]
-        requests += [(at, 1, row) for row, at in enumerate(self._polls["sent_at_s"].to_list())]
-        requests.sort()
         submitted = list(zip(self._jobs["key"].to_list(), self._jobs["lane"].to_list(), strict=True))
         asked = list(zip(self._polls["key"].to_list(), self._polls["attempt"].to_list(), strict=True))
         for at, is_poll, row in requests:

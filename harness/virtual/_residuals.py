@@ -19,7 +19,7 @@ from harness.measure import DETECTED, JOB_KEY, TRANSPORT_ERROR, Run, Spread, Vis
 from harness.virtual._anchors import ARRAY_ANCHORS, up_to
 from harness.virtual._columns import durations
 from harness.virtual._law import ArrayLaw
-from harness.virtual._loops import off_loop
+from harness.virtual._loops import CLOCK_S, off_loop
 from harness.virtual._replay import replayed
 from harness.virtual._replies import NO_REPLY, ReplyArrays
 from scenarios import Scenario, Simulation
@@ -29,7 +29,6 @@ from server import Board
 if TYPE_CHECKING:
     import polars as pl
 
-_CLOCK_S: Final = 1e-3  # rows are in microseconds; two clock readings for one moment may differ by this
 _ALWAYS: Final = -np.inf
 _EDGE_S: Final = 0.25  # clients and service have one time zero to within some milliseconds, as a rule
 
@@ -66,10 +65,22 @@ def _times(jobs: pl.DataFrame, column: str) -> Floats:
 
 def _last_overhead(simulation: Simulation, jobs: pl.DataFrame, polls: pl.DataFrame) -> Floats:
     """Return the overhead of each job's last poll, NaN where it got no reply."""
-    last = polls.sort("attempt").unique(JOB_KEY, keep="last", maintain_order=True)
+    last = _last(polls)
     last = last.select(*JOB_KEY).with_columns(overhead=_overheads(simulation, last))
     joined = jobs.select(JOB_KEY).join(last, on=JOB_KEY, how="left", maintain_order="left")
     return joined["overhead"].to_numpy().astype(np.float64)
+
+
+def _last(polls: pl.DataFrame) -> pl.DataFrame:
+    """Return the last poll of each job."""
+    return polls.sort("attempt").unique(JOB_KEY, keep="last", maintain_order=True)
+
+
+def _asked(replies: ReplyArrays, polls: pl.DataFrame) -> _Polls:
+    """Return polls as they ask for replies, of jobs that can be seen at once."""
+    key, attempts = (polls[name].to_numpy() for name in ("key", "attempt"))
+    accepted = np.full(key.size, _ALWAYS)
+    return _Polls(attempts, accepted, replies.delay_subjects(key), replies.fault_subjects(key))
 
 
 def _overheads(simulation: Simulation, polls: pl.DataFrame) -> Floats:
@@ -77,14 +88,12 @@ def _overheads(simulation: Simulation, polls: pl.DataFrame) -> Floats:
 
     Where polls wait for the service's workers, what is left of a poll that was served is its wait, too.
     """
-    key, attempts = (polls[name].to_numpy() for name in ("key", "attempt"))
     replies = ReplyArrays(simulation)
-    subjects = replies.delay_subjects(key), replies.fault_subjects(key)
-    asked = _Polls(attempts, np.full(key.size, _ALWAYS), *subjects)
+    asked = _asked(replies, polls)
     codes, _ = replies.failures(asked, polls["sent_at_s"].to_numpy())
     told = (polls["response"] == "200").to_numpy()
-    served = replies.late[codes] + replies.service_times(key, attempts)
-    meant = replies.delays(asked.delay, attempts) + np.where(told, served, 0.0)
+    served = replies.late[codes] + replies.service_times(polls["key"].to_numpy(), asked.attempts)
+    meant = replies.delays(asked.delay, asked.attempts) + np.where(told, served, 0.0)
     latency = polls["latency_s"].to_numpy().astype(np.float64)
     return np.where((polls["response"] == TRANSPORT_ERROR).to_numpy(), np.nan, latency - meant)
 
@@ -98,10 +107,7 @@ def _strange_replies(scenario: Scenario, polls: pl.DataFrame) -> dict[str, int]:
     import polars as pl
 
     service, replies = scenario.service, ReplyArrays(scenario.simulation)
-    key, attempts = (polls[name].to_numpy() for name in ("key", "attempt"))
-    asked = _Polls(
-        attempts, np.full(key.size, _ALWAYS), replies.delay_subjects(key), replies.fault_subjects(key)
-    )
+    asked = _asked(replies, polls)
     code = polls["response"].cast(pl.String).cast(pl.Int64, strict=False).fill_null(0).to_numpy()
     told = (code > 0) & (code < 400) | np.isin(code, scenario.dialect.status.not_ready)
     sent = _times(polls, "sent_at_s")
@@ -111,13 +117,14 @@ def _strange_replies(scenario: Scenario, polls: pl.DataFrame) -> dict[str, int]:
         possible |= code == 429
     if service.visible_after or service.shares_workers:
         possible |= code == 404
-    for moment in (sent - _EDGE_S, sent, until, until + _EDGE_S):
+    # Nothing but an outage makes the reply to a poll depend on the moment.
+    for moment in (sent - _EDGE_S, sent, until, until + _EDGE_S) if service.outages else (sent,):
         given, _ = replies.failures(asked, moment)
         possible |= np.where(given == 200, told, code == given) | (given > NO_REPLY)
     for outage in service.outages:  # one may begin and end while a request is on its way
         during = (outage.start <= until) & (sent <= outage.start + outage.length)
         possible |= during & (code == outage.status)
-    strange = int(np.unique(key[~possible]).size)
+    strange = polls.filter(~possible)["key"].n_unique()
     return {"a reply that the service does not give": strange} if strange else {}
 
 
@@ -166,8 +173,7 @@ def _telling_late(jobs: pl.DataFrame, polls: pl.DataFrame) -> float | None:
     """Return how late the polls were sent, on average, that told of the ends of these jobs."""
     import polars as pl
 
-    last = polls.sort("attempt").unique("key", keep="last")
-    told = last.join(jobs.filter(pl.col("outcome").is_in(DETECTED)), on="key", how="semi")
+    told = _last(polls).join(jobs.filter(pl.col("outcome").is_in(DETECTED)), on="key", how="semi")
     late = (told["sent_at_s"] - told["planned_at_s"]).mean()
     return float(late) if isinstance(late, float) else None
 
@@ -279,7 +285,7 @@ def _off_schedule(
     followed, off = first, 0
     until = plan.first()
     for n in range(1, int(counts.max(initial=0)) + 1):
-        wrong = np.abs(planned[followed] - until) > _CLOCK_S
+        wrong = np.abs(planned[followed] - until) > CLOCK_S
         off += int(wrong.sum())
         go_on = np.flatnonzero(~wrong & pending[followed] & (counts > n))
         counts, followed = counts[go_on], followed[go_on]
@@ -322,7 +328,7 @@ def _contradictions(jobs: pl.DataFrame, polls: pl.DataFrame) -> dict[str, int]:
     import polars as pl
 
     read_at = pl.col("sent_at_s") + pl.col("latency_s").fill_null(0.0)
-    early = pl.col("sent_at_s") < read_at.shift(1) - _CLOCK_S
+    early = pl.col("sent_at_s") < read_at.shift(1) - CLOCK_S
     told = polls.sort("key", "attempt").group_by("key").agg(
         rows=pl.len(),
         numbers=pl.col("attempt").n_unique(),
@@ -330,7 +336,7 @@ def _contradictions(jobs: pl.DataFrame, polls: pl.DataFrame) -> dict[str, int]:
         pending=(pl.col("state") == "pending").sum(),
         stated=(pl.col("state") != "").all(),
         before=early.sum(),
-        unplanned=(pl.col("sent_at_s") < pl.col("planned_at_s") - _CLOCK_S).sum(),
+        unplanned=(pl.col("sent_at_s") < pl.col("planned_at_s") - CLOCK_S).sum(),
         first_at=pl.col("sent_at_s").first(),
         read_at=read_at.last(),
         state=pl.col("state").last(),
@@ -350,10 +356,10 @@ def _contradictions(jobs: pl.DataFrame, polls: pl.DataFrame) -> dict[str, int]:
         & pl.col("stated")
         & (pl.col("state") != pl.col("outcome").cast(pl.String)),
         "learnt at another time than its last reply was read": learnt
-        & ((pl.col("detected_at_s") - pl.col("read_at")).abs() > _CLOCK_S),
+        & ((pl.col("detected_at_s") - pl.col("read_at")).abs() > CLOCK_S),
         "a poll before the reply to the one before": pl.col("before") > 0,
         "a poll before it was planned": pl.col("unplanned") > 0,
-        "a poll before the job was submitted": pl.col("first_at") < pl.col("submitted_at_s") - _CLOCK_S,
+        "a poll before the job was submitted": pl.col("first_at") < pl.col("submitted_at_s") - CLOCK_S,
     }
     strays = told.join(jobs, on="key", how="anti").height
     counts = both.select(
