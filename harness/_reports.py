@@ -54,8 +54,9 @@ def make_report(
     """
     try:
         if (recovered := recover(folder)) is not None:
+            ended = "had ended, and was not written" if recovered.incomplete is None else "was cut short"
             kept = f"its journal kept {counted(recovered.jobs, 'job')} and {counted(recovered.polls, 'poll')}"
-            on_note(f"{folder}: its run was cut short; {kept}")
+            on_note(f"{folder}: its run {ended}; {kept}")
         run = load_run(folder)
         scenario = _scenario_of(folder, run, scenario, on_note)
         found = None if scenario is None else limits(scenario, run)

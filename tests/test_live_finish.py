@@ -30,8 +30,9 @@ from harness.live._finish import (
 )
 from harness.live._journal import Journal
 from harness.live._record import Record, info_of
+from harness.live._spool import Parts
 from harness.live._sweep import Sweep
-from harness.measure import Visit, load_run
+from harness.measure import RunFolder, Visit, load_run
 from scenarios import Scenario
 
 
@@ -214,11 +215,10 @@ def test_each_run_of_the_web_page_is_reported_in_the_background(
 ) -> None:
     """As soon as it has stopped; Locust itself goes on."""
     stage = Stage(monkeypatch, tmp_path, headless=False)
-    first = measured(two_settings())
-    stage.has(first)
+    stage.has(measured(two_settings()))
     stage.finisher.stopped()
     stage.finisher._reporting.join()
-    stage.has(replace(first, started_at=STARTED_AT.replace(minute=5)))
+    stage.has(replace(measured(two_settings()), started_at=STARTED_AT.replace(minute=5)))
     stage.finisher.stopped()
     stage.finisher._reporting.join()
     reported = [Path(command[5]) for command in stage.commands]
@@ -232,7 +232,6 @@ def test_runs_that_follow_quickly_are_reported_one_after_the_other(
 ) -> None:
     """The report of the first takes longer than the second run; leaving meanwhile would name both."""
     stage = Stage(monkeypatch, tmp_path, headless=False)
-    first = measured(two_settings())
     may_end, at_once = Event(), []
 
     def slowly() -> None:
@@ -242,7 +241,7 @@ def test_runs_that_follow_quickly_are_reported_one_after_the_other(
 
     stage.meanwhile = slowly
     for minute in (4, 5, 6):
-        stage.has(replace(first, started_at=STARTED_AT.replace(minute=minute)))
+        stage.has(replace(measured(two_settings()), started_at=STARTED_AT.replace(minute=minute)))
         stage.finisher.stopped()
         gevent.sleep(0)
     folders = sorted(tmp_path.iterdir())
@@ -295,10 +294,11 @@ def test_rows_that_cannot_be_written_anywhere_are_left_in_the_journal(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     stage = Stage(monkeypatch, tmp_path / "reports")
     stage.has(measured(two_settings()))
-    monkeypatch.setattr(_finish, "write_record", no_room)
-    stage.finisher.stopped()
-    stage.finisher.quitting()
-    stage.finisher.last_words()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(RunFolder, "write", no_room)
+        stage.finisher.stopped()
+        stage.finisher.quitting()
+        stage.finisher.last_words()
     (folder,) = (tmp_path / "reports").iterdir()
     assert stage.environment.process_exit_code == FAILED
     assert "the run could not be written: [Errno 28] no room" in caplog.text
@@ -312,6 +312,71 @@ def test_rows_that_cannot_be_written_anywhere_are_left_in_the_journal(
 
 def no_room(*_: object) -> None:
     raise OSError(errno.ENOSPC, "no room")
+
+
+def test_a_run_whose_folder_has_room_for_the_journal_alone_is_written_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing of it is left where it could not be written."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    reports, write = tmp_path / "reports", RunFolder.write
+
+    def elsewhere(folder: RunFolder, *what: Any) -> None:
+        if folder.path.parent == reports:
+            no_room()
+        write(folder, *what)
+
+    monkeypatch.setattr(RunFolder, "write", elsewhere)
+    stage = Stage(monkeypatch, reports)
+    stage.has(measured(two_settings()))
+    stage.finisher.stopped()
+    stage.finisher.last_words()
+    (folder,) = tmp_path.glob("backoff-*/made-up-*")
+    assert len(load_run(folder).jobs) == 1
+    assert list(reports.iterdir()) == []
+    assert capsys.readouterr().err == f"the run is in {folder}\n"
+
+
+def test_a_journal_that_goes_when_the_run_has_ended_is_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between its last entry and its reading: no report of nothing is asked for."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stage = Stage(monkeypatch, tmp_path / "reports")
+    stage.has(measured(two_settings()))
+    end = stage.journal.end
+
+    def ends_and_goes() -> bool:
+        is_kept = end()
+        shutil.rmtree(tmp_path / "reports")
+        return is_kept
+
+    monkeypatch.setattr(stage.journal, "end", ends_and_goes)
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    assert "has no journal any more" in caplog.text
+    assert (stage.environment.process_exit_code, stage.commands) == (FAILED, [])
+
+
+def test_rows_that_no_disk_takes_at_the_end_are_said_to_be_lost(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was written before is not, and the last line says where that is."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stage = Stage(monkeypatch, tmp_path / "reports")
+    stage.has(measured(two_settings()))
+    stage.journal.flush(9)
+    monkeypatch.setattr(Parts, "write", no_room)
+    stage.finisher.stopped()
+    stage.finisher.quitting()
+    stage.finisher.last_words()
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert "the run could not be written: no disk takes its last rows" in caplog.text
+    assert capsys.readouterr().err == f"{where(folder)}\n"
+    assert (stage.environment.process_exit_code, stage.commands) == (FAILED, [])
 
 
 @pytest.mark.parametrize(

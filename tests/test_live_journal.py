@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import tempfile
 import threading
+import tracemalloc
 from pathlib import Path
 
+import gevent
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from live_parts import STARTED_AT, job_row, poll_row
 
-from harness.live import _journal, recover
+from harness.live import _spool, recover
 from harness.live._columns import Columns
-from harness.live._finish import write_record
 from harness.live._framing import Closed, Ended, Entry, entries, framed, part, remove
-from harness.live._journal import Journal, Parts
-from harness.live._record import Record
-from harness.measure import JOURNAL, RunFolder, RunUnusable, Visit, load_run
+from harness.live._journal import Journal
+from harness.live._record import Record, info_of
+from harness.live._spool import Parts
+from harness.measure import (
+    JOURNAL,
+    JobRow,
+    PollRow,
+    RunFolder,
+    RunUnusable,
+    Visit,
+    job_frame,
+    load_run,
+    poll_frame,
+)
+from harness.virtual import with_way_back
 from scenarios import Scenario, load_scenario
 
 TEXT = """\
@@ -53,6 +67,8 @@ class Runs:
 
     def __init__(self, experiment: Scenario, reports: Path) -> None:
         self.record = Record(STARTED_AT, experiment.visits())
+        self.jobs: list[JobRow] = []
+        self.polls: list[PollRow] = []
         self.journal = Journal(experiment, reports)
         self.journal.begin(self.record)
         self.now = 0.0
@@ -61,8 +77,10 @@ class Runs:
         """Have jobs end, a second later."""
         self.now += 1.0
         for key in keys:
-            self.record.jobs.append(job_row(key, key / 10, setting))
-            self.record.polls.append(poll_row(key, setting))
+            self.jobs.append(job_row(key, key / 10, setting))
+            self.polls.append(poll_row(key, setting))
+            self.record.jobs.append(self.jobs[-1])
+            self.record.polls.append(self.polls[-1])
         self.journal.keep(self.now)
         self.journal.flush(9)
 
@@ -75,12 +93,12 @@ class Runs:
     @property
     def folder(self) -> Path:
         assert self.journal.folder is not None
-        return self.journal.folder.path
+        return self.journal.folder
 
     def is_killed(self) -> Path:
         """Have the process gone, as ``kill -9`` does: its locks go with it."""
-        folder = self.journal.let_go()
-        assert folder is not None
+        folder = self.folder
+        self.journal.let_go()
         return folder
 
 
@@ -95,9 +113,11 @@ def test_a_journal_makes_the_folder_that_a_whole_run_writes(experiment: Scenario
     runs.close()
     runs.measure(0, 1, 2, setting="slow")
     runs.close("slow")
-    runs.journal.end()
+    assert runs.journal.end()
     written = RunFolder.create(tmp_path / "written", "short", STARTED_AT)
-    write_record(written, experiment, runs.record)
+    jobs, polls = job_frame(runs.jobs), poll_frame(runs.polls)
+    visits, jobs = runs.record.visits, with_way_back(experiment, jobs, polls)
+    written.write(info_of(experiment, runs.record), visits, jobs, polls)
     folder = runs.is_killed()
     assert recover(folder) == (5, 5, None)
     assert files_of(folder) == files_of(written.path)
@@ -165,33 +185,55 @@ def test_a_run_under_way_is_not_touched(experiment: Scenario, tmp_path: Path) ->
     assert files_of(runs.folder) == before
 
 
-def test_a_whole_run_leaves_no_journal_and_an_empty_one_no_folder(
+def test_a_run_that_measured_nothing_leaves_no_folder(experiment: Scenario, tmp_path: Path) -> None:
+    """It is as if it had not begun."""
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.journal.flush(9)
+    runs.journal.discard()
+    assert list((tmp_path / "reports").iterdir()) == []
+
+
+def test_rows_are_in_memory_no_longer_than_until_the_disk_has_them(
     experiment: Scenario, tmp_path: Path
 ) -> None:
-    """The journal is folded into the folder, or both are gone."""
+    """A run of hours takes no more memory than one of minutes."""
     runs = Runs(experiment, tmp_path / "reports")
-    runs.measure(0)
-    folder = runs.folder
-    runs.journal.fold()
-    assert set(files_of(folder)) == {"scenario.yaml"}
-    other = Runs(experiment, tmp_path / "others")
-    other.journal.flush(9)
-    other.journal.discard()
-    assert list((tmp_path / "others").iterdir()) == []
+    rounds, jobs, taken = 30, 1000, []
+    tracemalloc.start()
+    for number in range(rounds):
+        for key in range(jobs):
+            runs.record.jobs.append(job_row(key))
+            runs.record.polls.append(poll_row(key))
+        runs.journal.keep(float(number))
+        runs.journal.flush(9)
+        taken.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    written = (runs.folder / JOURNAL).stat().st_size
+    assert written > rounds * jobs * 150
+    assert max(taken) - taken[2] < written / 100
+    runs.close()
+    assert runs.journal.end()
+    found = recover(runs.is_killed())
+    assert found is not None
+    assert found[:2] == (rounds * jobs, rounds * jobs)
 
 
-def test_a_removed_folder_sends_the_rows_to_another(
-    experiment: Scenario, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_a_folder_that_is_gone_sends_the_rows_to_another(
+    experiment: Scenario, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_renamed: bool
 ) -> None:
     """All of them, those that were written before as well; both places are said."""
     runs = Runs(experiment, tmp_path / "reports")
     runs.measure(0)
     before = runs.folder
-    shutil.rmtree(tmp_path / "reports")
+    if is_renamed:  # as a disk that is taken away, it has the files yet, but nobody finds them there
+        (tmp_path / "reports").rename(tmp_path / "others")
+    else:
+        shutil.rmtree(tmp_path / "reports")
     runs.measure(1)
     runs.measure(2)
     assert runs.folder.is_relative_to(tmp_path / "temporary")
-    assert f"{before} cannot be written (it was removed): rows are kept in {runs.folder}" in caplog.text
+    assert f"{before} cannot be written (it is gone): rows are kept in {runs.folder}" in caplog.text
     found = recover(runs.is_killed())
     assert found is not None
     assert found.jobs == 3
@@ -207,41 +249,86 @@ def test_reports_that_cannot_be_made_have_the_run_begin_in_another_folder(
     assert runs.folder.is_relative_to(tmp_path / "temporary")
 
 
+def no_space_left(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_run_whose_rows_fit_nowhere_goes_on_without_a_journal(
     experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was written stays, and it is said that the rest is in memory alone."""
     runs = Runs(experiment, tmp_path / "reports")
     runs.measure(0)
-    first = runs.folder
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Parts, "write", full)
+    monkeypatch.setattr(Parts, "write", no_space_left)
     runs.measure(1)
     runs.measure(2)
-    assert not runs.journal.is_sound
     assert "rows are no longer kept on disk" in caplog.text
-    runs.journal.end()
+    assert not runs.journal.end()
     monkeypatch.undo()
-    runs.journal.let_go()
-    found = recover(first)
+    found = recover(runs.is_killed())
     assert found is not None
     assert found.jobs == 1
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("has_room_elsewhere", [False, True])
+def test_what_a_full_disk_took_of_an_entry_is_no_part_of_it(
+    experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_room_elsewhere: bool
+) -> None:
+    """It had room for half of one. By the end there is room again, or there was in another folder."""
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.measure(0)
+    first, write = runs.folder, Parts.write
+
+    def half(stream: Parts, data: bytes) -> None:
+        if stream._folder == first:
+            write(stream, data[: len(data) // 2])
+            no_space_left()
+        if not has_room_elsewhere:
+            no_space_left()
+        write(stream, data)
+
+    monkeypatch.setattr(Parts, "write", half)
+    runs.measure(1)
+    runs.measure(2)
+    if not has_room_elsewhere:
+        monkeypatch.setattr(Parts, "write", write)
+    runs.close()
+    assert runs.journal.end()
+    assert runs.folder.is_relative_to(tmp_path / "temporary") == has_room_elsewhere
+    assert first.exists() != has_room_elsewhere
+    assert recover(runs.is_killed()) == (3, 3, None)
+
+
+def test_a_journal_that_was_cut_by_somebody_is_not_written_to(
+    experiment: Scenario, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Entries behind a hole would not be believed; it is said at once, not at the end."""
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.measure(0)
+    os.truncate(runs.folder / JOURNAL, 10)
+    runs.measure(1)
+    assert f"rows are no longer kept on disk ({runs.folder}: somebody has cut it)" in caplog.text
 
 
 def test_a_run_that_has_a_folder_nowhere_can_end(
     experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From its beginning there was room nowhere: its end is no fault, for who writes the rows tries anew."""
+    """From its beginning there was room nowhere; where there is at its end, it has a folder there."""
     (tmp_path / "reports").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "reports"))
     runs = Runs(experiment, tmp_path / "reports")
     runs.measure(0)
-    runs.journal.end()
     assert runs.journal.folder is None
-    assert not runs.journal.is_sound
+    assert not runs.journal.end()
+    assert runs.journal.folder is None
+    other = Runs(experiment, tmp_path / "reports")
+    other.measure(0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert other.journal.end()
+    found = recover(other.is_killed())
+    assert found is not None
+    assert found.jobs == 1
 
 
 def test_a_discarded_run_leaves_no_folder_behind(experiment: Scenario, tmp_path: Path) -> None:
@@ -264,49 +351,97 @@ def test_parts_are_closed_once(tmp_path: Path) -> None:
         os.close(each)  # raises where it was closed already
 
 
-def test_a_write_that_was_given_up_breaks_no_later_run(
+class Stuck:
+    """A disk that takes no bytes until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.may_go_on = threading.Event()
+        self.went_on = threading.Event()
+        write = Parts.write
+
+        def stuck(stream: Parts, data: bytes) -> None:
+            if stream._folder != folder:
+                write(stream, data)
+                return
+            self.may_go_on.wait(9)
+            try:
+                write(stream, data)
+            finally:
+                self.went_on.set()
+
+        monkeypatch.setattr(Parts, "write", stuck)
+
+    def goes_on(self) -> None:
+        self.may_go_on.set()
+        assert self.went_on.wait(9)
+        gevent.sleep(0.01)
+
+
+def test_a_run_ends_elsewhere_where_its_disk_takes_no_bytes(
+    experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With each row once, also when the disk goes on at last: a share over a network that was gone, say."""
+    monkeypatch.setattr(_spool, "_PATIENCE_S", 0.2)
+    runs = Runs(experiment, tmp_path / "reports")
+    runs.measure(0)
+    first = runs.folder
+    disk = Stuck(monkeypatch, first)
+    runs.record.jobs.append(job_row(1))
+    runs.journal.keep(9.0)
+    runs.journal.flush(0.01)
+    runs.record.jobs.append(job_row(2))
+    assert runs.journal.end()
+    disk.goes_on()
+    assert f"{first} cannot be written (it takes no bytes): rows are kept in {runs.folder}" in caplog.text
+    assert runs.folder.is_relative_to(tmp_path / "temporary")
+    recover(runs.is_killed(), experiment)
+    (written,) = (tmp_path / "temporary").glob("backoff-*/short-*")
+    assert load_run(written).jobs["key"].to_list() == [0, 1, 2]
+
+
+def test_a_run_whose_disk_takes_no_bytes_and_that_has_no_other_ends_too(
     experiment: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk took no bytes until the next run was under way, and then refused them."""
-    may_end = threading.Event()
-
-    def stuck(*_: object) -> None:
-        may_end.wait(9)
-        raise OSError(errno.EIO, "Input/output error")
-
+    """What was written stays, and what is stuck breaks no later run."""
+    monkeypatch.setattr(_spool, "_PATIENCE_S", 0.2)
     runs = Runs(experiment, tmp_path / "reports")
-    runs.journal.flush(9)
-    monkeypatch.setattr(Parts, "write", stuck)
-    runs.record.jobs.append(job_row())
-    runs.journal.keep(1.0)
-    runs.journal.flush(0.01)
-    assert not runs.journal.is_sound
-    monkeypatch.undo()
-    monkeypatch.setattr(_journal, "_PATIENCE_S", 0.0)
+    runs.measure(0)
+    first = runs.folder
+    disk = Stuck(monkeypatch, first)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    runs.record.jobs.append(job_row(1))
+    runs.journal.keep(9.0)
+    assert not runs.journal.end()
     runs.journal.let_go()
-    runs.journal.begin(runs.record)
-    may_end.set()
-    runs.journal.flush(9)
-    assert runs.journal.is_sound
-    assert runs.folder.parent == tmp_path / "reports"
-    found = recover(runs.is_killed())
+    later = Runs(experiment, tmp_path / "reports")
+    later.measure(5, 6)
+    disk.goes_on()
+    later.measure(7)
+    assert later.journal.end()
+    found = recover(later.is_killed())
     assert found is not None
-    assert found.jobs == 1
+    assert found.jobs == 3
+    assert (first / JOURNAL).exists()
+
+
+def bound_files(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Have files take no more bytes than that."""
+    write = os.write
+
+    def bounded(number: int, data: bytes) -> int:
+        room = size - os.fstat(number).st_size
+        if room <= 0:
+            raise OSError(errno.EFBIG, "File too large")
+        return write(number, bytes(data)[:room])
+
+    monkeypatch.setattr(os, "write", bounded)
 
 
 def test_a_bound_on_the_size_of_files_makes_more_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``ulimit -f``: the stream goes on in the next file, cut anywhere."""
-    write = os.write
-
-    def bounded(number: int, data: bytes) -> int:
-        room = 1000 - os.fstat(number).st_size
-        if room <= 0:
-            raise OSError(errno.EFBIG, "File too large")
-        return write(number, bytes(data)[:room])
-
-    monkeypatch.setattr(os, "write", bounded)
+    bound_files(monkeypatch, 1000)
     stream = Parts(tmp_path)
     for number in range(5):
         stream.write(bytes([number]) * 700)
@@ -318,18 +453,44 @@ def test_a_bound_on_the_size_of_files_makes_more_files(
     assert list(tmp_path.glob("rows*")) == []
 
 
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=20), st.integers(0, 20), st.integers(300, 2000))
+def test_a_stream_is_read_as_it_was_at_some_moment(lengths: list[int], moment: int, bound: int) -> None:
+    """In however many files it is; and it can be cut to what it was then, and go on from there."""
+    pieces = [bytes([n % 256]) * length for n, length in enumerate(lengths)]
+    moment = min(moment, len(pieces))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        bound_files(patch, bound)
+        stream = Parts(Path(folder))
+        for piece in pieces[:moment]:
+            stream.write(piece)
+        then = stream.sizes
+        for piece in pieces[moment:]:
+            stream.write(piece)
+        assert b"".join(stream.read(then)) == b"".join(pieces[:moment])
+        stream.cut(then)
+        assert stream.sizes == then
+        for piece in pieces[moment:]:
+            stream.write(piece)
+        assert b"".join(stream.read(stream.sizes)) == b"".join(pieces)
+        stream.close()
+
+
 SOME: list[Entry] = [Closed({"setting": "quick"}), Ended(None), Closed({}), Ended("stopped")]
+
+
+def read_of(stream: bytes) -> list[Entry]:
+    return list(entries(io.BytesIO(stream).read))
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 255))
 def test_what_is_before_a_fault_is_read_and_nothing_behind_it(cut: int, at: int, flip: int) -> None:
     """A stream that was cut anywhere, or has a wrong byte, gives entries from its beginning."""
     stream = b"".join(map(framed, SOME))
-    assert list(entries(stream)) == SOME
-    kept = list(entries(stream[: cut % len(stream)]))
+    assert read_of(stream) == SOME
+    kept = read_of(stream[: cut % len(stream)])
     assert kept == SOME[: len(kept)]
     broken = bytearray(stream)
     broken[at % len(stream)] ^= flip
-    sound = list(entries(bytes(broken)))
+    sound = read_of(bytes(broken))
     assert sound == SOME[: len(sound)]
     assert len(sound) < len(SOME)

@@ -103,14 +103,6 @@ class Columns(Generic[R]):
             {name: words.gather(each) if each.dtype == _WORD else each for name, each in columns.items()}
         )
 
-    def since(self, start: int) -> Columns[R]:
-        """Return a copy of the rows from number ``start`` on."""
-        self._pack()
-        more: Columns[R] = Columns(self._kind)
-        more._words = dict(self._words)
-        more._columns = {name: column[start:] for name, column in self._columns.items()}
-        return more
-
     def to_wire(self) -> dict[str, Any]:
         """Return the rows as msgpack can carry them: each column's bytes, and the words."""
         self._pack()

@@ -21,12 +21,13 @@ import gevent
 from harness._child import PARENT_VARIABLE, python_module
 from harness._child import environment as child_environment
 from harness._refusal import DONE, FAILED, INTERRUPTED, MISSED, Refusal
-from harness.live._journal import Journal, fallback
+from harness.live._journal import Journal
 from harness.live._progress import Progress
-from harness.live._record import Record, info_of
-from harness.measure import Results, RunFolder, RunUnusable, job_frame, load_results, poll_frame
-from harness.virtual import with_way_back
-from scenarios import Options, Scenario
+from harness.live._record import Record
+from harness.live._recovery import recover
+from harness.live._spool import fallback
+from harness.measure import Results, RunFolder, RunUnusable, load_results
+from scenarios import Options
 
 if TYPE_CHECKING:  # importing Locust patches the process
     from locust.env import Environment
@@ -116,7 +117,7 @@ class Finisher:
         record = self._conductor.take_record()
         if record is None:
             return
-        if not (record.visits or record.jobs):
+        if record.is_empty:
             self._journal.discard()
             self._conductor.sweep.reported(None, None)
             return
@@ -165,44 +166,54 @@ class Finisher:
                 child.kill()
         self._journal.flush(_LEAVE_S)
         written = [self._making] if self._making else []
-        begun = [self._journal.folder.path] if self._journal.folder else []
+        begun = [self._journal.folder] if self._journal.folder else []
         for folder in (*written, *self._unreported, *begun):
             print(where(folder), file=sys.stderr, flush=True)
 
     def _write(self, record: Record) -> Path | None:
-        """Write the run where its journal is, else in a fallback folder; None where only that is left."""
-        journal = self._journal
-        journal.end()
-        begun, reports = journal.folder, Path(self._options.config.reports)
-        if begun is not None and self._is_written(begun, record):
-            journal.fold()
-            if begun.path.parent != reports:
-                self._say_last(f"the run is in {begun.path}")
-            return begun.path
-        try:
-            other = fallback(self._options.scenario, record)
-        except OSError as error:
-            logger.error("no other folder can be made: %s", error)
-        else:
-            if self._is_written(other, record):
-                journal.discard()
-                self._say_last(f"the run is in {other.path}")
-                return other.path
-            shutil.rmtree(other.path.parent, ignore_errors=True)
-        is_sound, left = journal.is_sound, journal.let_go()
-        if left is not None and is_sound:
-            self._say_last(where(left))
+        """Make the run whole of its journal, there or in a fallback folder; None where only that is left."""
+        is_kept, begun = self._journal.end(), self._journal.folder
+        if begun is None:
+            self._failed("no folder could be made for it")
+            return None
+        if is_kept and (whole := self._made_whole(begun, record)) is not None:
+            if whole.parent != Path(self._options.config.reports):
+                self._say_last(f"the run is in {whole}")
+            return whole
+        if not is_kept:
+            self._failed("no disk takes its last rows")
+        self._journal.let_go()
+        self._say_last(where(begun))
         return None
 
-    def _is_written(self, folder: RunFolder, record: Record) -> bool:
-        """Write the run into a folder; say why where that cannot be."""
+    def _made_whole(self, begun: Path, record: Record) -> Path | None:
+        if self._is_made_whole(begun):
+            self._journal.let_go()
+            return begun
         try:
-            write_record(folder, self._options.scenario, record)
+            other = fallback(self._options.scenario.name, record.started_at)
+        except OSError as error:
+            logger.error("no other folder can be made: %s", error)
+            return None
+        if self._is_made_whole(begun, other):
+            self._journal.discard()
+            return other.path
+        shutil.rmtree(other.path.parent, ignore_errors=True)
+        return None
+
+    def _is_made_whole(self, begun: Path, into: RunFolder | None = None) -> bool:
+        """Write the run that a journal has, into its folder or another; say why where that cannot be."""
+        try:
+            if recover(begun, self._options.scenario, into) is None:
+                raise FileNotFoundError(f"{begun} has no journal any more")
         except Exception as error:  # of the disk, mostly; whatever it is, the rows must not be lost
-            logger.error("the run could not be written: %s", error)
-            self._environment.process_exit_code = FAILED
+            self._failed(str(error))
             return False
         return True
+
+    def _failed(self, why: str) -> None:
+        logger.error("the run could not be written: %s", why)
+        self._environment.process_exit_code = FAILED
 
     def _say_last(self, words: str) -> None:
         """Have words said at the end, and at once where the end may be far; the run has failed."""
@@ -236,14 +247,6 @@ class Finisher:
             if self._environment.process_exit_code is None and status:
                 self._environment.process_exit_code = status
         self._conductor.sweep.reported(str(folder), _said(folder))
-
-
-def write_record(folder: RunFolder, scenario: Scenario, record: Record) -> None:
-    """Write a run's raw records into its folder. Raises OSError."""
-    jobs, polls = job_frame(record.jobs.frame()), poll_frame(record.polls.frame())
-    if scenario.target is None:
-        jobs = with_way_back(scenario, jobs, polls)
-    folder.write(info_of(scenario, record), record.visits, jobs, polls)
 
 
 def where(folder: Path) -> str:

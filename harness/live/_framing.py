@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,19 +58,20 @@ def framed(entry: Entry) -> bytes:
     return _HEAD.pack(len(data), zlib.crc32(data)) + data
 
 
-def entries(stream: bytes) -> Iterator[Entry]:
-    """Yield the entries of a stream up to the first that is not whole or not sound."""
-    at = 0
-    while at + _HEAD.size <= len(stream):
-        length, checksum = _HEAD.unpack_from(stream, at)
-        data = stream[at + _HEAD.size : at + _HEAD.size + length]
+def entries(read: Callable[[int], bytes]) -> Iterator[Entry]:
+    """Yield the entries of a stream up to the first that is not whole or not sound.
+
+    read: returns so many of the bytes that come next, fewer only at the stream's end.
+    """
+    while len(head := read(_HEAD.size)) == _HEAD.size:
+        length, checksum = _HEAD.unpack(head)
+        data = read(length)
         if len(data) < length or zlib.crc32(data) != checksum:
             return
         try:
             yield _decoder.decode(data)
         except (msgspec.MsgspecError, RecursionError):  # which a checksum cannot tell from what we wrote
             return
-        at += _HEAD.size + length
 
 
 def part(folder: Path, number: int) -> Path:

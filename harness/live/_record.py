@@ -19,7 +19,8 @@ _REPORTED_PACKAGES: Final = ("flask", "gevent", "locust", "numpy", "requests", "
 class Record:
     """The raw records of one run: what it planned, its rows, and why it ended early if it did.
 
-    ``incomplete`` is the reason in words, None as long as nothing went wrong.
+    ``jobs`` and ``polls`` are the rows that nobody has taken yet. ``incomplete`` is the reason in words, None
+    as long as nothing went wrong.
     """
 
     started_at: datetime
@@ -28,6 +29,19 @@ class Record:
     jobs: Columns[JobRow] = field(default_factory=lambda: Columns(JobRow))
     polls: Columns[PollRow] = field(default_factory=lambda: Columns(PollRow))
     incomplete: str | None = None
+    _had_rows: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was measured."""
+        return not (self._had_rows or self.visits or self.jobs or self.polls)
+
+    def take_rows(self) -> tuple[Columns[JobRow], Columns[PollRow]]:
+        """Take the rows that came in since they were last taken."""
+        jobs, polls = self.jobs, self.polls
+        self._had_rows = self._had_rows or bool(jobs or polls)
+        self.jobs, self.polls = Columns(JobRow), Columns(PollRow)
+        return jobs, polls
 
 
 def info_of(scenario: Scenario, record: Record) -> RunInfo:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,17 @@ from harness.measure import (
     RunUnusable,
     Visit,
     job_frame,
+    opened,
     poll_frame,
-    read_bytes,
     read_record,
 )
 from harness.virtual import with_way_back
 from scenarios import Scenario, load_scenario
 from scenarios import Visit as PlannedVisit
 from scenarios.documents import DocumentError, is_there
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _CUT: Final = "the harness was killed: of the last second before that nothing was kept"
 
@@ -43,19 +46,25 @@ class Recovered(NamedTuple):
     incomplete: str | None  # why the run ended early
 
 
-def recover(folder: Path) -> Recovered | None:
-    """Make a run's folder whole of its journal; None where it is whole, or has none.
+def recover(
+    folder: Path, scenario: Scenario | None = None, into: RunFolder | None = None
+) -> Recovered | None:
+    """Make a run's folder whole of its journal, which goes; None where it is whole, or has none.
 
-    Jobs that were polled when it ended are rows as well, censored. Raises RunUnusable where the run still
-    goes on or the journal holds none, RunFolderError where the folder cannot be written.
+    scenario: what was run, where it is at hand; the folder has a copy. into: another folder to write to,
+    where this one cannot be; then the journal stays. Jobs that were polled when it ended are rows as well,
+    censored. Raises RunUnusable where the run still goes on or the journal holds none, RunFolderError where
+    the folder cannot be written.
     """
     journal = folder / JOURNAL
     if not is_there(journal) or not journal.is_file():
         return None
     with _claimed(journal):
-        found = None if (folder / "run.json").is_file() else _made_whole(folder, journal)
-        with suppress(OSError):
-            remove(folder)
+        is_whole = (folder / "run.json").is_file()
+        found = None if is_whole else _made_whole(journal, scenario, into or RunFolder(folder))
+        if into is None:
+            with suppress(OSError):
+                remove(folder)
         return found
 
 
@@ -83,13 +92,13 @@ def _claimed(journal: Path) -> Iterator[None]:
 class _Read:
     """What a journal tells."""
 
-    def __init__(self, folder: Path, journal: Path) -> None:
+    def __init__(self, journal: Path) -> None:
         self.jobs, self.polls = Columns(JobRow), Columns(PollRow)
         incomplete: str | None = _CUT
         record: dict[str, Any] | None = None
         closed: list[dict[str, Any]] = []
         self.plans: list[PlannedVisit] = []
-        for entry in entries(_stream(folder)):
+        for entry in entries(_Stream(journal.parent).read):
             match entry:
                 case Began():
                     record = entry.record
@@ -109,29 +118,60 @@ class _Read:
         info, self.visits = read_record(journal, {**record, "visits": closed})
         self.info = replace(info, incomplete=incomplete)
 
-
-def _stream(folder: Path) -> bytes:
-    parts, number = [], 0
-    while (path := part(folder, number)).is_file():
-        parts.append(read_bytes(path))
-        number += 1
-    return b"".join(parts)
+    def take_frames(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Take the jobs and the polls; there may be millions, which should not be in memory twice."""
+        jobs, self.jobs = job_frame(self.jobs.frame()), Columns(JobRow)
+        polls, self.polls = poll_frame(self.polls.frame()), Columns(PollRow)
+        return jobs, polls
 
 
-def _made_whole(folder: Path, journal: Path) -> Recovered:
-    read = _Read(folder, journal)
-    scenario = None
-    with suppress(DocumentError):  # its traces are gone, perhaps; the rows must not wait for them
-        scenario = load_scenario(folder / "scenario.yaml", secrets=False)
+class _Stream:
+    """The bytes of a journal, in whichever of its parts they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._number = 0
+        self._file: IO[bytes] | None = None
+
+    def read(self, count: int) -> bytes:
+        """Return so many bytes, fewer at the end alone. Raises RunUnusable."""
+        data = bytearray()
+        while len(data) < count and (file := self._file or self._next()) is not None:
+            # A number in a file must not become memory: no more is asked for than there is.
+            most = os.fstat(file.fileno()).st_size - file.tell()
+            if more := file.read(min(count - len(data), max(0, most))):
+                data += more
+            else:
+                file.close()
+                self._file = None
+        return bytes(data)
+
+    def _next(self) -> IO[bytes] | None:
+        path = part(self._folder, self._number)
+        if not path.is_file():
+            return None
+        self._number += 1
+        try:
+            self._file = opened(path)
+        except OSError as error:
+            raise RunUnusable(f"{path}: {error.strerror or error}") from None
+        return self._file
+
+
+def _made_whole(journal: Path, scenario: Scenario | None, into: RunFolder) -> Recovered:
+    read = _Read(journal)
+    if scenario is None:
+        with suppress(DocumentError):  # its traces are gone, perhaps; the rows must not wait for them
+            scenario = load_scenario(journal.parent / "scenario.yaml", secrets=False)
     closed = {(each.setting, each.repeat) for each in read.visits}
     visits = list(read.visits)
     for plan in read.plans:
         if (plan.setting, plan.repeat) not in closed:
             visits += _cut_short(scenario, plan, read)
-    jobs, polls = job_frame(read.jobs.frame()), poll_frame(read.polls.frame())
+    jobs, polls = read.take_frames()
     if scenario is not None and scenario.target is None:
         jobs = with_way_back(scenario, jobs, polls)
-    RunFolder(folder).write(read.info, visits, jobs, polls)
+    into.write(read.info, visits, jobs, polls)
     return Recovered(jobs.height, polls.height, read.info.incomplete)
 
 

@@ -139,7 +139,7 @@ class Schedule:
         shares = deal(self._scenario.workload.lanes, lanes)
         self._numbers += 1
         left = max(0.0, _LEAD_S - ago_s)
-        self._current = VisitUnderWay(plan, self._numbers, shares, now + left, len(self._run.jobs))
+        self._current = VisitUnderWay(plan, self._numbers, shares, now + left)
         self._sweep.start(now + left, self._numbers, plan)
         start = StartShares(self._numbers, plan.setting, plan.repeat, shares, left)
         return self._issue(Event.RESET, start, State.RUNNING)
@@ -172,6 +172,8 @@ class Schedule:
         if self._record is not None and rows.visit >= self._first_number:
             self._record.jobs.extend(rows.jobs)
             self._record.polls.extend(rows.polls)
+        if self._current is not None:
+            self._current.rows(rows)
         self._sweep.rows(rows)
         return self._issue(Event.ROWS, Wait(), self._state)
 
@@ -310,8 +312,7 @@ class Schedule:
         """Enter the visit under way in the record."""
         current, run = self._visit, self._run
         self._current = None
-        planned = run.jobs.column("planned_at_s")[current.first_job :]
-        visit = current.record(now, self._scenario, planned, counts, complete=complete)
+        visit = current.record(now, self._scenario, counts, complete=complete)
         run.visits.append(visit)
         self._sweep.close(now, visit)
         return visit

@@ -8,9 +8,8 @@ from functools import reduce
 from operator import add, or_
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.live._messages import ShareDone
+from harness.live._messages import Rows, ShareDone
 from harness.measure import Held, ServerCounts, Visit
 from scenarios import Scenario
 from scenarios import Visit as PlannedVisit
@@ -20,7 +19,6 @@ class VisitUnderWay:
     """One visit from the start of its shares to its record. Times are the driver's, in seconds.
 
     number: its own, in all runs. lanes: which of its lanes each process has. started_at: its time zero.
-    first_job: where its rows begin among the jobs of the run.
     """
 
     def __init__(
@@ -29,11 +27,9 @@ class VisitUnderWay:
         number: int,
         lanes: Mapping[str, Sequence[int]],
         started_at: float,
-        first_job: int,
     ) -> None:
         self.plan = plan
         self.number = number
-        self.first_job = first_job
         self.nodes = frozenset(lanes)
         self.waiting_for = set(lanes)
         """The processes that still work on it."""
@@ -42,7 +38,15 @@ class VisitUnderWay:
         self._started_at = started_at
         self._leaving: set[str] = set()
         self._lost = 0
+        self._jobs = 0
+        self._last_planned_s = 0.0
         self._done: list[ShareDone] = []
+
+    def rows(self, rows: Rows) -> None:
+        """Count the jobs among what a process has measured, if that is of this visit."""
+        if rows.visit == self.number and rows.jobs:
+            self._jobs += len(rows.jobs)
+            self._last_planned_s = max(self._last_planned_s, float(np.max(rows.jobs.column("planned_at_s"))))
 
     def done(self, node: str, done: ShareDone, *, called_in: bool) -> None:
         """Note that a process has ended its share, if it is of this visit and was waited for.
@@ -72,12 +76,11 @@ class VisitUnderWay:
         self,
         now: float,
         scenario: Scenario,
-        planned_at_s: NDArray[np.float64],
         counts: ServerCounts | None,
         *,
         complete: bool,
     ) -> Visit:
-        """Return the record of the visit, which ends now; ``planned_at_s`` is of its jobs."""
+        """Return the record of the visit, which ends now."""
         workload = scenario.workload
         # Below 0 where the run was stopped before the visit's time zero.
         ended_at = max((each.ended_at_s for each in self._done), default=now - self._started_at)
@@ -86,9 +89,9 @@ class VisitUnderWay:
             repeat=self.plan.repeat,
             index=self.plan.index,
             duration_s=max(0.0, ended_at),
-            submit_window_s=workload.duration or float(planned_at_s.max(initial=0.0)),
+            submit_window_s=workload.duration or self._last_planned_s,
             lanes=workload.lanes,
-            planned_jobs=self._planned_jobs(scenario, planned_at_s.size),
+            planned_jobs=self._planned_jobs(scenario),
             workers_expected=len(self.nodes),
             workers_lost=self._lost,
             generator_cpu=tuple(each.cpu_mean for each in self._done),
@@ -104,8 +107,8 @@ class VisitUnderWay:
             left_jobs=sum(each.left for each in self._done),
         )
 
-    def _planned_jobs(self, scenario: Scenario, submitted: int) -> int:
+    def _planned_jobs(self, scenario: Scenario) -> int:
         """Return how many jobs should have been submitted; in a closed loop, as many as lanes tried to."""
         if scenario.workload.arrivals.is_open:
             return sum(1 for _ in scenario.planned(self.plan.repeat))
-        return submitted + sum(sum(each.failed_submissions.values()) for each in self._done)
+        return self._jobs + sum(sum(each.failed_submissions.values()) for each in self._done)

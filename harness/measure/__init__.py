@@ -24,7 +24,7 @@ from harness.measure._formats import COMPARISON_FORMATS
 from harness.measure._frames import JOB_KEY, job_frame, poll_aggregates, poll_frame
 from harness.measure._info import run_info
 from harness.measure._intervals import Estimate, estimate_mean, quantile
-from harness.measure._kept import RunUnusable, read_bytes
+from harness.measure._kept import RunUnusable, opened, read_bytes
 from harness.measure._numbers import in_seconds, number, percent, quantity
 from harness.measure._objectives import LOST_SHARE_ALLOWED
 from harness.measure._observed import Observed, observe
@@ -122,6 +122,7 @@ __all__ = [
     "no_twin_rows",
     "number",
     "observe",
+    "opened",
     "percent",
     "phases_of",
     "plain_record",

@@ -87,7 +87,7 @@ def parsed(path: Path) -> Any:
 def read_table(path: Path, schema: Schema) -> pl.DataFrame:
     """Return a table in CSV or, by its name, Parquet, with exactly these columns."""
     try:
-        with _opened(path, _MOST_TABLE) as stream:
+        with opened(path) as stream:
             frame = _from_parquet(stream) if path.suffix == ".parquet" else csv_frame(stream, schema)
             return whole_frame(frame, schema)
     except OSError as error:
@@ -99,14 +99,17 @@ def read_table(path: Path, schema: Schema) -> pl.DataFrame:
 def read_bytes(path: Path, most: int = _MOST_TABLE) -> bytes:
     """Return what a file holds, if that is not more than a run can have."""
     try:
-        with _opened(path, most) as stream:
+        with opened(path, most) as stream:
             return stream.read(most)
     except OSError as error:
         raise RunUnusable(f"{path}: {error.strerror or error}") from None
 
 
-def _opened(path: Path, most: int) -> IO[bytes]:
-    """Return a regular file of at most so many bytes; opening a pipe that nobody writes to waits for ever."""
+def opened(path: Path, most: int = _MOST_TABLE) -> IO[bytes]:
+    """Return a regular file of at most so many bytes; opening a pipe that nobody writes to waits for ever.
+
+    Raises RunUnusable, and OSError where the file cannot be opened.
+    """
     # realpath takes links that lead in a circle as they are; opening one fails by itself.
     if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(path.parent)):
         raise RunUnusable(f"{path}: it leads out of the run's folder, and nothing else is read")
