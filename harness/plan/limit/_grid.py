@@ -228,11 +228,14 @@ def _grid(
 
     before = np.append(1.0, left[:-1])
     jump = np.where(times > 0.0, survival(np.nextafter(times, 0.0)), 1.0) - left
-    atoms = times[jump > 1e-9]
+    is_atom = jump > 1e-9
+    if np.count_nonzero(is_atom) > points:  # many recorded values, or a law that is narrow beside its floats
+        is_atom = jump > 1.0 / points
+    atoms = times[is_atom]
     # A candidate just before a jump keeps the lower bound from finding the jump at an early floor.
     atoms = np.union1d(atoms, np.nextafter(atoms, 0.0))
     widths = np.diff(times, prepend=0.0)
-    smooth = np.maximum(before - left - jump, 0.0)
+    smooth = np.maximum(before - left - np.where(is_atom, jump, 0.0), 0.0)
     spread = _coordinate(widths, smooth)
     even = np.interp(np.linspace(0.0, spread[-1], points), spread, times)
     grid = np.union1d(np.concatenate([even, atoms]), times[-1:])
